@@ -1,0 +1,160 @@
+"""What went wrong, where, and how to mend it.
+
+Every error raised on purpose is a ``LayerkitError`` that also is a standard type, so ``except ValueError`` works:
+
+    LayerkitError
+    ├── ShapeError             ValueError            sizes do not fit
+    ├── DTypeError             TypeError             dtypes do not fit
+    ├── ArgumentError          ValueError            an argument has a value that is not allowed
+    ├── UnknownArgumentError   TypeError             an argument that nobody takes, or one that is missing
+    ├── UnknownNameError       ValueError            a misspelt layer, loss, optimizer, metric, dataset
+    ├── GraphError             ValueError            a graph that is not well formed, or its text
+    ├── StateError             RuntimeError          a call in the wrong order (``fit`` before ``compile``)
+    ├── DataError              ValueError            training data that cannot be meant
+    ├── SpecError              ValueError            one fault of a YAML file
+    ├── SpecErrors             ValueError            all faults of a YAML file, in file order
+    ├── FileFormatError        ValueError            a file that is broken, or not what it says
+    ├── UnsupportedOpError     NotImplementedError   an engine lacks an op
+    └── MissingExtraError      ImportError           an optional package is not installed
+
+The parts of the message are attributes; whoever catches the error on its way up may fill in what it knows (``placed``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A place in a text file; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" + (f" ({self.path})" if self.path else "")
+
+
+class LayerkitError(Exception):
+    """Base of all errors; ``summary`` in one sentence, the rest in parts."""
+
+    code: ClassVar[str] = "layerkit"
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        where: Span | None = None,
+        layer: str | None = None,
+        expected: object = None,
+        got: object = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(summary)
+        self.summary, self.where, self.layer = summary, where, layer
+        self.expected, self.got, self.fix = expected, got, fix
+
+    def __str__(self) -> str:
+        parts = {"at": self.where, "layer": self.layer, "expected": self.expected, "got": self.got, "fix": self.fix}
+        return "\n".join([f"[{self.code}] {self.summary}", *(f"  {k:<9}{v}" for k, v in parts.items() if v is not None)])
+
+
+class ShapeError(LayerkitError, ValueError):
+    code = "shape-mismatch"
+
+
+class DTypeError(LayerkitError, TypeError):
+    code = "dtype-mismatch"
+
+
+class ArgumentError(LayerkitError, ValueError):
+    code = "argument-invalid"
+
+
+class UnknownArgumentError(LayerkitError, TypeError):
+    code = "unknown-argument"
+
+
+class UnknownNameError(LayerkitError, ValueError):
+    code = "unknown-name"
+
+
+class GraphError(LayerkitError, ValueError):
+    code = "graph-invalid"
+
+
+class StateError(LayerkitError, RuntimeError):
+    code = "wrong-order"
+
+
+class DataError(LayerkitError, ValueError):
+    code = "data-invalid"
+
+
+class SpecError(LayerkitError, ValueError):
+    code = "spec-invalid"
+
+
+class SpecErrors(LayerkitError, ValueError):
+    """All faults of one spec; ``errors`` holds them in file order."""
+
+    code = "spec-invalid"
+
+    def __init__(self, errors: Sequence[LayerkitError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(f"{len(self.errors)} fault{'s' * (len(self.errors) != 1)} in the spec.", where=self.errors[0].where)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
+class FileFormatError(LayerkitError, ValueError):
+    code = "file-invalid"
+
+
+class UnsupportedOpError(LayerkitError, NotImplementedError):
+    code = "op-not-lowered"
+
+
+class MissingExtraError(LayerkitError, ImportError):
+    code = "extra-missing"
+
+
+class LayerkitWarning(UserWarning):
+    """Something is legal but probably not meant."""
+
+
+@contextmanager
+def placed(layer: str | None = None, where: Span | None = None) -> Iterator[None]:
+    """Fill in the layer and the place of an error raised below; the innermost one wins."""
+    try:
+        yield
+    except LayerkitError as error:
+        error.layer = error.layer or layer
+        error.where = error.where or where
+        raise
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` most likely was meant to be, or None.
+
+    >>> nearest("activtion", ["units", "activation"])
+    'activation'
+    """
+    by_folded = {k.lower().replace("_", ""): k for k in known}
+    found = difflib.get_close_matches(word.lower().replace("_", ""), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A fix line for a misspelt ``word``: the nearest known one, or the whole list."""
+    known = sorted(known)
+    match = nearest(word, known)
+    return f"did you mean '{match}'?" if match else f"use one of {', '.join(known)}"
