@@ -1,0 +1,76 @@
+"""Nested tuples, lists and dicts of leaves: taken apart and put together again.
+
+>>> leaves, structure = flatten({"a": 1, "b": (2, None)})
+>>> leaves, unflatten(structure, ["x", "y"])
+([1, 2], {'a': 'x', 'b': ('y', None)})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+LEAF = object()
+
+
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves in order (dicts in the order of their keys), and the structure that they had; None is no leaf."""
+    leaves: list[Any] = []
+
+    def walk(node: Any) -> Any:
+        if node is None:
+            return None
+        if isinstance(node, Mapping):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            walked = [walk(value) for value in node]
+            return type(node)(*walked) if hasattr(node, "_fields") else type(node)(walked)
+        leaves.append(node)
+        return LEAF
+
+    structure = walk(tree)
+    return leaves, structure
+
+
+def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
+    """``leaves`` in the given structure."""
+    rest = iter(leaves)
+
+    def walk(node: Any) -> Any:
+        if node is LEAF:
+            return next(rest)
+        if isinstance(node, Mapping):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            walked = [walk(value) for value in node]
+            return type(node)(*walked) if hasattr(node, "_fields") else type(node)(walked)
+        return node
+
+    return walk(structure)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves alone."""
+    return flatten(tree)[0]
+
+
+def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """``function`` of each leaf, and of the leaves of ``others`` that stand in the same place."""
+    first, structure = flatten(tree)
+    return unflatten(structure, (function(*xs) for xs in zip(first, *map(leaves, others), strict=True)))
+
+
+def describe(structure: Any) -> Iterator[str]:
+    """The path of each leaf: ``a``, ``b.0``."""
+
+    def walk(node: Any, path: str) -> Iterator[str]:
+        if node is LEAF:
+            yield path.lstrip(".")
+        elif isinstance(node, Mapping):
+            for key, value in node.items():
+                yield from walk(value, f"{path}.{key}")
+        elif isinstance(node, list | tuple):
+            for i, value in enumerate(node):
+                yield from walk(value, f"{path}.{i}")
+
+    yield from walk(structure, "")
