@@ -49,6 +49,11 @@ class Node:
         object.__setattr__(self, "outputs", tuple(Value(self, i, t) for i, t in enumerate(self.types)))
 
     @property
+    def inputs_key(self) -> tuple[int, ...]:
+        """The inputs by identity: ``==`` of two values is a comparison in the program."""
+        return tuple(map(id, self.inputs))
+
+    @property
     def result(self) -> Any:
         """What ``apply`` returns: the value, or the tuple of values."""
         return self.outputs if self.several else self.outputs[0]
@@ -171,7 +176,9 @@ def apply(op: Op, *inputs: Any) -> Any:
         arrays = [np.asarray(x) for x in inputs]
         types = op.infer(*(TensorType(canonical(a.dtype), a.shape) for a in arrays))
         if not any(t.axes for t in (types if isinstance(types, tuple) else (types,))):
-            return op.reference(*arrays)
+            with np.errstate(all="ignore"):  # inf and nan are results
+                result = op.reference(*arrays)
+            return tuple(map(np.asarray, result)) if isinstance(types, tuple) else np.asarray(result)
     return make(op, tuple(x if isinstance(x, Value) else constant(x) for x in inputs)).result
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from layerkit.errors import LayerkitError
 from layerkit.ir.graph import Graph, Value
 from layerkit.ir.op import Array, Op
 
@@ -27,6 +28,7 @@ class Schedule:
         self.inputs = [slot[v] for v in graph.inputs]
         self.outputs = [slot[v] for v in graph.outputs]
         self.steps: list[tuple[Op, list[int], list[int], bool, list[int]]] = []
+        self.origins = [node.origin for node in nodes]
         kept, last = set(self.outputs), {}
         for i, node in enumerate(nodes):
             for v in (*node.inputs, *node.outputs):
@@ -44,7 +46,11 @@ class Schedule:
         for s, array in zip(self.inputs, arrays, strict=True):
             values[s] = array
         for i, (op, inputs, outputs, several, gone) in enumerate(self.steps):
-            result = (ops[i] if ops is not None else op).reference(*[values[s] for s in inputs])
+            try:
+                result = (ops[i] if ops is not None else op).reference(*[values[s] for s in inputs])
+            except LayerkitError as error:
+                error.layer = error.layer or self.origins[i] or None
+                raise
             for s, array in zip(outputs, result if several else (result,), strict=True):
                 values[s] = np.asarray(array)
             for s in gone:

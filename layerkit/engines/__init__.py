@@ -1,0 +1,35 @@
+"""Engines compile graphs and run them. The table below names them; each loads when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from layerkit.engines.base import Engine, Program
+from layerkit.errors import UnknownNameError, did_you_mean
+
+
+def _reference() -> Engine:
+    from layerkit.engines.reference import ReferenceEngine
+
+    return ReferenceEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"reference": _reference}
+DEFAULT = "reference"
+
+
+def get(engine: str | Engine | None = None) -> Engine:
+    """The engine of that name, or the best available.
+
+    Raises:
+        UnknownNameError: there is no engine of that name.
+    """
+    if engine is not None and not isinstance(engine, str):
+        return engine
+    name = engine or DEFAULT
+    if name not in ENGINES:
+        raise UnknownNameError(f"there is no engine '{name}'.", got=name, fix=did_you_mean(name, ENGINES))
+    return ENGINES[name]()
+
+
+__all__ = ["DEFAULT", "ENGINES", "Engine", "Program", "get"]

@@ -1,0 +1,66 @@
+"""What an engine is: it turns a graph into a program, and says beforehand which ops it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from layerkit.errors import DTypeError, ShapeError
+from layerkit.ir import Array, Dim, Graph, Op, TensorType
+from layerkit.ir.types import Quotient
+from layerkit.passes import Pipeline
+
+
+class Program(Protocol):
+    """A compiled graph; one program serves every batch size."""
+
+    graph: Graph
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        """The outputs for these inputs."""
+
+    def explain(self) -> str:
+        """What the engine made of the graph, as text."""
+
+
+class Engine(Protocol):
+    """A way to run graphs."""
+
+    name: ClassVar[str]
+
+    def supports(self, op: Op, *inputs: TensorType) -> bool:
+        """Whether the engine can run ``op`` on inputs of these types."""
+
+    def pipeline(self) -> Pipeline:
+        """The passes that prepare a graph for it."""
+
+    def compile(self, graph: Graph) -> Program:
+        """The program that computes ``graph``."""
+
+
+def bind_sizes(types: Sequence[TensorType], arrays: Sequence[Array], labels: Sequence[str]) -> dict[str, int]:
+    """The numbers of the unknown sizes, from the arrays given for inputs of these types.
+
+    Raises:
+        ShapeError: an array has another shape than its input.
+    """
+    sizes: dict[str, int] = {}
+    for type_, array, label in zip(types, arrays, labels, strict=True):
+        if len(type_.shape) != array.ndim:
+            raise ShapeError(f"input '{label}' has another rank.", expected=str(type_), got=str(array.shape))
+        for wanted, found in zip(type_.shape, array.shape, strict=True):
+            if isinstance(wanted, Dim):
+                name = wanted.terms[0][0][0]
+                if len(wanted.terms) == 1 and len(wanted.terms[0][0]) == 1 and not isinstance(name, Quotient):
+                    sizes.setdefault(name, found // wanted.terms[0][1])
+                wanted = wanted.bind(sizes)
+            if wanted != found:
+                raise ShapeError(f"input '{label}' has another shape.", expected=str(type_.bind(sizes)), got=str(array.shape))
+    return sizes
+
+
+def check_arrays(types: Sequence[TensorType], arrays: Sequence[Array], labels: Sequence[str]) -> None:
+    """Refuse arrays of another dtype than their inputs."""
+    for type_, array, label in zip(types, arrays, labels, strict=True):
+        if array.dtype.name != type_.dtype:
+            raise DTypeError(f"input '{label}' has another dtype.", expected=type_.dtype, got=array.dtype.name)

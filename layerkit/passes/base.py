@@ -1,0 +1,59 @@
+"""What a pass is: a pure function from graph to graph, a value whose fields are its options.
+
+``rewrite`` rebuilds a graph from its inputs to its outputs and lets a rule replace each node on the way. Bodies of loops
+are graphs too: every pass is applied to them by ``rewrite`` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from layerkit.ir import Graph, Node, Op, Value, make, toposort
+from layerkit.ir.graph import Input
+
+Rule = Callable[[Node], "tuple[Value, ...] | None"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite of graphs that keeps what they compute."""
+
+    name: ClassVar[str]
+    exact: ClassVar[bool] = True
+    """The results keep their bits; otherwise they agree to rounding."""
+
+    def run(self, graph: Graph) -> Graph:
+        """The rewritten graph."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = None) -> Graph:
+    """``graph`` with each node replaced by the values that ``rule`` gives for it, or kept where it gives None.
+
+    ``inner`` rewrites the bodies of loops.
+    """
+    new: dict[Value, Value] = {v: v for v in graph.inputs}
+    for node in toposort(graph.outputs):
+        if isinstance(node.op, Input):
+            new.setdefault(node.outputs[0], node.outputs[0])
+            continue
+        inputs = tuple(new[x] for x in node.inputs)
+        op = _with_bodies(node.op, inner) if inner else node.op
+        if op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
+            rebuilt = make(op, inputs, node.origin)
+        else:
+            rebuilt = node
+        outputs = rule(rebuilt) or rebuilt.outputs
+        new.update(zip(node.outputs, outputs, strict=True))
+    return Graph(graph.inputs, tuple(new[v] for v in graph.outputs), graph.name)
+
+
+def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:
+    bodies = {f.name: inner(getattr(op, f.name)) for f in fields(op) if isinstance(getattr(op, f.name), Graph)}
+    changed = {k: v for k, v in bodies.items() if v is not getattr(op, k)}
+    return replace(op, **changed) if changed else op

@@ -1,0 +1,44 @@
+"""Dead code: results of loops that nobody reads. (Nodes that nobody reads are not part of a graph to begin with.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerkit.ir import Graph, Node, Value, make
+from layerkit.ops.scan import Scan
+from layerkit.passes.base import Pass, rewrite
+
+
+@dataclass(frozen=True)
+class Prune(Pass):
+    """Drop the stacked results of scans that are not read, sequences and captures that their bodies do not use."""
+
+    name = "prune"
+
+    def run(self, graph: Graph) -> Graph:
+        read = {x for node in graph.nodes() for x in node.inputs} | set(graph.outputs)
+        trimmed: dict[Node, tuple[Value, ...]] = {}
+
+        def rule(node: Node) -> tuple[Value, ...] | None:
+            return trimmed.get(node)
+
+        # outputs first: they decide which inputs are still used
+        for node in graph.nodes():
+            if isinstance(node.op, Scan):
+                keep = [i for i, v in enumerate(node.outputs) if i < node.op.carries or v in read]
+                made = _trim(node, node.op, keep)
+                if made is not None:
+                    found = dict(zip(keep, made.outputs, strict=True))
+                    trimmed[node] = tuple(found.get(i, v) for i, v in enumerate(node.outputs))
+        return rewrite(graph, rule, self.run) if trimmed else rewrite(graph, lambda node: None, self.run)
+
+
+def _trim(node: Node, op: Scan, keep: list[int]) -> Node | None:
+    body = Graph(op.body.inputs, tuple(op.body.outputs[i] for i in keep), op.body.name)
+    used = {x for n in body.nodes() for x in n.inputs} | set(body.outputs)
+    inputs = [i for i, v in enumerate(body.inputs) if i < op.carries or v in used]
+    if len(keep) == len(op.body.outputs) and len(inputs) == len(body.inputs):
+        return None
+    sequences = sum(op.carries <= i < op.carries + op.sequences for i in inputs)
+    body = Graph(tuple(body.inputs[i] for i in inputs), body.outputs, body.name)
+    return make(Scan(op.carries, sequences, op.length, op.reverse, body), tuple(node.inputs[i] for i in inputs), node.origin)
