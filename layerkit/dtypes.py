@@ -64,7 +64,7 @@ def canonical(dtype: Any) -> str:
     """
     if isinstance(dtype, str):
         name = LONG.get(dtype, dtype)
-    elif dtype in (float, int):
+    elif dtype is float or dtype is int:
         name = "float32" if dtype is float else "int32"
     else:
         try:

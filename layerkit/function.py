@@ -1,0 +1,226 @@
+"""``function`` turns a Python function of tensors into compiled programs; ``grad`` and ``value_and_grad`` differentiate.
+
+A function is traced once for each signature of its arguments (dtypes, shapes, everything that is not a tensor). Weights
+that it reads become inputs of the program, weights that it assigns become outputs; after each call they are stored.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+
+from layerkit import engines, tree
+from layerkit.autodiff import gradient
+from layerkit.dtypes import canonical
+from layerkit.engines import Engine, Program
+from layerkit.errors import ArgumentError, StateError
+from layerkit.ir import BATCH, Array, Graph, Value, constant, placeholder
+from layerkit.ops.core import operand
+from layerkit.trace import Trace, Weight, current, draw_seed, tracing
+
+SIGNATURES = 32  # programs that one function keeps
+
+
+@dataclass
+class Traced:
+    """A traced function: its graph, and how arguments, state and results map to it."""
+
+    graph: Graph
+    program: Program
+    read: list[Weight]
+    written: list[Weight]
+    takes_key: bool
+    result: Any
+    trace: Trace
+
+
+class RandomState:
+    """The seed and the number of runs so far, on which random numbers in programs depend."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = draw_seed() if seed is None else seed
+        self.runs = 0
+
+    def next(self) -> Array:
+        """The key of the next run: u32[2]."""
+        self.runs += 1
+        return np.array([self.seed & 0xFFFFFFFF, self.runs & 0xFFFFFFFF], "uint32")
+
+
+class Function:
+    """A Python function compiled for each signature of its arguments; see ``function``."""
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        engine: str | Engine | None = None,
+        symbolic_batch: bool = False,
+        training: bool = False,
+        random: RandomState | None = None,
+        state: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self._call, self._engine = call, engines.get(engine)
+        self._symbolic_batch, self._training, self._random = symbolic_batch, training, random
+        self._state = state
+        self._traced: OrderedDict[Any, Traced] = OrderedDict()
+        update_wrapper(self, call)
+
+    def __call__(self, *args: Any) -> Any:
+        trace = current()
+        leaves, structure = tree.flatten(args)
+        if (trace is not None and not trace.is_eager) or any(isinstance(x, Value) for x in leaves):
+            return self._call(*args)  # already inside a program: becomes part of it
+        arrays = [_as_array(x) for x in leaves]
+        traced = self.trace(arrays, structure)
+        key = () if not traced.takes_key else ((self._random or _DEFAULT_RANDOM()).next(),)
+        out = traced.program(*arrays, *(w.array for w in traced.read), *key)
+        count = len(out) - len(traced.written)
+        for weight, array in zip(traced.written, out[count:], strict=True):
+            weight.store(array)
+        return tree.unflatten(traced.result, out[:count])
+
+    def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
+        """The traced function for arguments like these."""
+        types = tuple((a.dtype.name, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays)
+        signature = (types, repr(structure).replace(repr(tree.LEAF), "*"), self._state())
+        if signature not in self._traced:
+            self._traced[signature] = self._build(arrays, structure)
+            if len(self._traced) > SIGNATURES:
+                self._traced.popitem(last=False)
+        self._traced.move_to_end(signature)
+        return self._traced[signature]
+
+    def _build(self, arrays: Sequence[Array], structure: Any) -> Traced:
+        names = list(tree.describe(structure))
+        given = []
+        for array, name in zip(arrays, names, strict=True):
+            front = (BATCH,) if self._symbolic_batch and array.ndim else array.shape[:1]
+            given.append(placeholder(f"arg{name}", canonical(array.dtype), (*front, *array.shape[1:])))
+        trace = Trace(training=self._training)
+        with tracing(trace):
+            result = self._call(*tree.unflatten(structure, given))
+            leaves, returned = tree.flatten(result)
+            outputs = [_as_value(x) for x in leaves]
+        read, written = list(trace.inputs), list(trace.updates)
+        key = () if trace.key is None else (trace.key,)
+        graph = Graph(
+            (*given, *trace.inputs.values(), *key),
+            (*outputs, *(_as_value(v) for v in trace.updates.values())),
+            getattr(self._call, "__name__", "f").strip("<>"),
+        )
+        return Traced(graph, self._engine.compile(graph), read, written, bool(key), returned, trace)
+
+
+_RANDOM: list[RandomState] = []
+
+
+def _DEFAULT_RANDOM() -> RandomState:  # noqa: N802
+    if not _RANDOM:
+        _RANDOM.append(RandomState())
+    return _RANDOM[0]
+
+
+def _as_array(x: Any) -> Array:
+    if isinstance(x, Weight):
+        return x.array
+    array = operand(x)
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError("an argument is no tensor.", expected="an array", got=repr(x))
+    return array
+
+
+def _as_value(x: Any) -> Value:
+    x = operand(x)
+    return x if isinstance(x, Value) else constant(x)
+
+
+def function(call: Callable[..., Any] | None = None, *, engine: str | Engine | None = None, symbolic_batch: bool = False) -> Any:
+    """Compile a function of tensors: it runs as one program.
+
+    Args:
+        call: the function; its arguments and results are nested tuples, lists, dicts of tensors.
+        engine: the name of the engine; by default the best available.
+        symbolic_batch: all tensors share their first axis, and one program serves every size of it.
+
+    Example:
+        >>> @function
+        ... def area(width, height):
+        ...     return width * height
+        >>> area(np.float32(3), np.float32(4))
+        array(12., dtype=float32)
+    """
+    if call is None:
+        return lambda call: Function(call, engine=engine, symbolic_batch=symbolic_batch)
+    return Function(call, engine=engine, symbolic_batch=symbolic_batch)
+
+
+def value_and_grad(call: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns what ``call`` returns, and its gradient by some of its arguments.
+
+    Args:
+        call: returns a float scalar; with ``has_aux`` a pair of it and anything else.
+        argnums: the arguments by which to differentiate; each may be nested, and may hold weights.
+        has_aux: whether ``call`` returns a pair.
+
+    Example:
+        >>> value_and_grad(lambda x: x * x * x)(np.float32(2))
+        (array(8., dtype=float32), array(12., dtype=float32))
+    """
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def inside(*args: Any) -> Any:
+        wanted = [args[i] for i in numbers]
+        leaves, structure = tree.flatten(wanted)
+        values = [x if isinstance(x, Value) else operand(x) for x in leaves]
+        if not all(isinstance(v, Value) for v in values):
+            raise StateError("a gradient is wanted by something that is no tensor of the program.", got=repr(leaves)[:80])
+        given = list(args)
+        for i, part in zip(numbers, tree.unflatten(structure, leaves), strict=True):
+            given[i] = part
+        out = call(*given)
+        value, rest = out if has_aux else (out, None)
+        grads = tree.unflatten(structure, gradient(operand(value), values))
+        return (out, grads[0] if isinstance(argnums, int) else tuple(grads))
+
+    compiled = Function(inside)
+
+    def run(*args: Any) -> Any:
+        trace = current()
+        if trace is not None and not trace.is_eager:
+            return inside(*args)
+        leaves = tree.leaves(args)
+        if any(isinstance(x, Value) for x in leaves):
+            return inside(*args)
+        if any(isinstance(x, Weight) for x in leaves):  # keep the handles: the trace reads them itself
+            others, where = [x for x in leaves if not isinstance(x, Weight)], tree.flatten(args)[1]
+
+            def with_weights(arrays: Any) -> Any:
+                rest = iter(arrays)
+                return inside(*tree.unflatten(where, (x if isinstance(x, Weight) else next(rest) for x in leaves)))
+
+            return Function(with_weights)(others)
+        return compiled(*args)
+
+    update_wrapper(run, call)
+    return run
+
+
+def grad(call: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the gradient of ``call`` by some of its arguments.
+
+    Example:
+        >>> grad(grad(lambda x: x * x * x))(np.float32(2))
+        array(12., dtype=float32)
+    """
+    both = value_and_grad(call, argnums)
+
+    def run(*args: Any) -> Any:
+        return both(*args)[1]
+
+    return update_wrapper(run, call)

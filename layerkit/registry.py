@@ -1,0 +1,104 @@
+"""Names for objects: ``"adam"``, ``"Adam"`` and ``{"Adam": {"learning_rate": 0.01}}`` all mean an ``Adam``.
+
+A registry knows its classes by their own names and by lower-case aliases. The one-key mapping is the form that YAML
+files and model files use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from layerkit.errors import ArgumentError, UnknownNameError, did_you_mean
+from layerkit.fields import Configurable
+
+T = TypeVar("T", bound=type)
+
+
+def snake_case(name: str) -> str:
+    """A class name as Keras turns it into a default name.
+
+    >>> snake_case("Conv2D"), snake_case("MaxPooling2D"), snake_case("LSTM"), snake_case("GlobalAveragePooling1D")
+    ('conv2d', 'max_pooling2d', 'lstm', 'global_average_pooling1d')
+    """
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+class Registry:
+    """The classes of one kind of thing."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.classes: dict[str, type] = {}
+        self.aliases: dict[str, str] = {}
+
+    def add(self, cls: T, *aliases: str) -> T:
+        """Know ``cls`` by its name, its name in lower case, and ``aliases``."""
+        self.classes[cls.__name__] = cls
+        for alias in (cls.__name__.lower(), snake_case(cls.__name__), *aliases):
+            self.aliases[alias] = cls.__name__
+        return cls
+
+    def find(self, name: str) -> type:
+        """The class of that name.
+
+        Raises:
+            UnknownNameError: there is none; the fix names the nearest.
+        """
+        found = self.classes.get(name) or self.classes.get(self.aliases.get(name, "")) or self.classes.get(self.aliases.get(name.lower(), ""))
+        if found is None:
+            known = [*self.classes, *self.aliases]
+            raise UnknownNameError(f"there is no {self.kind} '{name}'.", got=name, fix=did_you_mean(name, known))
+        return found
+
+    def make(self, identifier: Any) -> Any:
+        """The object that ``identifier`` names: an object, a class, a name, or ``{name: arguments}``."""
+        if isinstance(identifier, str):
+            return self.find(identifier)()
+        if isinstance(identifier, Mapping):
+            if set(identifier) >= {"class_name", "config"}:  # Keras's form
+                return self.find(identifier["class_name"]).from_config(identifier["config"])  # type: ignore[attr-defined]
+            if len(identifier) == 1:
+                ((name, arguments),) = identifier.items()
+                cls = self.find(name)
+                if isinstance(arguments, Mapping):
+                    return cls(**arguments)
+                return cls() if arguments is None else cls(arguments)
+        if isinstance(identifier, type) and issubclass(identifier, tuple(self.classes.values())):
+            return identifier()
+        if isinstance(identifier, tuple(self.classes.values())):
+            return identifier
+        raise ArgumentError(
+            f"this is no {self.kind}.", expected=f"a name, or {{name: arguments}}, of a {self.kind}", got=repr(identifier)
+        )
+
+
+def serialize(value: Any) -> Any:
+    """``value`` as plain data: objects become their name, or ``{name: arguments}``.
+
+    Raises:
+        ArgumentError: a function or an object that has no name in files.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [serialize(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): serialize(v) for k, v in value.items()}
+    if isinstance(value, Configurable):
+        config = serialize(value.config)
+        return {type(value).__name__: config} if config else type(value).__name__
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if callable(value) and getattr(value, "__module__", "").startswith("layerkit."):
+        return value.__name__
+    raise ArgumentError(
+        "a function of your own cannot be written to a file.",
+        expected="a name, number, list, or an object of layerkit",
+        got=repr(value),
+        fix="write it as a layer class and give that to load_model(custom_objects=...)",
+    )
