@@ -1,0 +1,496 @@
+"""The base of all layers.
+
+A layer is its arguments (``layerkit.fields``); its weights are handles (``layerkit.trace``). It is written in one of two
+ways, which mix freely: with declared fields, as all of layerkit's own are, or Keras's way, with an ``__init__`` that calls
+``super().__init__(**kwargs)``. Either has ``build(input_shape)``, which adds weights, and ``call(inputs)``, which computes.
+
+What ``layer(x)`` does depends on ``x`` and on where it is called:
+- on arrays, it computes at once;
+- inside a program (``fit``, ``function``), it adds its ops to it;
+- on the symbolic tensors of ``Input``, outside a program, it records the call, for ``Model`` to replay.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cache, wraps
+from typing import Any, ClassVar
+
+import numpy as np
+
+from layerkit import constraints, initializers, regularizers, tree
+from layerkit.dtypes import canonical, is_floating
+from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, StateError, placed
+from layerkit.fields import Configurable
+from layerkit.ir import Array, Node, Op, TensorType, Value, origin, placeholder
+from layerkit.ops import cast
+from layerkit.ops.core import dtype_of, operand
+from layerkit.random import SeedGenerator
+from layerkit.registry import Registry, snake_case
+from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, stream, tracing
+
+LAYERS = Registry("layer")
+_CREATED = itertools.count()  # only to sort layers by age when a model names them
+
+
+class Layer(Configurable):
+    """Base class of layers; see the module's text.
+
+    Args:
+        activity_regularizer: penalty on the output, added to the loss.
+        trainable: whether training changes its weights.
+        dtype: dtype of its weights and of what it computes; float32 unless given.
+        autocast: whether float inputs are cast to that dtype.
+        name: its name in the model; by default its class's, numbered in the order of creation.
+        input_shape: shape of one input without the batch, for the first layer of a ``Sequential``.
+    """
+
+    _: KW_ONLY
+    activity_regularizer: Any = None
+    trainable: bool = True
+    dtype: str | None = None
+    autocast: bool = True
+    name: str | None = None
+    input_shape: Any = None
+
+    is_container: ClassVar[bool] = False
+    """Whether paths of its layers begin with their own names (models)."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls, *args, **kwargs)
+        self._created = next(_CREATED)
+        self._weights: list[Weight] = []
+        self._owner: tuple[Layer, str | None] | None = None
+        self._seed: int | None = None
+        self._losses: list[Any] = []
+        self.built = False
+        self.supports_masking = cls.compute_mask is not Layer.compute_mask
+        self.name = kwargs.get("name") or snake_case(cls.__name__)
+        self._is_named = kwargs.get("name") is not None
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        given = kwargs.get("name", self._config.get("name"))
+        self._is_named = given is not None
+        self.name = given or snake_case(type(self).__name__)
+        self.dtype = canonical(self.dtype) if self.dtype is not None else None
+        self.activity_regularizer = regularizers.get(self.activity_regularizer)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "build" in cls.__dict__:
+            cls.build = _marking_built(cls.__dict__["build"])  # type: ignore[method-assign]
+        if not cls.__name__.startswith("_"):
+            cls.is_own = cls.__module__.startswith("layerkit.")
+            if cls.is_own:
+                LAYERS.add(cls)
+
+    is_own: ClassVar[bool] = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name == "trainable" and "_weights" in self.__dict__:
+            for _, layer in self.children():
+                layer.trainable = value
+
+    # What subclasses write --------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Add the weights; ``input_shape`` has None for unknown sizes."""
+
+    def call(self, inputs: Any, **kwargs: Any) -> Any:
+        """The output for ``inputs``."""
+        raise NotImplementedError(f"'{type(self).__name__}' has no call(inputs).")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Which elements of the output count."""
+        return previous_mask
+
+    # State ------------------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Weight:
+        """A tensor that the layer keeps; its numbers are made when they are first needed."""
+        shape = tuple(shape) if shape is not None else ()
+        kind = canonical(dtype or self.compute_dtype)
+        for n in shape:
+            if not isinstance(n, int | np.integer):
+                raise ShapeError(
+                    "a weight needs known sizes.",
+                    layer=self.describe(),
+                    expected="whole numbers",
+                    got=str(shape),
+                    fix="give that axis a size in Input(shape=...)",
+                )
+        if initializer is None:
+            initializer = "glorot_uniform" if is_floating(kind) else "zeros"
+        initial = initializers.get(initializer)
+        number = len(self._weights)
+
+        def path() -> str:
+            found = name or next((k for k, v in vars(self).items() if v is weight), f"weight{number}")
+            return f"{self.path}/{found}" if self.path else found
+
+        def start(shape: tuple[int, ...], dtype: str, seed: tuple[int, int]) -> Any:
+            if isinstance(initial, initializers.Initializer):
+                return initial(shape, dtype, seed)
+            return initial(shape, dtype=dtype)
+
+        weight = Weight(
+            shape,
+            kind,
+            start,
+            trainable=trainable,
+            name=name or f"weight{number}",
+            path=path,
+            seed=self._root_seed,
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+        )
+        self._weights.append(weight)
+        return weight
+
+    def _root_seed(self) -> int:
+        root = self
+        while root._owner is not None:
+            root = root._owner[0]
+        if root._seed is None:
+            root._seed = draw_seed()
+        return root._seed
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """The layers that it holds in attributes, lists, tuples and dicts, by the key under which it holds them."""
+        seen: set[int] = set()
+
+        def walk(key: str, value: Any) -> Iterator[tuple[str, Layer]]:
+            if isinstance(value, Layer):
+                if id(value) not in seen and value is not self:
+                    seen.add(id(value))
+                    yield key, value
+            elif isinstance(value, list | tuple):
+                for i, item in enumerate(value):
+                    yield from walk(f"{key}/{i}", item)
+            elif isinstance(value, dict):
+                for k, item in value.items():
+                    yield from walk(f"{key}/{k}", item)
+
+        for key, value in vars(self).items():
+            if key not in ("_owner", "_config", "_graph"):
+                yield from walk(key, value)
+
+    def adopt(self) -> None:
+        """Become the owner of the layers it holds, unless they have one; their paths begin with its own."""
+        for key, layer in self.children():
+            if layer._owner is None:
+                layer._owner = (self, layer.name if layer._is_named else key.lstrip("_"))
+            for seeds in (v for v in vars(layer).values() if isinstance(v, SeedGenerator)):
+                seeds._stream = 0
+
+    @property
+    def path(self) -> str:
+        """Its place in the model that holds it: ``encoder/dense_1``."""
+        if self._owner is None:
+            return "" if self.is_container else self.name or ""
+        owner, key = self._owner
+        return "/".join(p for p in (owner.path, key or self.name) if p)
+
+    def flatten_layers(self) -> Iterator[Layer]:
+        """Itself and all layers below it."""
+        yield self
+        for _, layer in self.children():
+            yield from layer.flatten_layers()
+
+    @property
+    def weights(self) -> list[Weight]:
+        """Own weights, trainable ones first, then those of its layers."""
+        own = [w for w in self._weights if w.trainable] + [w for w in self._weights if not w.trainable]
+        found = {w: None for w in own}
+        for _, layer in self.children():
+            found |= {w: None for w in layer.weights}
+        return list(found)
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training changes."""
+        if not self.trainable:
+            return []
+        found = {w: None for w in self._weights if w.trainable}
+        for _, layer in self.children():
+            found |= {w: None for w in layer.trainable_weights}
+        return list(found)
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The weights that training leaves to the layers themselves."""
+        trainable = set(self.trainable_weights)
+        return [w for w in self.weights if w not in trainable]
+
+    non_trainable_variables = non_trainable_weights
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the weights' numbers, in the order of ``weights``."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights' numbers; nothing is set if anything does not fit."""
+        own, given = self.weights, [np.asarray(w) for w in weights]
+        expected, got = [w.shape for w in own], [w.shape for w in given]
+        if expected != got:
+            wrong = next((f"'{w.path}' {w.shape} from {g}" for w, g in zip(own, got, strict=False) if w.shape != g), "their number")
+            raise ShapeError(
+                f"the arrays do not fit the weights: {wrong}.",
+                layer=self.describe(),
+                expected=f"{len(expected)} arrays {expected}",
+                got=f"{len(got)} arrays {got}",
+                fix=None if own else "build the layer first: call it, or give the model an Input",
+            )
+        for w, array in zip(own, given, strict=True):
+            w.array = array
+
+    def count_params(self) -> int:
+        """The number of elements of all weights."""
+        return sum(w.size for w in self.weights)
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype in which it computes."""
+        return self.dtype or "float32"
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar to the loss of the step that is being traced."""
+        trace = current()
+        if trace is not None and not trace.is_eager:
+            trace.losses.append(loss)
+
+    def describe(self) -> str:
+        """Its name and class, for errors."""
+        return f"{self.path or self.name} ({type(self).__name__})"
+
+    # Calling ----------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        trace = current()
+        is_symbolic = any(isinstance(x, Value) for x in tree.leaves((args, kwargs)))
+        if is_symbolic and (trace is None or trace.is_eager):
+            return record(self, args, kwargs)
+        if trace is None:
+            with tracing(Trace(is_eager=True)):
+                return self._run(args, kwargs)
+        return self._run(args, kwargs)
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        trace, takes = current(), _call_arguments(type(self))
+        assert trace is not None
+        with placed(self.describe()), origin(self.path or self.name or ""):
+            args = tuple(tree.map_leaves(self._input, a) for a in args)
+            self._ensure_built(args, kwargs)
+            before = trace.training
+            if kwargs.get("training") is not None:
+                trace.training = bool(kwargs["training"])
+            elif takes.training:
+                kwargs = {**kwargs, "training": before}
+            if not takes.training:
+                kwargs.pop("training", None)
+            masks = tree.map_leaves(get_mask, args[0]) if args and isinstance(args[0], Value | np.ndarray | list | tuple | dict) else None
+            has_mask = any(m is not None for m in _mask_leaves(args[0] if args else None))
+            if takes.mask and kwargs.get("mask") is None and has_mask:
+                kwargs = {**kwargs, "mask": masks}
+            try:
+                outputs = self.call(*args, **kwargs)
+            finally:
+                trace.training = before
+            self._pass_mask(args, kwargs, outputs, has_mask)
+            self._regularize(trace, outputs)
+        return outputs
+
+    def _input(self, x: Any) -> Any:
+        if isinstance(x, str) or x is None or (not isinstance(x, Value) and not hasattr(x, "dtype") and not isinstance(x, list | float | int)):
+            return x
+        if isinstance(x, bool):
+            return x
+        mask = get_mask(x)
+        tensor = operand(x)
+        if self.autocast and is_floating(dtype_of(tensor)) and dtype_of(tensor) != self.compute_dtype:
+            tensor = cast(tensor, self.compute_dtype)
+            set_mask(tensor, mask)
+        return tensor
+
+    def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.built:
+            shapes = [tree.map_leaves(_plain_shape, a) for a in args]
+            build, names = self.build, list(inspect.signature(self.build).parameters)
+            with tracing(Trace(is_eager=True)):
+                if len(names) > 1 and all(n.endswith("_shape") for n in names):
+                    known = dict(zip(_call_arguments(type(self)).names, shapes, strict=False))
+                    known |= {k: tree.map_leaves(_plain_shape, v) for k, v in kwargs.items() if isinstance(v, Value | np.ndarray)}
+                    build(**{n: known.get(n.removesuffix("_shape"), None) for n in names})
+                else:
+                    build(_shape_list(shapes[0]) if shapes else None)
+            self.built = True
+        self.adopt()
+
+    def _pass_mask(self, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any, has_mask: bool) -> None:
+        flat = tree.leaves(outputs)
+        if self.supports_masking and args:
+            if all(get_mask(x) is not None for x in flat):
+                return
+            previous = tree.map_leaves(get_mask, args[0])
+            if not has_mask and kwargs.get("mask") is not None:
+                previous = kwargs["mask"]
+            mask = self.compute_mask(args[0], previous)
+            if mask is not None:
+                masks = tree.leaves(mask) if isinstance(mask, list | tuple) and len(flat) > 1 else [mask]
+                for x, m in zip(flat, masks, strict=False):
+                    set_mask(x, m)
+        elif has_mask and not self.is_container and not _call_arguments(type(self)).mask:
+            warnings.warn(
+                LayerkitWarning(
+                    f"layer '{self.path}' ({type(self).__name__}) does not support masks: the mask of its input ends here."
+                ),
+                stacklevel=4,
+            )
+
+    def _regularize(self, trace: Trace, outputs: Any) -> None:
+        if self.activity_regularizer is not None and not trace.is_eager:
+            from layerkit import ops
+
+            for x in tree.leaves(outputs):
+                trace.losses.append(self.activity_regularizer(x) / ops.cast(ops.shape(x)[0], dtype_of(x)))
+
+
+Layer.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
+def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
+    @wraps(build)
+    def marked(self: Layer, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        self.built = True
+
+    return marked
+
+
+@dataclass(frozen=True)
+class _CallArguments:
+    names: tuple[str, ...]
+    training: bool
+    mask: bool
+
+
+@cache
+def _call_arguments(cls: type) -> _CallArguments:
+    names = tuple(inspect.signature(cls.call).parameters)[1:]  # type: ignore[attr-defined]
+    return _CallArguments(names, "training" in names, "mask" in names)
+
+
+def _mask_leaves(inputs: Any) -> list[Any]:
+    return [get_mask(x) for x in tree.leaves(inputs)]
+
+
+def _plain_shape(x: Any) -> Any:
+    return _Shape(n if isinstance(n, int) else None for n in x.shape) if hasattr(x, "shape") else None
+
+
+class _Shape(tuple):  # type: ignore[type-arg]
+    """A shape, which is a leaf and no nested structure."""
+
+
+def _shape_list(shapes: Any) -> Any:
+    if isinstance(shapes, _Shape):
+        return tuple(shapes)
+    if isinstance(shapes, list | tuple):
+        return [_shape_list(s) for s in shapes]
+    if isinstance(shapes, dict):
+        return {k: _shape_list(s) for k, s in shapes.items()}
+    return shapes
+
+
+# Recorded calls -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall(Op):
+    """A call of a layer on symbolic tensors, to be replayed by a model.
+
+    ``arguments`` is (args, kwargs) with each tensor replaced by its number among the node's inputs.
+    """
+
+    name = "layer_call"
+    layer: Any
+    arguments: Any
+    structure: Any
+
+    @property
+    def word(self) -> str:
+        return str(self.layer.name)
+
+    def given(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with these tensors."""
+        args, kwargs = tree.map_leaves(lambda x: inputs[x.number] if isinstance(x, Slot) else x, self.arguments)
+        return args, kwargs
+
+    def replay(self, inputs: Sequence[Any]) -> list[Any]:
+        """Call the layer again; the leaves of its output."""
+        args, kwargs = self.given(inputs)
+        return tree.leaves(self.layer(*args, **kwargs))
+
+    @classmethod
+    def cases(cls) -> Iterator[Any]:
+        yield from ()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of a tensor in recorded arguments."""
+
+    number: int
+
+
+def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Symbolic outputs of ``layer``, found by tracing it once; the call itself is kept in the node."""
+    inputs: dict[Value, Slot] = {}
+
+    def slot(x: Any) -> Any:
+        return inputs.setdefault(x, Slot(len(inputs))) if isinstance(x, Value) else x
+
+    arguments = tree.map_leaves(slot, (args, kwargs))
+    types = [x.type for x in inputs]
+    stand_ins = [placeholder(f"in{i}", t.dtype, t.shape) for i, t in enumerate(types)]
+    abstract = LayerCall(layer, arguments, None)
+    given, named = abstract.given(stand_ins)
+    try:
+        with tracing(Trace()):
+            outputs = layer(*given, **named)
+    except LayerkitError as error:
+        before = [x.node.op.layer.describe() for x in inputs if isinstance(x.node.op, LayerCall)]
+        if before and isinstance(error, ShapeError | DTypeError) and error.fix is None:
+            error.fix = f"check the layer before it, {before[0]}, whose output is {types[0]}"
+        raise
+    leaves, structure = tree.flatten(outputs)
+    result = [operand(x) for x in leaves]
+    kinds = tuple(x.type if isinstance(x, Value) else TensorType(canonical(x.dtype), x.shape) for x in result)
+    node = Node(LayerCall(layer, arguments, structure), tuple(inputs), kinds, True, layer.name or "")
+    return tree.unflatten(structure, node.outputs)
+
+
+__all__ = ["LAYERS", "Layer", "LayerCall", "SeedGenerator", "Slot", "StateError", "record", "stream"]

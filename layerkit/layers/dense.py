@@ -1,0 +1,125 @@
+"""Layers over the last axis, and activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerkit import ops
+from layerkit.errors import ShapeError
+from layerkit.fields import PositiveInt
+from layerkit.layers.base import Layer
+from layerkit.layers.common import Activation as ActivationName
+from layerkit.layers.common import Initializer, Regularizer, Constraint, _Affine
+from layerkit.ir import show_shape
+
+
+class Dense(_Affine):
+    """Affine map of the last axis: y = activation(x @ kernel + bias).
+
+    Shapes:
+        inputs: (batch, ..., n)    returns: (batch, ..., units)
+        kernel: (n, units)    bias: (units,)
+
+    Example:
+        >>> import numpy as np
+        >>> Dense(4, activation="relu")(np.ones((2, 3))).shape
+        (2, 4)
+    """
+
+    units: PositiveInt
+
+    def build(self, input_shape: Any) -> None:
+        if input_shape[-1] is None:
+            raise ShapeError(
+                "the last axis must have a size.", expected="a known last axis", got=show_shape(input_shape),
+                fix="give it a size in Input(shape=...)",
+            )  # fmt: skip
+        self.add_kernel_and_bias((input_shape[-1], self.units))
+
+    def call(self, inputs: Any) -> Any:
+        if inputs.ndim < 2:
+            raise ShapeError(
+                "a Dense layer needs a batch of vectors.", expected="(batch, ..., features)", got=show_shape(inputs.shape),
+                fix="add an axis: x[:, None]",
+            )  # fmt: skip
+        size = self.kernel.shape[0]
+        if isinstance(inputs.shape[-1], int) and inputs.shape[-1] != size:
+            raise ShapeError(
+                "the input has another size than the layer was built for.",
+                expected=show_shape((*inputs.shape[:-1], size)),
+                got=show_shape(inputs.shape),
+            )
+        return self.finish(ops.matmul(inputs, self.kernel))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask
+
+
+class Activation(Layer):
+    """An activation function as a layer: any shape, kept."""
+
+    activation: ActivationName
+
+    def call(self, inputs: Any) -> Any:
+        return self.activation(inputs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask
+
+
+class Embedding(Layer):
+    """A table of vectors, looked up by number.
+
+    Shapes:
+        inputs: (batch, ...), whole numbers in [0, input_dim)    returns: (batch, ..., output_dim)
+        embeddings: (input_dim, output_dim)
+    Args:
+        input_dim: rows of the table.
+        output_dim: size of each vector.
+        embeddings_initializer: what the table is before training.
+        embeddings_regularizer: penalty on the table.
+        embeddings_constraint: what the table is brought back to after each update.
+        mask_zero: whether 0 stands for "nothing here"; later layers are told by a mask.
+
+    Raises:
+        DataError: a number outside the table, when the program runs.
+    """
+
+    input_dim: PositiveInt
+    output_dim: PositiveInt
+    embeddings_initializer: Initializer = "uniform"
+    embeddings_regularizer: Regularizer = None
+    embeddings_constraint: Constraint = None
+    mask_zero: bool = False
+
+    def build(self, input_shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+            name="embeddings",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return ops.take(self.embeddings, ops.cast(inputs, "int32"), axis=0)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+
+class Masking(Layer):
+    """Time steps whose features all equal ``mask_value`` are set to 0, and later layers skip them.
+
+    Shapes:
+        inputs: (batch, time, features)    returns: the same
+    """
+
+    mask_value: float = 0.0
+
+    def call(self, inputs: Any) -> Any:
+        counts = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return ops.where(counts, inputs, 0.0)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
