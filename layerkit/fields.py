@@ -196,8 +196,7 @@ class Configurable:
             if field.name in kwargs:
                 setattr(self, field.name, _checked(cls, self, field, kwargs[field.name]))
             elif not field.is_required:
-                value = field.default
-                setattr(self, field.name, field.check(value, self) if field.check and value is not None else value)
+                setattr(self, field.name, _checked(cls, self, field, field.default))
 
     @property
     def config(self) -> dict[str, Any]:

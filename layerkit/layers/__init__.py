@@ -1,0 +1,72 @@
+"""Layers, with Keras's names, arguments, defaults and conventions."""
+
+from layerkit.layers.attention import MultiHeadAttention
+from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.conv import (
+    AveragePooling1D,
+    AveragePooling2D,
+    Conv1D,
+    Conv2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from layerkit.layers.dense import Activation, Dense, Embedding, Masking
+from layerkit.layers.input import Input, InputLayer
+from layerkit.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Multiply,
+    Subtract,
+    add,
+    concatenate,
+)
+from layerkit.layers.normalization import BatchNormalization, LayerNormalization
+from layerkit.layers.recurrent import LSTM, RNN, Bidirectional, LSTMCell, TimeDistributed
+from layerkit.layers.regularization import Dropout
+from layerkit.layers.reshaping import Flatten, Reshape
+
+__all__ = [
+    "LAYERS",
+    "LSTM",
+    "RNN",
+    "Activation",
+    "Add",
+    "Average",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Bidirectional",
+    "Concatenate",
+    "Conv1D",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "Input",
+    "InputLayer",
+    "LSTMCell",
+    "Layer",
+    "LayerNormalization",
+    "Masking",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "Maximum",
+    "MultiHeadAttention",
+    "Multiply",
+    "Reshape",
+    "Subtract",
+    "TimeDistributed",
+    "add",
+    "concatenate",
+]

@@ -1,0 +1,109 @@
+"""The base of losses: a value for each sample, weighted and averaged.
+
+``call`` gives a loss for each sample (and position); the base multiplies it with sample weights and masks and reduces it.
+A target must have the shape of the prediction; (batch,) against (batch, 1) is taken to mean the same. Keras lets any
+shapes broadcast against each other, which trains something else in silence: here it is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY
+from typing import Annotated, Any
+
+from layerkit import ops
+from layerkit.errors import ShapeError
+from layerkit.fields import Configurable, OneOf
+from layerkit.ir import product, show_shape, unify
+from layerkit.ops.core import dtype_of, operand
+from layerkit.registry import Registry, snake_case
+from layerkit.trace import get_mask
+
+LOSSES = Registry("loss")
+REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
+class Loss(Configurable):
+    """Base class of losses.
+
+    Args:
+        reduction: "sum_over_batch_size" (mean over all losses), "sum", "mean_with_sample_weight" or "none".
+        name: its name in logs.
+        dtype: not used; there for Keras.
+    """
+
+    reduction: Annotated[Any, OneOf(REDUCTIONS)] = "sum_over_batch_size"
+    name: str | None = None
+    dtype: Any = None
+    _: KW_ONLY
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """A loss for each sample: (batch, ..., n), (batch, ..., n) -> (batch, ...)."""
+        raise NotImplementedError
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        mask = get_mask(y_pred)
+        y_true, y_pred = operand(y_true), operand(y_pred)
+        return reduce_weighted(self.call(y_true, y_pred), sample_weight, mask, self.reduction)
+
+    @property
+    def label(self) -> str:
+        """Its name in logs."""
+        return self.name or snake_case(type(self).__name__)
+
+
+def reduce_weighted(losses: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
+    """Losses times weights, reduced; with a mask the mean is over the elements that count, as in Keras."""
+    kind = dtype_of(losses)
+    weight = None if sample_weight is None else ops.cast(sample_weight, kind)
+    if mask is not None:
+        counts = ops.cast(mask, kind)
+        if reduction in ("sum_over_batch_size", "mean"):
+            total = ops.cast(ops.size(product(counts.shape)), kind)
+            counts = counts * (total / ops.maximum(ops.sum(counts), 1e-7))
+        if weight is None:
+            weight = counts
+        else:
+            weight, counts = _align(weight, counts)
+            weight = weight * counts
+    if weight is not None:
+        losses, weight = _align(losses, weight)
+        losses = losses * weight
+    if reduction in (None, "none"):
+        return losses
+    total = ops.sum(losses)
+    if reduction == "sum":
+        return total
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return total / ops.maximum(ops.sum(ops.broadcast_to(weight, losses.shape)), 1e-7)
+    return total / ops.cast(ops.size(product(losses.shape)), kind)
+
+
+def _align(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both with the same number of axes, ones added at the end."""
+    if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
+        return ops.squeeze(a, -1), b
+    if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
+        return a, ops.squeeze(b, -1)
+    rank = max(a.ndim, b.ndim)
+    return tuple(ops.reshape(x, (*x.shape, *(1,) * (rank - x.ndim))) for x in (a, b))  # type: ignore[return-value]
+
+
+def match(y_true: Any, y_pred: Any, name: str) -> tuple[Any, Any]:
+    """Target and prediction as floats of one shape.
+
+    Raises:
+        ShapeError: they differ by more than an axis of size 1 at the end.
+    """
+    y_true = ops.cast(y_true, dtype_of(y_pred))
+    if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+        y_true = ops.expand_dims(y_true, -1)
+    elif y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    if y_true.ndim != y_pred.ndim or any(unify(a, b) is None for a, b in zip(y_true.shape, y_pred.shape, strict=True)):
+        raise ShapeError(
+            f"the target does not have the shape of the prediction for '{name}'.",
+            expected=show_shape(y_pred.shape),
+            got=show_shape(y_true.shape),
+            fix="reshape the targets, or change the units of the last layer",
+        )
+    return y_true, y_pred
