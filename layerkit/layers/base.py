@@ -302,7 +302,7 @@ class Layer(Configurable):
         trace, takes = current(), _call_arguments(type(self))
         assert trace is not None
         with placed(self.describe()), origin(self.path or self.name or ""):
-            args = tuple(tree.map_leaves(self._input, a) for a in args)
+            args = tuple(tree.map_leaves(self._as_input, a) for a in args)
             self._ensure_built(args, kwargs)
             before = trace.training
             if kwargs.get("training") is not None:
@@ -323,7 +323,7 @@ class Layer(Configurable):
             self._regularize(trace, outputs)
         return outputs
 
-    def _input(self, x: Any) -> Any:
+    def _as_input(self, x: Any) -> Any:
         if isinstance(x, str) or x is None or (not isinstance(x, Value) and not hasattr(x, "dtype") and not isinstance(x, list | float | int)):
             return x
         if isinstance(x, bool):
@@ -358,8 +358,8 @@ class Layer(Configurable):
             if not has_mask and kwargs.get("mask") is not None:
                 previous = kwargs["mask"]
             mask = self.compute_mask(args[0], previous)
-            if mask is not None:
-                masks = tree.leaves(mask) if isinstance(mask, list | tuple) and len(flat) > 1 else [mask]
+            if any(m is not None for m in tree.leaves(mask)):
+                masks = list(mask) if isinstance(mask, list | tuple) else [mask]
                 for x, m in zip(flat, masks, strict=False):
                     set_mask(x, m)
         elif has_mask and not self.is_container and not _call_arguments(type(self)).mask:

@@ -1,0 +1,148 @@
+"""The graph of layer calls between ``Input`` tensors and outputs, and how it is replayed.
+
+Recorded calls (``layerkit.layers.base.LayerCall``) and ops applied to symbolic tensors are nodes of one graph, so shared
+layers, several inputs and outputs, nested models and operators need nothing special: ``run`` goes through the nodes in
+order and calls each layer, or applies each op, on what its inputs have become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from layerkit import tree
+from layerkit.errors import ArgumentError, GraphError
+from layerkit.ir import Node, Value, apply, toposort
+from layerkit.ir import Input as InputOp
+from layerkit.layers.base import Layer, LayerCall
+from layerkit.layers.input import InputLayer
+
+
+class LayerGraph:
+    """What a functional model computes."""
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        self.inputs, self.input_structure = tree.flatten(inputs)
+        self.outputs, self.output_structure = tree.flatten(outputs)
+        for what, values in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for value in values:
+                if not isinstance(value, Value):
+                    raise ArgumentError(
+                        f"the {what} of a model are symbolic tensors.", expected="tensors that come from Input(...)", got=repr(value)
+                    )
+            if not values:
+                raise ArgumentError(f"a model needs {what}.", expected=f"{what}=a tensor or several", got="none")
+        if len(set(self.inputs)) != len(self.inputs):
+            raise ArgumentError("an input is given twice.", expected="each input once", got=repr(self.inputs))
+        self.nodes = toposort(self.outputs, stop=self.inputs)
+        given = {v.node for v in self.inputs}
+        for node in self.nodes:
+            if isinstance(node.op, InputOp) and node not in given:
+                raise GraphError(
+                    "an output depends on an input that the model does not have.",
+                    expected="all inputs in Model(inputs=...)",
+                    got=f"Input '{node.op.label or 'without a name'}' {node.types[0]}",
+                    fix="add it to the inputs",
+                )
+        unused = [v for v in self.inputs if v not in self.outputs_need()]
+        for value in unused:
+            if not any(value is out for out in self.outputs):
+                raise GraphError(
+                    "no output depends on this input.", expected="inputs that are used", got=repr(value), fix="remove it from the inputs"
+                )
+        self.input_layers = [_input_layer(v) for v in self.inputs]
+
+    def outputs_need(self) -> set[Value]:
+        """All values that some node reads."""
+        return {x for node in self.nodes for x in node.inputs}
+
+    def run(self, inputs: Sequence[Any]) -> Any:
+        """The outputs for these inputs."""
+        values: dict[Value, Any] = dict(zip(self.inputs, inputs, strict=True))
+        for node in self.nodes:
+            if node.outputs[0] in values and not node.inputs:
+                continue
+            given = [values[x] for x in node.inputs]
+            if isinstance(node.op, LayerCall):
+                results = node.op.replay(given)
+            else:
+                result = apply(node.op, *given)
+                results = list(result) if node.several else [result]
+            values.update(zip(node.outputs, results, strict=True))
+        return tree.unflatten(self.output_structure, [values[v] for v in self.outputs])
+
+    def layers(self) -> list[Layer]:
+        """The layers, in Keras's order: by depth, then as they are met going back from the outputs."""
+        order, depth = self._order(), self._depths()
+        by_node = {v.node: layer for v, layer in zip(self.inputs, self.input_layers, strict=True)}
+        deepest: dict[Layer, int] = {}
+        first: dict[Layer, int] = {}
+        for node in (*by_node, *self.nodes):
+            layer = by_node.get(node) or (node.op.layer if isinstance(node.op, LayerCall) else None)
+            if layer is not None:
+                deepest[layer] = max(deepest.get(layer, 0), depth.get(node, 0))
+                first[layer] = min(first.get(layer, len(order)), order.get(node, len(order)))
+        return sorted(deepest, key=lambda layer: (-deepest[layer], first[layer]))
+
+    def _order(self) -> dict[Node, int]:
+        order: dict[Node, int] = {}
+        ends = {v.node for v in self.inputs}
+        stack = [v.node for v in reversed(self.outputs)]
+        while stack:
+            node = stack.pop()
+            if node in order:
+                continue
+            order[node] = len(order)
+            if node not in ends:
+                stack.extend(x.node for x in reversed(node.inputs))
+        return order
+
+    def _depths(self) -> dict[Node, int]:
+        depth = {v.node: 0 for v in self.outputs}
+        for node in reversed(self.nodes):
+            for x in node.inputs:
+                depth[x.node] = max(depth.get(x.node, 0), depth.get(node, 0) + 1)
+        deepest = max(depth.values(), default=0)
+        return depth | {v.node: deepest for v in self.inputs}
+
+
+def _input_layer(value: Value) -> InputLayer:
+    label = value.node.op.label if isinstance(value.node.op, InputOp) else ""
+    shape = tuple(n if isinstance(n, int) else None for n in value.shape)
+    layer = InputLayer(shape=shape[1:], batch_size=shape[0], dtype=value.dtype, name=label or None)
+    layer.built = True
+    return layer
+
+
+def name_layers(layers: Sequence[Layer], owner: Layer) -> dict[str, Layer]:
+    """Give layers without a name of their own the name of their class, numbered by age; returns them by name.
+
+    Raises:
+        ArgumentError: two layers have one name.
+    """
+    names: dict[str, Layer] = {}
+    for layer in layers:
+        if layer._is_named or layer._owner is not None:
+            name = layer.name or ""
+            if name in names and layer._is_named and names[name]._is_named:
+                raise ArgumentError(
+                    f"two layers are called '{name}'.", expected="names that differ", got=f"{names[name]!r} and {layer!r}",
+                    fix="give one of them another name=",
+                )  # fmt: skip
+            names[_free(name, names)] = layer
+    for layer in sorted((x for x in layers if x not in set(names.values())), key=lambda x: x._created):
+        base = "input_layer" if isinstance(layer, InputLayer) else layer.name or ""
+        layer.name = _free(base, names)
+        names[layer.name] = layer
+    for layer in layers:
+        if layer._owner is None:
+            layer._owner = (owner, None)
+    return {name: layer for layer in layers for name, found in names.items() if found is layer}
+
+
+def _free(name: str, taken: dict[str, Layer]) -> str:
+    found, n = name, 0
+    while found in taken:
+        n += 1
+        found = f"{name}_{n}"
+    return found

@@ -1,0 +1,616 @@
+"""``Model``: layers that can be compiled, trained, evaluated, saved.
+
+A model is made of symbolic tensors (``Model(inputs, outputs)``), by subclassing with a ``call``, or as ``Sequential``. One
+training step is one program: ``train_step`` is traced by ``layerkit.function`` and holds forward pass, loss, gradients,
+optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train_step`` -> ``Function.__call__`` ->
+``ReferenceProgram.__call__`` -> ``Op.reference``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from layerkit import engines, tree
+from layerkit.errors import ArgumentError, DataError, LayerkitWarning, ShapeError, StateError, UnknownNameError, did_you_mean
+from layerkit.function import Function, RandomState, value_and_grad
+from layerkit.ir import Array, Value
+from layerkit.layers.base import Layer
+from layerkit.models.compiled import CompiledLoss, CompiledMetrics
+from layerkit.models.functional import LayerGraph, name_layers
+from layerkit.optimizers import Optimizer
+from layerkit.optimizers import get as get_optimizer
+from layerkit.training import checks
+from layerkit.training.callbacks import CallbackList, History, Logs
+from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
+from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
+from layerkit.training.progress import Progress, show_logs
+from layerkit.trace import current, draw_seed
+
+
+class Model(Layer):
+    """Layers with training; ``Model(inputs=, outputs=)``, or a subclass with ``call``.
+
+    Args:
+        inputs: symbolic tensors from ``Input``, in any nesting.
+        outputs: tensors computed from them, in any nesting.
+
+    Example:
+        >>> import numpy as np
+        >>> from layerkit.layers import Dense, Input
+        >>> x = Input((3,))
+        >>> model = Model(x, Dense(2)(x))
+        >>> model.predict(np.ones((4, 3)), verbose=0).shape
+        (4, 2)
+    """
+
+    is_container: ClassVar[bool] = True
+    _graph: LayerGraph | None = None
+    optimizer: Optimizer | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        inputs, outputs = kwargs.pop("inputs", None), kwargs.pop("outputs", None)
+        rest = list(args)
+        inputs = rest.pop(0) if rest and inputs is None else inputs
+        outputs = rest.pop(0) if rest and outputs is None else outputs
+        name = kwargs.pop("name", rest.pop(0) if rest else None)
+        super().__init__(name=name, **kwargs)
+        self._prepare()
+        if inputs is not None or outputs is not None:
+            self._set_graph(LayerGraph(inputs, outputs))
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls, *args, **kwargs)
+        self.supports_masking = False  # its layers pass masks on themselves
+        self._prepare()
+        return self
+
+    def _prepare(self) -> None:
+        """The state of training before there is any."""
+        self._names: dict[str, Layer] = {}
+        self.stop_training = False
+        self.optimizer = None
+        self.engine: Any = None
+        self._compiled: dict[str, Any] | None = None
+        self._functions: dict[str, Function] = {}
+        self._random: RandomState | None = None
+        self._epochs_done = 0
+        self.history: History | None = None
+
+    # Structure --------------------------------------------------------------------------------------------------------
+
+    def _set_graph(self, graph: LayerGraph) -> None:
+        self._graph = graph
+        self._names = name_layers(graph.layers(), self)
+        self.built = True
+
+    def children(self) -> Any:
+        """Its layers by name, then those in attributes."""
+        seen = set()
+        for name, layer in self._names.items():
+            seen.add(layer)
+            yield name, layer
+        for key, layer in super().children():
+            if layer not in seen and key not in ("_names", "history") and not key.startswith(("_names/", "_functions")):
+                yield key, layer
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers, in Keras's order."""
+        return [layer for _, layer in self.children()]
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The symbolic inputs."""
+        return list(self._require_graph().inputs)
+
+    @property
+    def outputs(self) -> list[Value]:
+        """The symbolic outputs."""
+        return list(self._require_graph().outputs)
+
+    @property
+    def input(self) -> Any:
+        """The inputs in their structure."""
+        return tree.unflatten(self._require_graph().input_structure, self.inputs)
+
+    @property
+    def output(self) -> Any:
+        """The outputs in their structure."""
+        return tree.unflatten(self._require_graph().output_structure, self.outputs)
+
+    def _require_graph(self) -> LayerGraph:
+        if self._graph is None:
+            raise StateError(f"'{self.name}' has no symbolic inputs.", fix="begin with an Input, or call it on data first")
+        return self._graph
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [str(layer.name) for layer in self._require_graph().input_layers]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers, or ops, that make the outputs."""
+        return [_output_name(v, self._names) for v in self._require_graph().outputs]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of that name, or at that place in ``layers``.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ArgumentError("there is no such layer.", expected=f"an index below {len(self.layers)}", got=str(index))
+            return self.layers[index]
+        by_name = {n if n in self._names else str(x.name): x for n, x in self.children()}
+        if name not in by_name:
+            raise UnknownNameError(f"there is no layer '{name}'.", got=str(name), fix=did_you_mean(str(name), by_name))
+        return by_name[name]
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        """The outputs for ``inputs``; subclasses write their own."""
+        graph = self._require_graph()
+        return graph.run(self._match_inputs(inputs, graph))
+
+    def _match_inputs(self, inputs: Any, graph: LayerGraph) -> list[Any]:
+        """The inputs in the order of the graph: by name from a dict, else by place."""
+        if isinstance(inputs, Mapping):
+            names = self.input_names
+            if isinstance(tree.unflatten(graph.input_structure, names), Mapping):
+                keys = list(tree.unflatten(graph.input_structure, names))
+                if set(keys) <= set(inputs):
+                    return [inputs[k] for k in keys]
+            missing = [n for n in names if n not in inputs]
+            if missing:
+                raise DataError(
+                    f"there is no data for input '{missing[0]}'.", expected=", ".join(names), got=", ".join(inputs),
+                    fix=did_you_mean(missing[0], inputs),
+                )  # fmt: skip
+            found = [inputs[n] for n in names]
+        else:
+            found = tree.leaves(inputs)
+        if len(found) != len(graph.inputs):
+            raise DataError(
+                "the model takes another number of inputs.", layer=self.name, expected=f"{len(graph.inputs)}: {self.input_names}",
+                got=str(len(found)),
+            )  # fmt: skip
+        for value, given, name in zip(graph.inputs, found, self.input_names, strict=True):
+            self._check_input(value, given, name)
+        return found
+
+    def _check_input(self, value: Value, given: Any, name: str) -> None:
+        fits = len(given.shape) == value.ndim and all(
+            not isinstance(a, int) or not isinstance(b, int) or a == b
+            for a, b in zip(given.shape[1:], value.shape[1:], strict=True)
+        )
+        if not fits:
+            shown = tuple(n if isinstance(n, int) else None for n in value.shape)
+            raise ShapeError(
+                f"the data does not fit input '{name}'.", layer=f"{name} (Input)", expected=str(shown),
+                got=str(tuple(n if isinstance(n, int) else None for n in given.shape)),
+                fix="reshape the data, or change the shape of Input",
+            )  # fmt: skip
+
+    # Compiling --------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        engine: Any = None,
+    ) -> None:
+        """Choose how to train.
+
+        Args:
+            optimizer: its name, ``{name: arguments}``, or an optimizer.
+            loss: one for all outputs, or a list or dict with one for each.
+            loss_weights: numbers by which the losses of several outputs count.
+            metrics: names, objects or functions; for several outputs lists or a dict of lists.
+            weighted_metrics: metrics that count sample weights.
+            run_eagerly: accepted, does nothing.
+            steps_per_execution: accepted, does nothing.
+            jit_compile: accepted, does nothing.
+            auto_scale_loss: accepted, does nothing.
+            engine: the name of the engine; by default the best available.
+
+        Raises:
+            UnknownNameError: a misspelt optimizer, loss, metric or engine.
+        """
+        self.optimizer = get_optimizer(optimizer)
+        self._loss = CompiledLoss(loss, loss_weights)
+        self._metrics = CompiledMetrics(metrics, weighted_metrics)
+        engines.get(engine)
+        self.engine = engine
+        self._compiled = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self._functions = {}
+
+    def _require_compiled(self, what: str) -> None:
+        if self._compiled is None:
+            raise StateError(f"'{what}' needs to know how to train.", fix="call model.compile(optimizer=..., loss=...) first")
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics, the loss first, once they are made."""
+        return [*self._loss.trackers, *self._metrics.all] if self._compiled else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Their names."""
+        return [str(m.name) for m in self.metrics]
+
+    # One step ---------------------------------------------------------------------------------------------------------
+
+    def train_step(self, data: Batch) -> dict[str, Any]:
+        """One training step, traced into one program: loss, gradients, update, metrics. Override it for your own."""
+        x, y, sample_weight = data
+
+        def compute(weights: Any) -> tuple[Any, Any]:
+            y_pred = self(x, training=True)
+            return self.compute_loss(x, y, y_pred, sample_weight), y_pred
+
+        weights = self.trainable_weights
+        if not weights:
+            raise StateError("the model has no weights to train.", layer=self.name, fix="set layer.trainable = True for some")
+        (loss, y_pred), gradients = value_and_grad(compute, has_aux=True)(weights)
+        assert self.optimizer is not None
+        self.optimizer.apply(gradients, weights)
+        return self.compute_metrics(x, y, y_pred, sample_weight, loss)
+
+    def test_step(self, data: Batch) -> dict[str, Any]:
+        """Loss and metrics of one batch."""
+        x, y, sample_weight = data
+        y_pred = self(x, training=False)
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        return self.compute_metrics(x, y, y_pred, sample_weight, loss)
+
+    def predict_step(self, data: Any) -> Any:
+        """Predictions for one batch."""
+        return self(data, training=False)
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
+        """The scalar to be made small: losses of the outputs, and what layers added."""
+        trace = current()
+        added = list(trace.losses) if trace is not None else []
+        for weight in self.weights:
+            if weight.regularizer is not None and weight in set(self.trainable_weights):
+                added.append(weight.regularizer(weight))
+        return self._loss(y, y_pred, sample_weight, self._output_names(y_pred), added)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, loss: Any = None) -> dict[str, Any]:
+        """Add the batch to the metrics; their values so far."""
+        rows = tree.leaves(x)[0].shape[0]
+        return self._loss.track(loss, rows) | self._metrics(y, y_pred, sample_weight, self._output_names(y_pred))
+
+    def _output_names(self, y_pred: Any) -> list[str]:
+        if self._graph is not None:
+            return self.output_names
+        leaves = tree.leaves(y_pred)
+        if isinstance(y_pred, Mapping):
+            return list(y_pred)
+        return ["output"] if len(leaves) == 1 else [f"output_{i + 1}" for i in range(len(leaves))]
+
+    def _function(self, kind: str) -> Function:
+        """The compiled form of ``train_step``, ``test_step`` or ``predict_step``."""
+        if kind not in self._functions:
+            steps: dict[str, Callable[..., Any]] = {
+                "train": self.train_step,
+                "test": self.test_step,
+                "predict": self.predict_step,
+            }
+            self._functions[kind] = Function(
+                steps[kind],
+                engine=self.engine,
+                symbolic_batch=True,
+                training=kind == "train",
+                random=self.random_state,
+                state=self._mode,
+            )
+        return self._functions[kind]
+
+    def _mode(self) -> Any:
+        """What a program depends on besides its arguments: which layers are frozen, and the schedule."""
+        frozen = tuple(layer.path for layer in self.flatten_layers() if not layer.trainable)
+        return frozen, repr(self.optimizer._rate) if self.optimizer is not None else ""
+
+    @property
+    def random_state(self) -> RandomState:
+        """The seed and count of runs from which dropout and its like draw."""
+        if self._random is None:
+            self._random = RandomState(self._root_seed())
+        return self._random
+
+    def _ensure_ready(self, x: Any) -> None:
+        """Build a model that gets its shapes from data, and give the optimizer its slots."""
+        if not self.built or not all(layer.built for layer in self.layers):
+            self(tree.map_leaves(lambda a: a[:1], x))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_weights)
+
+    # fit, evaluate, predict -------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+        check_data: bool = True,
+    ) -> History:
+        """Train; returns the history of losses and metrics.
+
+        Args:
+            x: arrays in any nesting, a data frame, or an iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``.
+            y: targets, like ``x``.
+            batch_size: rows in a step; 32 unless given.
+            epochs: times to go through the data.
+            verbose: 0 silent, 1 live, 2 one line for each epoch; "auto" is 1.
+            callbacks: called around epochs and batches.
+            validation_split: share of the last rows that is held out.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch, or an iterable of batches.
+            shuffle: whether each epoch has another order; it follows from the seed.
+            class_weight: how much each class counts.
+            sample_weight: how much each row counts.
+            initial_epoch: the epoch to start with.
+            steps_per_epoch: steps in an epoch, for iterables without end.
+            validation_steps: batches of an evaluation.
+            validation_batch_size: rows in them.
+            validation_freq: evaluate after every so many epochs.
+            check_data: whether mistakes in the data are looked for before the first step.
+
+        Raises:
+            DataError: data that cannot be meant; it says where and how to mend it.
+            ShapeError: data that does not fit the model.
+        """
+        self._require_compiled("fit")
+        batch_size = check_batch_size(batch_size)
+        if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 0:
+            raise ArgumentError("epochs is a whole number.", expected="epochs >= 0", got=repr(epochs))
+        data = adapt(x, y, sample_weight)
+        held_out: Arrays | Stream | None = None
+        if validation_data is not None:
+            held_out = adapt(*validation_data) if isinstance(validation_data, tuple | list) else adapt(validation_data)
+        elif validation_split:
+            if not isinstance(data, Arrays):
+                raise DataError("validation_split needs arrays.", expected="arrays", got="an iterable", fix="pass validation_data")
+            data, held_out = split_off(data, validation_split)
+        if isinstance(data, Arrays):
+            self._check(data, check_data)
+        if isinstance(held_out, Arrays):
+            self._check(held_out, check_data)
+        history = History()
+        given = list(callbacks or [])
+        hooks = CallbackList(
+            [history, *given, *([Progress(verbose)] if verbose else [])],
+            self,
+            {"epochs": epochs, "steps": steps_of(data, batch_size, steps_per_epoch), "verbose": verbose},
+        )
+        self.stop_training = False
+        self.history = history
+
+        def validate(epoch: int) -> Logs:
+            if held_out is None or (epoch + 1) % validation_freq:
+                return {}
+            self._metrics_reset()
+            logs = run_test(self._step("test"), held_out, validation_batch_size or batch_size, validation_steps, hooks)
+            return {f"val_{k}": v for k, v in logs.items()}
+
+        def count_epoch(epoch: int) -> Logs:
+            self._epochs_done += 1
+            return validate(epoch)
+
+        hooks.on_train_begin()
+        try:
+            fit_epochs(
+                self._step("train"),
+                data,
+                batch_size=batch_size,
+                epochs=range(initial_epoch, epochs),
+                order=self._order if shuffle else None,
+                class_weight=class_weight,
+                steps=steps_per_epoch,
+                callbacks=hooks,
+                begin_epoch=self._metrics_reset,
+                validate=count_epoch,
+                is_stopped=lambda: self.stop_training,
+            )
+        finally:
+            hooks.on_train_end()
+        return history
+
+    def _order(self, epoch: int, rows: int) -> Array:
+        """The order of the rows; it depends on the seed and the number of epochs trained so far."""
+        return np.random.Generator(np.random.Philox(key=[self.random_state.seed, self._epochs_done])).permutation(rows)
+
+    def _step(self, kind: str) -> Callable[[Batch], Logs]:
+        def step(batch: Batch) -> Logs:
+            self._ensure_ready(batch[0])
+            logs = self._function(kind)(batch)
+            return {k: float(v) for k, v in logs.items()}
+
+        return step
+
+    def _metrics_reset(self) -> None:
+        for metric in self.metrics:
+            metric.reset_state()
+
+    reset_metrics = _metrics_reset
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+        return_dict: bool = False,
+        check_data: bool = True,
+    ) -> Any:
+        """Loss and metrics over all rows: a number, a list, or a dict with ``return_dict``."""
+        self._require_compiled("evaluate")
+        data = adapt(x, y, sample_weight)
+        if isinstance(data, Arrays):
+            self._check(data, check_data)
+        self._metrics_reset()
+        hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
+        logs = run_test(self._step("test"), data, check_batch_size(batch_size), steps, hooks)
+        if verbose not in (0, False):
+            print(show_logs(logs))
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> Any:
+        """Outputs for all rows, as arrays."""
+        data = adapt(x)
+        hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
+        return run_predict(self.predict_on_batch, data, check_batch_size(batch_size), steps, hooks)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None, return_dict: bool = False
+    ) -> Any:
+        """One training step; the metrics so far."""
+        self._require_compiled("train_on_batch")
+        batch = with_class_weight((as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")), class_weight)
+        return _listed(self._step("train")(batch), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of one batch added to those so far."""
+        self._require_compiled("test_on_batch")
+        batch = (as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight"))
+        return _listed(self._step("test")(batch), return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Outputs for one batch."""
+        x = as_arrays(x, "x")
+        self._ensure_ready(x)
+        return self._function("predict")(x)
+
+    # Checks -----------------------------------------------------------------------------------------------------------
+
+    def _check(self, data: Arrays, thorough: bool) -> None:
+        """Refuse data that cannot be meant, before the first step."""
+        self._ensure_ready(data.x)
+        if self._graph is not None:
+            self._match_inputs(data.x, self._graph)
+        if not thorough:
+            return
+        checks.check_finite(data.x, "x")
+        checks.check_finite(data.y, "y")
+        checks.check_finite(data.sample_weight, "sample_weight")
+        if self._graph is None or data.y is None:
+            return
+        targets = self._loss.by_output(data.y, self.output_names)
+        losses = self._loss.losses(self.output_names)
+        for value, y, loss, name in zip(self._graph.outputs, targets, losses, self.output_names, strict=True):
+            if loss is None or y is None:
+                continue
+            shape = tuple(n if isinstance(n, int) else None for n in value.shape)
+            checks.check_target(y, shape, loss, name)
+            checks.check_activation(loss, _activation(value), name)
+
+    # The rest ---------------------------------------------------------------------------------------------------------
+
+    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, batch_size: int = 32) -> None:
+        """Print layers, shapes, parameters, multiply-adds, and the memory that training takes at ``batch_size``."""
+        from layerkit.models.summary import summarize
+
+        text = summarize(self, line_length, batch_size)
+        (print_fn or print)(text)
+
+    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Write the model to a file: architecture, weights, and the state of training."""
+        from layerkit.models.files import save_model
+
+        save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights alone."""
+        self.save(filepath, overwrite, include_optimizer=False)
+
+    def load_weights(self, filepath: Any) -> None:
+        """Take over the weights of a file; all of them must fit.
+
+        Raises:
+            FileFormatError: with the list of what does not.
+        """
+        from layerkit.models.files import load_weights
+
+        load_weights(self, filepath)
+
+
+Model.__init__._is_declared = False  # type: ignore[attr-defined]
+
+
+def _listed(logs: Logs, return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _output_name(value: Value, names: dict[str, Layer]) -> str:
+    from layerkit.layers.base import LayerCall
+
+    if isinstance(value.node.op, LayerCall):
+        return next((n for n, layer in names.items() if layer is value.node.op.layer), str(value.node.op.layer.name))  # type: ignore[attr-defined]
+    return value.node.op.word
+
+
+def _activation(value: Value) -> str | None:
+    """The name of the activation that made an output, if a layer with one did."""
+    from layerkit.layers.base import LayerCall
+
+    if not isinstance(value.node.op, LayerCall):
+        return None
+    layer = value.node.op.layer
+    while isinstance(layer, Model) and layer._graph is not None and isinstance(layer._graph.outputs[-1].node.op, LayerCall):
+        layer = layer._graph.outputs[-1].node.op.layer
+    return getattr(getattr(layer, "activation", None), "__name__", None)
+
+
+def seed_model(model: Model, seed: int | None = None) -> None:
+    """Give a model another seed, before its weights are made."""
+    model._seed = draw_seed() if seed is None else seed
+
+
+__all__ = ["LayerkitWarning", "Model", "seed_model", "warnings"]

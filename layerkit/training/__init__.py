@@ -1,0 +1,1 @@
+"""Training: data, checks, callbacks and the loops."""

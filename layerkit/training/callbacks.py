@@ -1,0 +1,292 @@
+"""Callbacks: what happens around epochs and batches. Names, arguments and defaults are Keras's."""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from layerkit.errors import ArgumentError, LayerkitWarning, did_you_mean
+from layerkit.fields import Configurable
+from layerkit.registry import Registry
+
+CALLBACKS = Registry("callback")
+Logs = dict[str, float]
+
+
+class Callback(Configurable):
+    """Base class; override what you need. ``self.model`` is the model, ``self.params`` the arguments of ``fit``."""
+
+    model: ClassVar[Any] = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls, *args, **kwargs)
+        self.model, self.params = None, {}
+        return self
+
+    def set_model(self, model: Any) -> None:
+        """Called once, before everything else."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called once: epochs, steps, verbose."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch; epochs count from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a step."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a step."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before an evaluation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After an evaluation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of an evaluation."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of a prediction."""
+
+
+class CallbackList:
+    """Calls all callbacks in order."""
+
+    def __init__(self, callbacks: Iterable[Any], model: Any, params: dict[str, Any]) -> None:
+        self.callbacks = [CALLBACKS.make(c) if not isinstance(c, Callback) else c for c in callbacks]
+        for callback in self.callbacks:
+            callback.set_model(model)
+            callback.set_params(params)
+
+    def __getattr__(self, hook: str) -> Any:
+        def call(*args: Any) -> None:
+            for callback in self.callbacks:
+                getattr(callback, hook)(*args)
+
+        return call
+
+
+class History(Callback):
+    """What ``fit`` returns: ``history`` has a list for each name in the logs, ``epoch`` the numbers of the epochs."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class _Monitor(Callback):
+    """Watches one name in the logs."""
+
+    def better(self, monitor: str, mode: str) -> bool:
+        """Whether larger is better."""
+        if mode not in ("auto", "min", "max"):
+            raise ArgumentError(f"unknown mode of {type(self).__name__}.", expected="auto, min or max", got=repr(mode))
+        if mode != "auto":
+            return mode == "max"
+        return any(monitor.endswith(n) for n in ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score"))
+
+    def read(self, monitor: str, logs: Logs | None) -> float | None:
+        """The watched value; a missing one is warned of."""
+        value = (logs or {}).get(monitor)
+        if value is None:
+            hint = did_you_mean(monitor, logs or {})
+            warnings.warn(LayerkitWarning(f"{type(self).__name__} watches '{monitor}', which is not in the logs; {hint}."), stacklevel=3)
+        return value
+
+
+class EarlyStopping(_Monitor):
+    """Stop when ``monitor`` has not become better for ``patience`` epochs.
+
+    Args:
+        monitor: a name in the logs.
+        min_delta: less than this is not better.
+        patience: epochs without anything better before it stops.
+        verbose: 1 says so.
+        mode: "min", "max", or "auto" by the name.
+        baseline: the value to be better than.
+        restore_best_weights: whether the model ends with the weights of its best epoch.
+        start_from_epoch: epochs that are not watched.
+    """
+
+    monitor: str = "val_loss"
+    min_delta: float = 0
+    patience: int = 0
+    verbose: int = 0
+    mode: str = "auto"
+    baseline: float | None = None
+    restore_best_weights: bool = False
+    start_from_epoch: int = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.maximize = self.better(self.monitor, self.mode)
+        self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
+        self.best = self.baseline if self.baseline is not None else -math.inf if self.maximize else math.inf
+        self.best_weights: list[Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        value = self.read(self.monitor, logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        step = abs(self.min_delta)
+        if value - step > self.best if self.maximize else value + step < self.best:
+            self.best, self.best_epoch, self.wait = value, epoch, 0
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch and self.verbose:
+            print(f"epoch {self.stopped_epoch + 1}: stopped early, best was epoch {self.best_epoch + 1}")
+        if self.restore_best_weights and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+
+class ModelCheckpoint(_Monitor):
+    """Save the model at the end of epochs.
+
+    Args:
+        filepath: where to; may hold ``{epoch:02d}`` and names from the logs, such as ``{val_loss:.2f}``.
+        monitor: a name in the logs.
+        verbose: 1 says so.
+        save_best_only: save only when ``monitor`` has become better.
+        save_weights_only: leave out the state of the optimizer.
+        mode: "min", "max", or "auto" by the name.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: the value to be better than.
+    """
+
+    filepath: Any
+    monitor: str = "val_loss"
+    verbose: int = 0
+    save_best_only: bool = False
+    save_weights_only: bool = False
+    mode: str = "auto"
+    save_freq: Any = "epoch"
+    initial_value_threshold: float | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.maximize = self.better(self.monitor, self.mode)
+        start = self.initial_value_threshold
+        self.best = start if start is not None else -math.inf if self.maximize else math.inf
+        self._batches = 0
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % int(self.save_freq) == 0:
+            self._save(self._epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, logs)
+
+    def _save(self, epoch: int, logs: Logs | None) -> None:
+        if self.save_best_only:
+            value = self.read(self.monitor, logs)
+            if value is None or not (value > self.best if self.maximize else value < self.best):
+                return
+            self.best = value
+        path = _fill_in(str(self.filepath), {"epoch": epoch + 1, **(logs or {})})
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.model.save(path, include_optimizer=not self.save_weights_only)
+        if self.verbose:
+            print(f"epoch {epoch + 1}: saved {path}")
+
+
+def _fill_in(path: str, values: dict[str, Any]) -> str:
+    try:
+        return path.format(**values)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise ArgumentError(
+            f"'{path}' has a name that is not in the logs.", expected=", ".join(values), got=str(error)
+        ) from error
+
+
+class CSVLogger(Callback):
+    """Write the logs of each epoch as a line of a CSV file.
+
+    Args:
+        filename: the file.
+        separator: what stands between values.
+        append: whether to go on with a file that exists.
+    """
+
+    filename: Any
+    separator: str = ","
+    append: bool = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        path = Path(self.filename)
+        self._names: list[str] | None = None
+        if self.append and path.exists() and path.stat().st_size:
+            with path.open(newline="") as file:
+                self._names = next(csv.reader(file, delimiter=self.separator))[1:]
+        self._file = path.open("a" if self.append else "w", newline="")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        writer = csv.writer(self._file, delimiter=self.separator)
+        logs = logs or {}
+        if self._names is None:
+            self._names = list(logs)
+            writer.writerow(["epoch", *self._names])
+        writer.writerow([epoch, *(logs.get(n, "NA") for n in self._names)])
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._file.close()
+
+
+class TerminateOnNaN(Callback):
+    """Stop as soon as the loss is nan or infinite."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"batch {batch}: the loss is {loss}, training stops")
+            self.model.stop_training = True
+
+
+for _cls in (History, EarlyStopping, ModelCheckpoint, CSVLogger, TerminateOnNaN):
+    CALLBACKS.add(_cls)

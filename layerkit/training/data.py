@@ -1,0 +1,167 @@
+"""Data as batches: arrays in any nesting, data frames, and iterables of batches.
+
+A batch is ``(x, y, sample_weight)``, each a nested structure of arrays or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from layerkit import tree
+from layerkit.dtypes import numpy_dtype
+from layerkit.errors import DataError
+from layerkit.ir import Array
+
+Batch = tuple[Any, Any, Any]
+
+
+def as_arrays(data: Any, what: str) -> Any:
+    """Nested lists, frames and arrays as arrays of dtypes that tensors have.
+
+    Raises:
+        DataError: objects that are no numbers.
+    """
+
+    def convert(value: Any) -> Any:
+        if hasattr(value, "to_numpy"):
+            value = value.to_numpy()
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub" and not hasattr(array.dtype, "name"):
+            raise _no_numbers(what, array)
+        if array.dtype.kind in "OUSMmVc" and array.dtype.name != "bfloat16":
+            raise _no_numbers(what, array)
+        known = {"float16": "float32", "int8": "int32", "int16": "int32", "uint16": "int32", "uint64": "int64", "longdouble": "float64"}
+        kind = known.get(array.dtype.name, array.dtype.name)
+        return np.ascontiguousarray(array.astype(numpy_dtype(kind), copy=False))
+
+    if data is None:
+        return None
+    if hasattr(data, "to_numpy"):
+        return convert(data)
+    if isinstance(data, dict):
+        return {k: as_arrays(v, f"{what}[{k!r}]") for k, v in data.items()}
+    if isinstance(data, tuple | list) and data and any(hasattr(v, "shape") or isinstance(v, dict) for v in data):
+        return type(data)(as_arrays(v, f"{what}[{i}]") for i, v in enumerate(data))
+    return convert(data)
+
+
+def _no_numbers(what: str, array: Array) -> DataError:
+    odd = next((v for v in array.reshape(-1)[:1000].tolist() if not isinstance(v, int | float)), None)
+    return DataError(
+        f"'{what}' is no array of numbers.",
+        expected="an array of floats, whole numbers or truth values",
+        got=f"dtype {array.dtype}" + (f", for instance {odd!r}" if odd is not None else ""),
+        fix="convert texts to numbers; rows of unequal length must be padded to one length",
+    )
+
+
+@dataclass
+class Arrays:
+    """Arrays that share their first axis."""
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+    @property
+    def rows(self) -> int:
+        """The number of samples."""
+        return len(tree.leaves(self.x)[0])
+
+    def check_lengths(self) -> None:
+        """Refuse no data at all, and unequal numbers of rows."""
+        lengths: dict[str, int] = {}
+        for name in ("x", "y", "sample_weight"):
+            leaves, structure = tree.flatten(getattr(self, name))
+            for path, leaf in zip(tree.describe(structure), leaves, strict=True):
+                label = f"{name}.{path}" if path else name
+                if leaf.ndim == 0:
+                    raise DataError(f"'{label}' has no axis of samples.", expected="an array", got=repr(leaf.tolist()))
+                lengths[label] = len(leaf)
+        if not lengths:
+            raise DataError("there is no data.", expected="x=an array", got="none")
+        if 0 in lengths.values():
+            empty = next(k for k, v in lengths.items() if v == 0)
+            raise DataError(f"'{empty}' is empty.", expected="at least one row", got="0 rows")
+        if len(set(lengths.values())) > 1:
+            raise DataError(
+                "the arrays have unequal numbers of rows.",
+                expected=f"{next(iter(lengths.values()))} rows in each",
+                got=", ".join(f"{k}: {v}" for k, v in lengths.items()),
+            )
+
+    def take(self, rows: Any) -> Arrays:
+        """Some of the rows."""
+        pick = lambda a: a[rows]  # noqa: E731
+        return Arrays(*(tree.map_leaves(pick, part) for part in (self.x, self.y, self.sample_weight)))
+
+    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
+        """All rows, ``batch_size`` at a time, in ``order``."""
+        for start in range(0, self.rows, batch_size):
+            rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
+            part = self.take(rows)
+            yield part.x, part.y, part.sample_weight
+
+
+@dataclass
+class Stream:
+    """An iterable of batches; each is x, (x, y) or (x, y, sample_weight)."""
+
+    source: Iterable[Any]
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches, as arrays."""
+        for item in self.source:
+            parts = tuple(item) if isinstance(item, tuple) else (item,)
+            if not 1 <= len(parts) <= 3:
+                raise DataError("a batch has another number of parts.", expected="x, (x, y) or (x, y, sample_weight)", got=str(len(parts)))
+            x, y, weight = (*parts, None, None)[:3]
+            batch = Arrays(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight"))
+            batch.check_lengths()
+            yield batch.x, batch.y, batch.sample_weight
+
+
+def adapt(x: Any, y: Any = None, sample_weight: Any = None) -> Arrays | Stream:
+    """The data given to ``fit``, ``evaluate`` or ``predict``."""
+    is_arrays = hasattr(x, "shape") or isinstance(x, dict | list | np.ndarray) or hasattr(x, "to_numpy")
+    if not is_arrays and isinstance(x, tuple) and all(hasattr(v, "shape") for v in x):
+        is_arrays = True
+    if x is None:
+        raise DataError("there is no data.", expected="x=an array, or an iterable of batches", got="none")
+    if not is_arrays and hasattr(x, "__iter__"):
+        if y is not None or sample_weight is not None:
+            raise DataError("an iterable of batches holds its own targets and weights.", expected="y=None", got="y")
+        return Stream(x)
+    data = Arrays(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight"))
+    data.check_lengths()
+    return data
+
+
+def with_class_weight(batch: Batch, class_weight: dict[int, float] | None) -> Batch:
+    """The batch with sample weights made from the weights of the classes."""
+    if class_weight is None:
+        return batch
+    x, y, weight = batch
+    if not isinstance(y, np.ndarray):
+        raise DataError("class_weight needs a single output.", expected="one array of targets", got=type(y).__name__)
+    if y.ndim > 1 and y.shape[-1] > 1:
+        classes = y.argmax(-1)
+    else:
+        classes = np.rint(y.reshape(len(y), -1)[:, 0] if y.ndim > 1 else y).astype("int64")
+    table = {int(k): float(v) for k, v in class_weight.items()}
+    weights = np.array([table.get(int(c), 1.0) for c in classes.reshape(-1)], "float32").reshape(classes.shape)
+    return x, y, weights if weight is None else weight * weights
+
+
+def split_off(data: Arrays, share: float) -> tuple[Arrays, Arrays]:
+    """The first rows, and the last ``share`` of them."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise DataError("validation_split is a share.", expected="a number between 0 and 1", got=repr(share))
+    at = int(data.rows * (1 - share))
+    if at in (0, data.rows):
+        raise DataError("validation_split leaves nothing on one side.", expected="rows on both sides", got=f"{data.rows} rows, {share}")
+    return data.take(slice(0, at)), data.take(slice(at, None))

@@ -1,0 +1,64 @@
+"""The progress display of ``fit``: a live bar in a terminal, one line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from layerkit.training.callbacks import Callback, Logs
+
+
+def show_logs(logs: Logs) -> str:
+    """Names and values, four digits each."""
+    return "  ".join(f"{name} {_number(value)}" for name, value in logs.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+
+
+class Progress(Callback):
+    """Shows epochs as they go; ``verbose`` 0 is silent, 1 live if possible, 2 one line for each epoch."""
+
+    def __init__(self, verbose: Any = "auto") -> None:
+        super().__init__()
+        self.verbose = 1 if verbose == "auto" else int(verbose)
+        self._is_live = self.verbose == 1 and sys.stdout.isatty()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._bar: Any = None
+        if self._is_live:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[logs]}")
+            )
+            self._bar.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start, self._steps = time.perf_counter(), 0
+        if self._bar:
+            self._task = self._bar.add_task(self._title(epoch), total=self.params.get("steps"), logs="")
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._steps += 1
+        if self._bar:
+            self._bar.update(self._task, advance=1, logs=show_logs(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        took = time.perf_counter() - self._start
+        line = f"{self._title(epoch)}  {took:.1f}s {took / max(self._steps, 1) * 1e3:.1f}ms/step  {show_logs(logs or {})}"
+        if self._bar:
+            self._bar.remove_task(self._task)
+            self._bar.console.print(line, highlight=False)
+        elif self.verbose:
+            print(line, flush=True)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def _title(self, epoch: int) -> str:
+        return f"Epoch {epoch + 1}/{self.params.get('epochs', '?')}"
