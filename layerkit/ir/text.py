@@ -23,7 +23,7 @@ import numpy as np
 
 from layerkit.dtypes import LONG, SHORT, canonical, numpy_dtype
 from layerkit.errors import GraphError, Span, did_you_mean
-from layerkit.ir.graph import Const, Graph, Input, Value, make, placeholder
+from layerkit.ir.graph import Graph, Input, Value, make, placeholder
 from layerkit.ir.op import Op
 from layerkit.ir.types import Dim, Size, TensorType, axis
 
@@ -47,7 +47,7 @@ def show(graph: Graph) -> str:
         left = ", ".join(names[v] for v in node.outputs)
         arguments = ", ".join(names[x] if x in names else f"?{x.node.op.word}" for x in node.inputs)
         types = ", ".join(map(str, node.types))
-        lines.append(f"  {left} = {_show_op(node.op)}({arguments}) : {types}")
+        lines.append(f"  {left} = {show_op(node.op)}({arguments}) : {types}")
     lines.append(f"  return {', '.join(names.get(v, '?') for v in graph.outputs)}")
     return "\n".join([*lines, "}"])
 
@@ -60,7 +60,8 @@ def _unique(label: str, taken: set[str]) -> str:
     return name
 
 
-def _show_op(op: Op) -> str:
+def show_op(op: Op) -> str:
+    """The text of one op: its word and static arguments."""
     shown = ", ".join(f"{k}={_show(v)}" for k, v in op.attributes().items())
     return op.word + (f"{{{shown}}}" if shown else "")
 
@@ -114,6 +115,21 @@ def parse(text: str, file: str = "<graph>") -> Graph:
     graph = parser.graph()
     parser.expect("end", "")
     return graph
+
+
+def parse_op(text: str) -> Op:
+    """The op that ``text`` describes, as ``show_op`` prints it.
+
+    >>> parse_op("reduce_sum{axes=(0), keepdims=false}")
+    Reduce(function='sum', axes=(0,), keepdims=False)
+
+    Raises:
+        GraphError: the text is no op.
+    """
+    parser = _Parser(text, "<op>")
+    op = parser.op()
+    parser.expect("end", "")
+    return op
 
 
 class _Parser:
@@ -185,6 +201,23 @@ class _Parser:
             left.append(self.expect("value"))
         self.expect("mark", "=")
         start = self.at
+        op = self.op()
+        self.expect("mark", "(")
+        inputs = self.listed(lambda: self.value(names), ")")
+        node = make(op, tuple(inputs))
+        self.expect("mark", ":")
+        at = self.at
+        types = [self.type()]
+        while self.take("mark", ","):
+            types.append(self.type())
+        if tuple(types) != node.types:
+            raise self.error(f"'{op.word}' gives another type.", expected=", ".join(map(str, node.types)), at=at)
+        if len(left) != len(node.outputs):
+            raise self.error(f"'{op.word}' has another number of outputs.", expected=str(len(node.outputs)), at=start)
+        names.update(zip(left, node.outputs, strict=True))
+
+    def op(self) -> Op:
+        start = self.at
         word = self.expect("name")
         if word not in Op.registry:
             self.at = start
@@ -198,24 +231,11 @@ class _Parser:
                 given[key] = self.attribute()
 
             self.listed(attribute, "}")
-        self.expect("mark", "(")
-        inputs = self.listed(lambda: self.value(names), ")")
         cls = Op.registry[word]
         try:
-            op = cls(**{**cls.presets.get(word, {}), **given})
+            return cls(**{**cls.presets.get(word, {}), **given})
         except TypeError as error:
             raise self.error(f"'{word}' has other arguments: {error}.", at=start) from error
-        node = make(op, tuple(inputs))
-        self.expect("mark", ":")
-        at = self.at
-        types = [self.type()]
-        while self.take("mark", ","):
-            types.append(self.type())
-        if tuple(types) != node.types:
-            raise self.error(f"'{word}' gives another type.", expected=", ".join(map(str, node.types)), at=at)
-        if len(left) != len(node.outputs):
-            raise self.error(f"'{word}' has another number of outputs.", expected=str(len(node.outputs)), at=start)
-        names.update(zip(left, node.outputs, strict=True))
 
     def value(self, names: dict[str, Value]) -> Value:
         at = self.at
@@ -288,4 +308,4 @@ class _Parser:
         return np.full(dtype, number, kind)  # type: ignore[arg-type]
 
 
-__all__ = ["Const", "parse", "show"]
+__all__ = ["parse", "parse_op", "show", "show_op"]

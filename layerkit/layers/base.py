@@ -143,9 +143,11 @@ class Layer(Configurable):
         initial = initializers.get(initializer)
         number = len(self._weights)
 
+        def own_name() -> str:
+            return name or next((k for k, v in vars(self).items() if v is weight), f"weight{number}")
+
         def path() -> str:
-            found = name or next((k for k, v in vars(self).items() if v is weight), f"weight{number}")
-            return f"{self.path}/{found}" if self.path else found
+            return f"{self.path}/{own_name()}" if self.path else own_name()
 
         def start(shape: tuple[int, ...], dtype: str, seed: tuple[int, int]) -> Any:
             if isinstance(initial, initializers.Initializer):
@@ -163,6 +165,7 @@ class Layer(Configurable):
             regularizer=regularizers.get(regularizer),
             constraint=constraints.get(constraint),
         )
+        weight.own_name = own_name  # type: ignore[attr-defined]
         self._weights.append(weight)
         return weight
 
@@ -209,6 +212,22 @@ class Layer(Configurable):
             return "" if self.is_container else self.name or ""
         owner, key = self._owner
         return "/".join(p for p in (owner.path, key or self.name) if p)
+
+    def named_weights(self) -> dict[str, Weight]:
+        """Its weights by their paths from here: ``dense/kernel``; a shared layer counts where it is met first."""
+        found: dict[str, Weight] = {}
+        seen: set[Weight] = set()
+
+        def walk(layer: Layer, front: str) -> None:
+            for weight in layer._weights:
+                if weight not in seen:
+                    seen.add(weight)
+                    found[front + weight.own_name()] = weight  # type: ignore[attr-defined]
+            for key, child in layer.children():
+                walk(child, f"{front}{child.name if child._is_named else key.lstrip('_')}/")
+
+        walk(self, "")
+        return found
 
     def flatten_layers(self) -> Iterator[Layer]:
         """Itself and all layers below it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from layerkit import tree
 from layerkit.errors import ArgumentError, GraphError
-from layerkit.ir import Node, Value, apply, toposort
+from layerkit.ir import Dim, Node, Value, apply, toposort
 from layerkit.ir import Input as InputOp
 from layerkit.layers.base import Layer, LayerCall
 from layerkit.layers.input import InputLayer
@@ -59,6 +59,7 @@ class LayerGraph:
     def run(self, inputs: Sequence[Any]) -> Any:
         """The outputs for these inputs."""
         values: dict[Value, Any] = dict(zip(self.inputs, inputs, strict=True))
+        sizes = self._sizes(inputs)
         for node in self.nodes:
             if node.outputs[0] in values and not node.inputs:
                 continue
@@ -66,10 +67,19 @@ class LayerGraph:
             if isinstance(node.op, LayerCall):
                 results = node.op.replay(given)
             else:
-                result = apply(node.op, *given)
+                result = apply(node.op.bind(sizes), *given)
                 results = list(result) if node.several else [result]
             values.update(zip(node.outputs, results, strict=True))
         return tree.unflatten(self.output_structure, [values[v] for v in self.outputs])
+
+    def _sizes(self, inputs: Sequence[Any]) -> dict[str, Any]:
+        """What the unknown sizes of the recorded inputs are now: numbers, or the unknown sizes of a program."""
+        sizes: dict[str, Any] = {}
+        for value, given in zip(self.inputs, inputs, strict=True):
+            for wanted, found in zip(value.shape, given.shape, strict=False):
+                if isinstance(wanted, Dim) and wanted != found:
+                    sizes.update(dict.fromkeys(wanted.axes(), found))
+        return sizes
 
     def layers(self) -> list[Layer]:
         """The layers, in Keras's order: by depth, then as they are met going back from the outputs."""

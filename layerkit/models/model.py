@@ -341,6 +341,8 @@ class Model(Layer):
         """Build a model that gets its shapes from data, and give the optimizer its slots."""
         if not self.built or not all(layer.built for layer in self.layers):
             self(tree.map_leaves(lambda a: a[:1], x))
+            self.built = True
+            self._example = tree.map_leaves(lambda a: {"dtype": a.dtype.name, "shape": list(a.shape[1:])}, x)
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_weights)
 

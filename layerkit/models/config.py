@@ -1,0 +1,250 @@
+"""A model as plain data, and back: what a model file holds, in the words of the YAML language.
+
+    inputs:  {image: {shape: [8, 8, 1]}}
+    layers:  [{Conv2D: {filters: 8, kernel_size: 3}, name: conv2d, from: image}, ...]
+    outputs: dense
+
+Tensors are named by the layer that makes them (``lstm``; ``lstm.1`` for the second output; ``dense@2`` for the second
+call of a shared layer). An op applied to symbolic tensors is an item ``{op: <its text>}``. Nothing is imported by name:
+layers of your own are given to ``load_model``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from layerkit import tree
+from layerkit.errors import FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
+from layerkit.ir import Dim, Value, apply
+from layerkit.ir.text import parse_op, show_op
+from layerkit.layers.base import LAYERS, Layer, LayerCall, Slot
+from layerkit.layers.input import Input
+from layerkit.models.model import Model
+from layerkit.models.sequential import Sequential
+from layerkit.registry import serialize
+
+# Model to data -------------------------------------------------------------------------------------------------------
+
+
+def model_config(model: Model) -> dict[str, Any]:
+    """The architecture of ``model``.
+
+    Raises:
+        ArgumentError: a layer holds a function that has no name.
+    """
+    kind = type(model).__name__
+    if model._graph is None or type(model) not in (Model, Sequential):
+        return {kind: {"config": serialize(model.get_config()), "example": getattr(model, "_example", None)}, "name": model.name}
+    if isinstance(model, Sequential):
+        body = {"input": _input(model._input), "layers": [_item(layer, str(layer.name)) for layer in model.layers]}
+    else:
+        body = _functional(model)
+    return {kind: body, "name": model.name}
+
+
+def _input(value: Value | None) -> dict[str, Any]:
+    assert value is not None
+    shape = [n if isinstance(n, int) else None for n in value.shape]
+    found: dict[str, Any] = {"shape": shape[1:], "dtype": value.dtype}
+    return found if shape[0] is None else found | {"batch_size": shape[0]}
+
+
+def _item(layer: Layer, name: str) -> dict[str, Any]:
+    with placed(f"{name} ({type(layer).__name__})"):
+        if isinstance(layer, Model):
+            return {**model_config(layer), "name": name}
+        config = {k: v for k, v in layer.config.items() if k != "name"}
+        if type(layer).get_config is not Layer.get_config:
+            config = {k: v for k, v in layer.get_config().items() if k != "name"}
+        item: dict[str, Any] = {type(layer).__name__: serialize(config), "name": name}
+    return item if layer.trainable or config.get("trainable") is False else item | {"trainable": False}
+
+
+def _functional(model: Model) -> dict[str, Any]:
+    graph = model._require_graph()
+    names = {layer: name for name, layer in model.children()}
+    tensors: dict[Value, str] = {}
+    inputs = {}
+    for value, layer in zip(graph.inputs, graph.input_layers, strict=True):
+        name = names[layer]
+        inputs[name] = _input(value)
+        tensors[value] = name
+    items: list[dict[str, Any]] = []
+    calls: dict[Any, int] = {}
+    taken = set(inputs)
+    for node in graph.nodes:
+        if node.outputs[0] in tensors:
+            continue
+        if isinstance(node.op, LayerCall):
+            layer = node.op.layer
+            name = names[layer]
+            calls[layer] = calls.get(layer, 0) + 1
+            if calls[layer] == 1:
+                item, tensor = _item(layer, name), name
+            else:
+                item, tensor = {"share": name}, f"{name}@{calls[layer]}"
+            given = tree.map_leaves(
+                lambda x, node=node: {"tensor": tensors[node.inputs[x.number]]} if isinstance(x, Slot) else x, node.op.arguments
+            )
+            args, kwargs = given
+            item["from"] = _plain_from(args[0]) if args else None
+            if len(args) > 1:
+                item["args"] = serialize(list(args[1:]))
+            if kwargs:
+                item["call"] = serialize(kwargs)
+        else:
+            tensor = node.op.word
+            while tensor in taken:
+                tensor += "_"
+            item = {"op": show_op(node.op), "name": tensor, "from": [tensors[x] for x in node.inputs]}
+        taken.add(tensor)
+        items.append(item)
+        for i, value in enumerate(node.outputs):
+            tensors[value] = tensor if i == 0 else f"{tensor}.{i}"
+    return {
+        "inputs": inputs,
+        "input_order": tree.unflatten(graph.input_structure, [tensors[v] for v in graph.inputs]),
+        "layers": items,
+        "outputs": tree.unflatten(graph.output_structure, [tensors[v] for v in graph.outputs]),
+    }
+
+
+def _plain_from(given: Any) -> Any:
+    if isinstance(given, Mapping) and set(given) == {"tensor"}:
+        return given["tensor"]
+    if isinstance(given, list | tuple):
+        return [_plain_from(x) for x in given]
+    if isinstance(given, Mapping):
+        return {k: _plain_from(v) for k, v in given.items()}
+    return serialize(given)
+
+
+# Data to model -------------------------------------------------------------------------------------------------------
+
+
+def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that ``config`` describes.
+
+    Args:
+        config: what ``model_config`` returned.
+        custom_objects: layers and models of your own by name; classes, never names to import.
+
+    Raises:
+        FileFormatError: the data describes no model.
+        UnknownNameError: a layer that is neither layerkit's nor in ``custom_objects``.
+    """
+    reader = _Reader(dict(custom_objects or {}))
+    try:
+        return reader.model(config)
+    except LayerkitError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        raise FileFormatError("the file's config describes no model.", expected="inputs, layers, outputs", got=repr(error)[:200]) from error
+
+
+class _Reader:
+    def __init__(self, custom: dict[str, Any]) -> None:
+        self.custom = custom
+
+    def find(self, name: str) -> Any:
+        """The class of that name, among layerkit's and those given."""
+        if name in self.custom:
+            return self.custom[name]
+        if name in ("Model", "Sequential"):
+            return {"Model": Model, "Sequential": Sequential}[name]
+        if name not in LAYERS.classes:
+            raise UnknownNameError(
+                f"there is no layer '{name}'.", got=name,
+                fix=f"{did_you_mean(name, [*LAYERS.classes, *self.custom])}; your own go into load_model(custom_objects={{'{name}': {name}}})",
+            )  # fmt: skip
+        return LAYERS.classes[name]
+
+    def model(self, config: Mapping[str, Any]) -> Model:
+        (kind,) = (k for k in config if k != "name" and k != "trainable" and k[:1].isupper())
+        body, name = config[kind], config.get("name")
+        cls = self.find(kind)
+        if cls is Sequential:
+            found: Model = Sequential([Input(**body["input"]), *(self.layer(item) for item in body["layers"])], name=name)
+        elif cls is Model:
+            found = self._functional(body, name)
+        else:
+            found = cls.from_config(self._values(body["config"]))
+            found._example = body.get("example")  # type: ignore[attr-defined]
+        if config.get("trainable") is False:
+            found.trainable = False
+        return found
+
+    def layer(self, item: Mapping[str, Any]) -> Layer:
+        (kind,) = (k for k in item if k[:1].isupper())
+        arguments, name = item[kind], item.get("name")
+        cls = self.find(kind)
+        if isinstance(cls, type) and issubclass(cls, Model):
+            return self.model(item)
+        with placed(f"{name} ({kind})"):
+            layer: Layer = cls.from_config({**self._values(arguments), **({"name": name} if name else {})})
+        if item.get("trainable") is False:
+            layer.trainable = False
+        return layer
+
+    def _values(self, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {k: self._value(v) for k, v in (arguments or {}).items()}
+
+    def _value(self, value: Any) -> Any:
+        """Arguments that are layers themselves (``{LSTM: {...}}``) become layers."""
+        if isinstance(value, Mapping) and len(value) == 1:
+            ((kind, inner),) = value.items()
+            if kind in self.custom or (kind in LAYERS.classes and isinstance(inner, Mapping | None)):
+                return self.layer({kind: inner})
+        if isinstance(value, str) and value in self.custom:
+            return self.custom[value]()
+        if isinstance(value, str) and value in LAYERS.classes and value.endswith("Cell"):
+            return LAYERS.classes[value]()
+        if isinstance(value, list):
+            return [self._value(v) for v in value]
+        return value
+
+    def _functional(self, body: Mapping[str, Any], name: str | None) -> Model:
+        tensors: dict[str, Any] = {n: Input(**spec, name=n) for n, spec in body["inputs"].items()}
+        layers: dict[str, Layer] = {}
+        for item in body["layers"]:
+            given = item.get("from")
+            if "op" in item:
+                outputs = apply(parse_op(item["op"]), *(self._tensor(tensors, n) for n in given))
+                tensor = item["name"]
+            else:
+                if "share" in item:
+                    tensor = item["share"]
+                    layer = layers[tensor]
+                    n = 2
+                    while f"{tensor}@{n}" in tensors:
+                        n += 1
+                    tensor = f"{tensor}@{n}"
+                else:
+                    layer, tensor = self.layer(item), item["name"]
+                    layers[tensor] = layer
+                args = [tree.map_leaves(lambda n: self._tensor(tensors, n), given)]
+                args += [self._filled(tensors, a) for a in item.get("args", [])]
+                outputs = layer(*args, **{k: self._filled(tensors, v) for k, v in item.get("call", {}).items()})
+            for i, value in enumerate(tree.leaves(outputs)):
+                tensors[tensor if i == 0 else f"{tensor}.{i}"] = value
+        inputs = tree.map_leaves(lambda n: self._tensor(tensors, n), body["input_order"])
+        return Model(inputs, tree.map_leaves(lambda n: self._tensor(tensors, n), body["outputs"]), name=name)
+
+    def _filled(self, tensors: Mapping[str, Any], value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if set(value) == {"tensor"}:
+                return self._tensor(tensors, value["tensor"])
+            return {k: self._filled(tensors, v) for k, v in value.items()}
+        return [self._filled(tensors, v) for v in value] if isinstance(value, list) else value
+
+    @staticmethod
+    def _tensor(tensors: Mapping[str, Any], name: Any) -> Any:
+        if name not in tensors:
+            raise FileFormatError(f"the config reads '{name}', which nothing makes.", expected=", ".join(tensors), got=str(name))
+        return tensors[name]
+
+
+def known_sizes(shape: Sequence[Any]) -> list[int | None]:
+    """A shape with None for unknown sizes."""
+    return [None if isinstance(n, Dim) else n for n in shape]

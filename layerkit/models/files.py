@@ -1,0 +1,144 @@
+"""Models to files and back. What a file holds is said in ``layerkit.saving``; here is what a model puts into it.
+
+``config.json`` has the architecture and what ``compile`` was given, ``weights`` every weight by its path, ``state`` the
+optimizer's slots, its step, the learning rate, the seed and the count of runs and epochs: training that goes on from a
+file gives the same weights as training that was never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layerkit import saving
+from layerkit.errors import ArgumentError, FileFormatError, StateError
+from layerkit.function import RandomState
+from layerkit.ir import Array
+from layerkit.models.config import known_sizes, model_config, model_from_config
+from layerkit.models.model import Model
+from layerkit.registry import serialize
+
+
+def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_optimizer: bool = True) -> None:
+    """Write ``model`` to ``filepath``; the file appears whole or not at all.
+
+    Raises:
+        ArgumentError: something that has no form in a file, such as a function of your own.
+        StateError: the model has no weights yet.
+    """
+    path = Path(filepath)
+    if path.exists() and not overwrite:
+        raise ArgumentError(f"'{path}' exists.", expected="a new file", got=str(path), fix="pass overwrite=True")
+    if not model.built:
+        raise StateError("a model without shapes has no weights to save.", layer=model.name, fix="call it on data, or begin with an Input")
+    config: dict[str, Any] = {"model": model_config(model)}
+    state: dict[str, Array] | None = None
+    if include_optimizer:
+        state = training_state(model)
+        if model._compiled is not None:
+            config["compile"] = {k: serialize(v) for k, v in model._compiled.items() if v is not None}
+    signature = {}
+    if model._graph is not None:
+        signature = {
+            "inputs": {n: _type(v) for n, v in zip(model.input_names, model.inputs, strict=True)},
+            "outputs": [_type(v) for v in model.outputs],
+        }
+    weights = {name: w.array for name, w in model.named_weights().items()}
+    saving.write(path, config=config, weights=weights, state=state, signature=signature)
+
+
+def _type(value: Any) -> dict[str, Any]:
+    return {"dtype": value.dtype, "shape": known_sizes(value.shape)}
+
+
+def training_state(model: Model) -> dict[str, Array]:
+    """All that training needs besides the weights, by name."""
+    state = {
+        "random/seed": np.asarray(model.random_state.seed, "int64"),
+        "random/runs": np.asarray(model.random_state.runs, "int64"),
+        "epochs": np.asarray(model._epochs_done, "int64"),
+    }
+    if model.optimizer is not None:
+        names = {w: n for n, w in model.named_weights().items()}
+        state["optimizer/iterations"] = model.optimizer.iterations.array
+        if "learning_rate" in model.optimizer.state():
+            state["optimizer/learning_rate"] = model.optimizer.state()["learning_rate"].array
+        for weight, slots in model.optimizer.slots.items():
+            for name, slot in slots.items():
+                state[f"optimizer/slots/{names.get(weight, weight.path)}/{name}"] = slot.array
+    return state
+
+
+def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
+    """The model in a file, with the state of its training.
+
+    Args:
+        filepath: a file that ``model.save`` wrote.
+        custom_objects: layers and models of your own by name.
+        compile: whether the model is compiled as it was, and can go on training.
+
+    Raises:
+        FileFormatError: a file that is damaged or does not fit; ``problems`` lists all that is wrong.
+    """
+    contents = saving.read(filepath)
+    config = contents.config
+    if not isinstance(config.get("model"), dict):
+        raise FileFormatError("the file holds no model.", expected="a file that model.save wrote", got=", ".join(config))
+    model = model_from_config(config["model"], custom_objects)
+    example = getattr(model, "_example", None)
+    if not model.built and example:
+        model(_zeros(example))
+    _set_weights(model, contents.weights)
+    if compile and isinstance(config.get("compile"), dict):
+        model.compile(**config["compile"])
+    if contents.state is not None:
+        _set_state(model, contents.state, compile)
+    return model
+
+
+def load_weights(model: Model, filepath: Any) -> None:
+    """Take over the weights of a file."""
+    _set_weights(model, saving.read(filepath).weights)
+
+
+def _set_weights(model: Model, weights: Mapping[str, Array]) -> None:
+    own = model.named_weights()
+    saving.check({n: (w.dtype, w.shape) for n, w in own.items()}, weights)
+    for name, weight in own.items():
+        weight.array = weights[name]
+
+
+def _set_state(model: Model, state: Mapping[str, Array], with_optimizer: bool) -> None:
+    expected = training_state(model)
+    if with_optimizer and model.optimizer is not None:
+        model.optimizer.build(model.trainable_weights)
+        expected = training_state(model)
+        if not any(n.startswith("optimizer/slots/") for n in state):  # saved before the first step
+            expected = {n: a for n, a in expected.items() if not n.startswith("optimizer/slots/")}
+        saving.check({n: (a.dtype.name, a.shape) for n, a in expected.items()}, state)
+        model.optimizer.iterations.array = state["optimizer/iterations"]
+        if "optimizer/learning_rate" in expected:
+            model.optimizer.state()["learning_rate"].array = state["optimizer/learning_rate"]
+        names = {w: n for n, w in model.named_weights().items()}
+        for weight, slots in model.optimizer.slots.items():
+            for name, slot in slots.items():
+                key = f"optimizer/slots/{names[weight]}/{name}"
+                if key in expected:
+                    slot.array = state[key]
+    missing = [n for n in ("random/seed", "random/runs", "epochs") if n not in state]
+    if missing:
+        raise FileFormatError("the state of training is incomplete.", expected="random/seed, random/runs, epochs", got=", ".join(state))
+    model._random = RandomState(int(state["random/seed"]))
+    model._random.runs = int(state["random/runs"])
+    model._epochs_done = int(state["epochs"])
+
+
+def _zeros(example: Any) -> Any:
+    if isinstance(example, Mapping) and set(example) == {"dtype", "shape"}:
+        return np.zeros((1, *example["shape"]), example["dtype"])
+    if isinstance(example, Mapping):
+        return {k: _zeros(v) for k, v in example.items()}
+    return [_zeros(v) for v in example]

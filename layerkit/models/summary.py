@@ -1,0 +1,152 @@
+"""The table that ``model.summary()`` prints: layers, shapes, parameters, multiply-adds, and the memory of training."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+from layerkit import tree
+from layerkit.dtypes import numpy_dtype
+from layerkit.ir import BATCH, Graph, Size, TensorType, Value, placeholder
+from layerkit.layers.base import LayerCall
+from layerkit.layers.input import InputLayer
+from layerkit.ops.scan import Scan
+from layerkit.trace import Trace, tracing
+
+
+def show_sizes(shape: Any) -> str:
+    """A shape with None for unknown sizes, as Keras prints it."""
+    return "(" + ", ".join(str(n) if isinstance(n, int) else "None" for n in shape) + ")"
+
+
+def show_bytes(count: float) -> str:
+    """A number of bytes in a fitting unit.
+
+    >>> show_bytes(2_500_000)
+    '2.5 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
+    """The table as text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f'Model "{model.name}" ({type(model).__name__})', title_justify="left", show_edge=True)
+    for column, side in (("Layer", "left"), ("Output shape", "left"), ("Parameters", "right"), ("Multiply-adds", "right"), ("Input from", "left")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    adds = multiply_adds(model)
+    for name, kind, shape, parameters, key, before in rows(model):
+        count = adds.get(key)
+        table.add_row(f"{name} ({kind})", shape, f"{parameters:,}", "" if count is None else f"{count:,}", before)
+    out = StringIO()
+    console = Console(file=out, width=line_length or 100, force_terminal=False)
+    console.print(table)
+    trainable = sum(w.size for w in model.trainable_weights)
+    total = model.count_params()
+    size = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.weights)
+    console.print(f"Parameters: {total:,} ({show_bytes(size)}), {trainable:,} of them trainable", highlight=False)
+    if model._graph is not None:
+        console.print(f"Multiply-adds for one sample: {sum(adds.values()):,}", highlight=False)
+        memory = training_memory(model, batch_size)
+        if memory is not None:
+            console.print(f"Memory of a training step at batch size {batch_size}: {show_bytes(memory)} (predicted)", highlight=False)
+    return out.getvalue().rstrip("\n")
+
+
+def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
+    """(name, class, shape, parameters, key of multiply-adds, inputs) for each call of a layer and each op."""
+    graph = model._graph
+    if graph is None:
+        return [(n, type(x).__name__, "not built", x.count_params(), x.path, "") for n, x in model.children()]
+    names = {layer: name for name, layer in model.children()}
+    shown: dict[Value, str] = {}
+    found = []
+    counted: set[Any] = set()
+    for value, layer in zip(graph.inputs, graph.input_layers, strict=True):
+        shown[value] = names.get(layer, layer.name or "")
+        if isinstance(layer, InputLayer):
+            found.append((shown[value], "Input", show_sizes(value.shape), 0, "", ""))
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
+        before = ", ".join(shown[x] for x in node.inputs if x in shown)
+        shape = ", ".join(show_sizes(t.shape) for t in node.types)
+        if isinstance(node.op, LayerCall):
+            layer = node.op.layer
+            name = names.get(layer, layer.name)
+            parameters = 0 if layer in counted else layer.count_params()
+            key = "" if layer in counted else (layer.path or layer.name)
+            counted.add(layer)
+            found.append((name, type(layer).__name__, shape, parameters, key, before))
+        else:
+            name = node.op.word
+            found.append((name, "op", shape, 0, "", before))
+        shown.update({v: name for v in node.outputs})
+    return found
+
+
+def stand_ins(model: Any, batch: Size = BATCH) -> Any:
+    """Symbolic inputs like those of the model, in its structure."""
+    made = [placeholder(n, v.dtype, (batch, *v.shape[1:])) for v, n in zip(model.inputs, model.input_names, strict=True)]
+    return tree.unflatten(model._graph.input_structure, made)
+
+
+def forward_graph(model: Any, batch: Size = BATCH, training: bool = False) -> Graph:
+    """The graph of one forward pass."""
+    inputs = stand_ins(model, batch)
+    trace = Trace(training=training)
+    with tracing(trace):
+        outputs = [x for x in tree.leaves(model(inputs)) if isinstance(x, Value)]
+    key = () if trace.key is None else (trace.key,)
+    return Graph((*tree.leaves(inputs), *trace.inputs.values(), *key), tuple(outputs), "forward")
+
+
+def multiply_adds(model: Any) -> dict[str, int]:
+    """Multiply-adds of one sample, by the path of the model's layers."""
+    if model._graph is None:
+        return {}
+    paths = [layer.path or layer.name or "" for layer in model.layers]
+    found = dict.fromkeys(paths, 0)
+    for node in forward_graph(model, 1).nodes():
+        count = node.op.multiply_adds(*(x.type for x in node.inputs))
+        owner = next((p for p in paths if node.origin == p or node.origin.startswith(p + "/")), None)
+        if owner is not None and isinstance(count, int):
+            found[owner] += count
+    return found
+
+
+def training_memory(model: Any, batch_size: int) -> int | None:
+    """Bytes that one training step needs: weights, gradients, the optimizer's state, and what the backward pass keeps.
+
+    The reference engine keeps every result of the forward pass that the backward pass reads; scans keep theirs for all
+    steps. None where a size is not known.
+    """
+    weights = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.weights)
+    trainable = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.trainable_weights)
+    slots = len(getattr(model.optimizer, "slot_names", ())) if model.optimizer is not None else 0
+    kept = 0
+    graph = forward_graph(model, batch_size, training=True)
+    for node in graph.nodes():
+        if isinstance(node.op, Scan):
+            inner = [_bytes(t) for n in node.op.body.nodes() for t in n.types]
+            if None in inner or not isinstance(node.op.length, int):
+                return None
+            kept += node.op.length * sum(x for x in inner if x is not None)
+        if node.op.word in ("reshape", "transpose", "broadcast", "const"):  # views in NumPy
+            continue
+        sizes = [_bytes(t) for t in node.types]
+        if None in sizes:
+            return None
+        kept += sum(x for x in sizes if x is not None)
+    inputs = [_bytes(v.type) or 0 for v in graph.inputs[: len(model.inputs)]]
+    return weights + trainable * (1 + slots) + kept + sum(inputs)
+
+
+def _bytes(type_: TensorType) -> int | None:
+    return type_.size * numpy_dtype(type_.dtype).itemsize if isinstance(type_.size, int) else None
