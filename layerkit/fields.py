@@ -351,15 +351,17 @@ def _checked(cls: type, owner: Any, field: Field, value: Any) -> Any:
     try:
         return field.check(value, owner)
     except LayerkitError as error:
-        error.layer = error.layer or cls.__name__
+        error.layer, error.argument = error.layer or cls.__name__, error.argument or field.name
         raise
     except (ValueError, TypeError):
-        raise ArgumentError(
+        wrong = ArgumentError(
             f"'{field.name}' of {cls.__name__} cannot be {value!r}.",
             layer=cls.__name__,
             expected=field.check.expected,
             got=repr(value),
-        ) from None
+        )
+        wrong.argument = field.name
+        raise wrong from None
 
 
 Configurable.__init__._is_declared = True  # type: ignore[attr-defined]

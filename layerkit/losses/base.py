@@ -43,7 +43,11 @@ class Loss(Configurable):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         mask = get_mask(y_pred)
         y_true, y_pred = operand(y_true), operand(y_pred)
-        return reduce_weighted(self.call(y_true, y_pred), sample_weight, mask, self.reduction)
+        losses = self.call(y_true, y_pred)
+        own = get_mask(losses)
+        if own is not None:
+            mask = own if mask is None else ops.logical_and(mask, own)
+        return reduce_weighted(losses, sample_weight, mask, self.reduction)
 
     @property
     def label(self) -> str:

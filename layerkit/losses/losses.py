@@ -8,6 +8,7 @@ from layerkit import ops
 from layerkit.fields import Fraction
 from layerkit.losses.base import LOSSES, Loss, match
 from layerkit.ops.core import dtype_of
+from layerkit.trace import set_mask
 
 
 class MeanSquaredError(Loss):
@@ -85,7 +86,10 @@ class SparseCategoricalCrossentropy(Loss):
         counts = ops.not_equal(y_true, ops.cast(self.ignore_class, dtype_of(y_true)))
         safe = ops.where(counts, y_true, ops.zeros_like(y_true))
         losses = ops.sparse_categorical_crossentropy(safe, y_pred, self.from_logits, self.axis)
-        return ops.where(ops.reshape(counts, losses.shape), losses, 0.0)
+        counts = ops.reshape(counts, losses.shape)
+        losses = ops.where(counts, losses, 0.0)
+        set_mask(losses, counts)
+        return losses
 
 
 for _cls, _aliases in (

@@ -130,6 +130,8 @@ class CompiledMetrics:
                         metric = metrics.get(each, target, outputs[i].shape)
                         if len(names) > 1:
                             metric.name = f"{names[i]}_{metric.name}"
+                        if metric.name in {m.name for one in self._made for m, _ in one}:
+                            metric.name = f"weighted_{metric.name}"
                         self._made[i].append((metric, is_weighted))
         return self._made
 

@@ -510,14 +510,16 @@ class Model(Layer):
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None, return_dict: bool = False
     ) -> Any:
-        """One training step; the metrics so far."""
+        """One training step; loss and metrics of this batch alone."""
         self._require_compiled("train_on_batch")
+        self._metrics_reset()
         batch = with_class_weight((as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")), class_weight)
         return _listed(self._step("train")(batch), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics of one batch added to those so far."""
+        """Loss and metrics of one batch."""
         self._require_compiled("test_on_batch")
+        self._metrics_reset()
         batch = (as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight"))
         return _listed(self._step("test")(batch), return_dict)
 

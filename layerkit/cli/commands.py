@@ -1,0 +1,83 @@
+"""What the commands do: call the library, print."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import builders
+from layerkit import datasets
+from layerkit.errors import DataError, LayerkitError, SpecErrors, did_you_mean
+from layerkit.utils import set_random_seed
+
+
+def summary(spec: Path, *, batch_size: int) -> None:
+    """Print the summary of a spec's model."""
+    builders.load(spec).build().summary(batch_size=batch_size, print_fn=click.echo)
+
+
+def train(spec: Path, *, seed: int, epochs: int | None, save_to: Path | None, quiet: bool) -> None:
+    """Train a spec's model, evaluate it on the rows held out, print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    set_random_seed(seed)
+    loaded = builders.load(spec)
+    model = loaded.build()
+    if model.optimizer is None:
+        raise DataError("the spec does not say how to train.", expected="a section compile:", got="none", fix="add optimizer and loss")
+    (x, y), (x_test, y_test) = load_data(loaded)
+    if not quiet:
+        model.summary(print_fn=click.echo)
+    arguments = dict(loaded.fit)
+    if epochs is not None:
+        arguments["epochs"] = epochs
+    start = time.perf_counter()
+    history = model.fit(x, y, verbose=0 if quiet else arguments.pop("verbose", "auto"), **arguments)
+    seconds = time.perf_counter() - start
+    results = model.evaluate(x_test, y_test, verbose=0, return_dict=True)
+    table = Table(title=f"{loaded.name}: {len(history.epoch)} epochs in {seconds:.1f} s", title_justify="left")
+    for column in ("", "training", "validation", f"test ({len(y_test)} rows)"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, value in results.items():
+        last = {key: history.history.get(key, [None])[-1] for key in (name, f"val_{name}")}
+        table.add_row(name, *("" if v is None else f"{v:.4f}" for v in (last[name], last[f"val_{name}"], value)))
+    Console().print(table)
+    if save_to is not None:
+        model.save(save_to)
+        click.echo(f"saved {save_to}")
+
+
+def load_data(spec: Any) -> Any:
+    """The data that a spec's section ``data`` names."""
+    data = dict(spec.data)
+    node = spec.root.get("data")
+    name = data.pop("dataset", None)
+    if data:
+        odd = next(iter(data))
+        raise DataError(f"'data' has no key '{odd}'.", where=node.span, expected="dataset", got=odd, fix=did_you_mean(odd, ["dataset"]))
+    if name is None:
+        raise DataError("the spec names no data.", where=spec.root.span, expected="data: {dataset: digits}", got="nothing")
+    return datasets.load(str(name))
+
+
+def report(error: LayerkitError) -> str:
+    """An error as the command prints it: faults of a spec with the line that they are in."""
+    if isinstance(error, SpecErrors):
+        count = len(error.errors)
+        return "\n\n".join([_with_line(e) for e in error.errors] + [f"{count} fault{'s' * (count != 1)}"])
+    return _with_line(error)
+
+
+def _with_line(error: LayerkitError) -> str:
+    text, where = str(error), error.where
+    if where is None:
+        return text
+    try:
+        line = Path(where.file).read_text(encoding="utf-8").split("\n")[where.line - 1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return text
+    return f"{text}\n  | {line}\n  | {' ' * (where.column - 1)}^"
