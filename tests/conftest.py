@@ -1,0 +1,73 @@
+"""What every test run needs: the oracles' settings, and a budget in seconds for each area of tests."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+# Keras reads these when it is first imported; JAX must not look for an accelerator.
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import pytest
+
+# Seconds on two cores. An area is a folder below tests/, "tests" for files directly in it, or a package for its doctests.
+BUDGETS_S = {
+    "tests": 60,
+    "autoarch": 5,
+    "benchmarks": 30,
+    "builders": 20,
+    "cli": 30,
+    "data": 10,
+    "engines": 30,
+    "examples": 120,
+    "ir": 10,
+    "layers": 60,
+    "models": 60,
+    "ops": 60,
+    "oracle": 120,
+    "passes": 30,
+    "saving": 20,
+    "training": 60,
+    "doctests": 20,
+}
+DEFAULT_BUDGET_S = 20
+TOLERATED = 2  # a busy machine is no failure; twice the budget is
+
+_spent_s: dict[str, float] = defaultdict(float)
+
+
+def area(nodeid: str) -> str:
+    """The area that a test's time counts for.
+
+    >>> area("tests/ops/test_math.py::test_add"), area("tests/test_architecture.py::test_x"), area("layerkit/tree.py::f")
+    ('ops', 'tests', 'doctests')
+    """
+    parts = PurePosixPath(nodeid.split("::")[0]).parts
+    if parts[0] != "tests":
+        return "doctests"
+    return parts[1] if len(parts) > 2 else "tests"
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _spent_s[area(report.nodeid)] += report.duration
+
+
+def over_budget() -> dict[str, float]:
+    return {name: s for name, s in _spent_s.items() if s > TOLERATED * BUDGETS_S.get(name, DEFAULT_BUDGET_S)}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With LAYERKIT_BUDGETS=1, as .ci/run sets it, an area that is far over its budget fails the run."""
+    if os.environ.get("LAYERKIT_BUDGETS") == "1" and over_budget() and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("seconds by area (budget)")
+    late = over_budget()
+    for name, spent in sorted(_spent_s.items(), key=lambda item: -item[1]):
+        mark = "  OVER BUDGET" if name in late else ""
+        terminalreporter.line(f"{spent:8.1f}  {name} ({BUDGETS_S.get(name, DEFAULT_BUDGET_S)}){mark}")
