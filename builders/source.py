@@ -212,8 +212,8 @@ class _Reader:
         if len(text) > MAX_SCALAR:
             self._stop("a text is too long.", span, expected=f"at most {MAX_SCALAR} characters", got=str(len(text)))
         tag = self._tag(event)
-        value = core_schema(text) if event.implicit[0] and event.style is None else text
-        if isinstance(value, str) and event.style is None and re.fullmatch(r"\(\s*[\d.]+\s*(,\s*[\d.]+\s*)+\)", text):
+        value = core_schema(text) if event.implicit[0] and not event.style else text
+        if isinstance(value, str) and not event.style and re.fullmatch(r"\(\s*[\d.]+\s*(,\s*[\d.]+\s*)+\)", text):
             self._fault("this is a text, not a list.", span, expected="a list in brackets", got=text, fix=f"write [{text[1:-1]}]")
         return Scalar(value, span, text, tag)
 

@@ -35,9 +35,9 @@ class Registry:
         self.aliases: dict[str, str] = {}
 
     def add(self, cls: T, *aliases: str) -> T:
-        """Know ``cls`` by its name, its name in lower case, and ``aliases``."""
+        """Know ``cls`` by its name, in any case and with underscores, and by ``aliases``."""
         self.classes[cls.__name__] = cls
-        for alias in (cls.__name__.lower(), snake_case(cls.__name__), *aliases):
+        for alias in (snake_case(cls.__name__), *aliases):
             self.aliases[alias] = cls.__name__
         return cls
 
@@ -47,7 +47,10 @@ class Registry:
         Raises:
             UnknownNameError: there is none; the fix names the nearest.
         """
-        found = self.classes.get(name) or self.classes.get(self.aliases.get(name, "")) or self.classes.get(self.aliases.get(name.lower(), ""))
+        found = self.classes.get(name) or self.classes.get(self.aliases.get(name, ""))
+        if found is None:
+            folded = {k.lower(): k for k in self.classes}
+            found = self.classes.get(folded.get(name.lower().replace("_", ""), ""))
         if found is None:
             known = [*self.classes, *self.aliases]
             raise UnknownNameError(f"there is no {self.kind} '{name}'.", got=name, fix=did_you_mean(name, known))
