@@ -66,6 +66,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _spent_s:
+        return
     terminalreporter.section("seconds by area (budget)")
     late = over_budget()
     for name, spent in sorted(_spent_s.items(), key=lambda item: -item[1]):
