@@ -10,14 +10,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from builders import source
 from builders.source import Mapping, Node, Scalar, Sequence
 from layerkit import losses, metrics, optimizers
-from layerkit.errors import ArgumentError, LayerkitError, Span, SpecError, SpecErrors, UnknownArgumentError, did_you_mean, placed
+from layerkit.errors import (
+    ArgumentError,
+    LayerkitError,
+    Span,
+    SpecError,
+    SpecErrors,
+    UnknownArgumentError,
+    did_you_mean,
+    placed,
+)
 from layerkit.fields import signature
 from layerkit.layers import LAYERS, Input, Layer
 from layerkit.models import Model, Sequential
@@ -76,7 +85,9 @@ def load(path: str | Path, *, layers: Iterable[type[Layer]] = ()) -> Spec:
     """
     root = source.read(path)
     if not isinstance(root, Mapping):
-        raise SpecErrors([SpecError("a spec is a mapping.", where=root.span, expected="keys such as layers:", got=_kind(root))])
+        raise SpecErrors(
+            [SpecError("a spec is a mapping.", where=root.span, expected="keys such as layers:", got=_kind(root))]
+        )
     return Spec(root, str(path), tuple(layers))
 
 
@@ -99,7 +110,9 @@ class _Builder:
         last, stack, is_chain = self._layers(root.get("layers"), inputs)
         outputs = self._outputs(root.get("outputs"), last)
         compile_arguments = self._compile(root.get("compile"))
-        self._check_section(root.get("fit"), [p for p in inspect.signature(Model.fit).parameters if p not in _NOT_IN_FIT], "fit")
+        self._check_section(
+            root.get("fit"), [p for p in inspect.signature(Model.fit).parameters if p not in _NOT_IN_FIT], "fit"
+        )
         self._callbacks(root.get("fit"))
         self._finish()
         model = self._model(inputs, outputs, stack, is_chain)
@@ -151,17 +164,27 @@ class _Builder:
     def _inputs(self, node: Node | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if not isinstance(node, Mapping) or not node.entries:
-            self._fault("a spec needs inputs.", self._span(node), expected="inputs: {image: {shape: [8, 8, 1]}}", got=_kind(node))
+            self._fault(
+                "a spec needs inputs.",
+                self._span(node),
+                expected="inputs: {image: {shape: [8, 8, 1]}}",
+                got=_kind(node),
+            )
             return found
         names = list(inspect.signature(Input).parameters)
         for entry in node.entries:
             name = str(entry.key.value)
             if not isinstance(entry.value, Mapping):
-                self._fault(f"input '{name}' needs a shape.", entry.value.span, expected="{shape: [8, 8, 1]}", got=_shown(entry.value))
+                self._fault(
+                    f"input '{name}' needs a shape.",
+                    entry.value.span,
+                    expected="{shape: [8, 8, 1]}",
+                    got=_shown(entry.value),
+                )
                 self.broken.add(name)
                 continue
             arguments = self._arguments(entry.value, names, f"input '{name}'")
-            made = self._try(lambda a=arguments, n=name: Input(**{**a, "name": n}), entry.key.span, f"{name} (Input)")
+            made = self._try(partial(Input, **{**arguments, "name": name}), entry.key.span, f"{name} (Input)")
             if made is None:
                 self.broken.add(name)
             else:
@@ -169,11 +192,13 @@ class _Builder:
         return found
 
     def _layers(self, node: Node | None, inputs: dict[str, Any]) -> tuple[str | None, list[Layer], bool]:
-        last = list(inputs)[0] if len(inputs) == 1 else None
+        last = next(iter(inputs)) if len(inputs) == 1 else None
         stack: list[Layer] = []
         is_chain = True
         if not isinstance(node, Sequence) or not node.items:
-            self._fault("a spec needs layers.", self._span(node), expected="layers: followed by a list", got=_kind(node))
+            self._fault(
+                "a spec needs layers.", self._span(node), expected="layers: followed by a list", got=_kind(node)
+            )
             return last, stack, is_chain
         for number, item in enumerate(node.items):
             before = last
@@ -189,7 +214,9 @@ class _Builder:
         if isinstance(item, Scalar):
             item = Mapping((source.Entry(item, Scalar(None, item.span, "", None)),), item.span)
         if not isinstance(item, Mapping):
-            self._fault("a layer is its name with its arguments.", item.span, expected="- Dense: {units: 10}", got=_shown(item))
+            self._fault(
+                "a layer is its name with its arguments.", item.span, expected="- Dense: {units: 10}", got=_shown(item)
+            )
             return self._broken(own), None, True
         kinds = [e for e in item.entries if str(e.key.value) not in ITEM_KEYS]
         name_node, from_node = item.get("name"), item.get("from")
@@ -211,7 +238,12 @@ class _Builder:
         if layer is None or any(r in self.broken for r in reads if r):
             return self._broken(own), layer, from_node is None
         if None in reads:
-            self._fault("it is not said what this layer reads.", entry.key.span, expected="from: one of " + ", ".join(self.tensors), got="nothing")
+            self._fault(
+                "it is not said what this layer reads.",
+                entry.key.span,
+                expected="from: one of " + ", ".join(self.tensors),
+                got="nothing",
+            )
             return self._broken(own), layer, False
         missing = [r for r in reads if r not in self.tensors]
         if missing:
@@ -219,7 +251,11 @@ class _Builder:
         given = [self.tensors[r] for r in reads if r]
         takes_list = isinstance(from_node, Sequence)
         where = entry.key.span
-        out = self._try(lambda: layer(given if takes_list else given[0]), where, f"{own if name_node is not None else layer.name} ({entry.key.value})")
+        out = self._try(
+            lambda: layer(given if takes_list else given[0]),
+            where,
+            f"{own if name_node is not None else layer.name} ({entry.key.value})",
+        )
         if out is None:
             return self._broken(own), layer, from_node is None
         outputs = list(out) if isinstance(out, list | tuple) else [out]
@@ -253,22 +289,26 @@ class _Builder:
     def _compile(self, node: Node | None) -> dict[str, Any] | None:
         if node is None:
             return None
-        arguments = self._check_section(node, [p for p in inspect.signature(Model.compile).parameters if p != "self"], "compile")
+        arguments = self._check_section(
+            node, [p for p in inspect.signature(Model.compile).parameters if p != "self"], "compile"
+        )
         if not isinstance(node, Mapping):
             return None
         for key, make in (("optimizer", optimizers.get), ("loss", losses.get)):
             part = node.get(key)
-            if part is not None and not (key == "loss" and isinstance(part, Sequence | Mapping) and not _is_call(part, losses.LOSSES.classes)):
-                self._try_argument(part, lambda p=part, m=make: m(p.plain()))
+            if part is not None and not (
+                key == "loss" and isinstance(part, Sequence | Mapping) and not _is_call(part, losses.LOSSES.classes)
+            ):
+                self._try_argument(part, partial(make, part.plain()))
         listed = node.get("metrics")
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, lambda e=each: metrics.check_name(e.plain()))
+            self._try_argument(each, partial(metrics.check_name, each.plain()))
         return arguments
 
     def _callbacks(self, node: Node | None) -> None:
         listed = node.get("callbacks") if isinstance(node, Mapping) else None
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, lambda e=each: CALLBACKS.make(e.plain()))
+            self._try_argument(each, partial(CALLBACKS.make, each.plain()))
 
     def _check_section(self, node: Node | None, names: list[str], what: str) -> dict[str, Any]:
         if node is None:

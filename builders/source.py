@@ -94,7 +94,9 @@ def read(path: str | Path) -> Node:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _one(file, "the file is no UTF-8 text.", line=line, expected="UTF-8", got=f"byte 0x{data[error.start]:02x}") from error
+        raise _one(
+            file, "the file is no UTF-8 text.", line=line, expected="UTF-8", got=f"byte 0x{data[error.start]:02x}"
+        ) from error
     return parse(text, file)
 
 
@@ -147,12 +149,21 @@ class _Reader:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._stop("the file holds several documents.", self._span(event), expected="one document", fix="remove '---'")
+                        self._stop(
+                            "the file holds several documents.",
+                            self._span(event),
+                            expected="one document",
+                            fix="remove '---'",
+                        )
                 elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
                     if len(stack) >= MAX_DEPTH:
-                        self._stop("the file is nested too deeply.", self._span(event), expected=f"at most {MAX_DEPTH} levels")
+                        self._stop(
+                            "the file is nested too deeply.", self._span(event), expected=f"at most {MAX_DEPTH} levels"
+                        )
                     is_mapping = isinstance(event, yaml.MappingStartEvent)
-                    stack.append(_Open(self._span(event), self._tag(event), is_mapping, event.anchor, [], bool(event.flow_style)))
+                    stack.append(
+                        _Open(self._span(event), self._tag(event), is_mapping, event.anchor, [], bool(event.flow_style))
+                    )
                 elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
                     top = stack.pop()
                     root = self._place(self._close(top), stack, top.anchor)
@@ -182,7 +193,9 @@ class _Reader:
     def _tally(self, count: int, span: Span) -> None:
         self.count += count
         if self.count > MAX_NODES:
-            self._stop("the file has too many values.", span, expected=f"at most {MAX_NODES}, aliases counted as often as used")
+            self._stop(
+                "the file has too many values.", span, expected=f"at most {MAX_NODES}, aliases counted as often as used"
+            )
 
     def _close(self, top: _Open) -> Node:
         if not top.is_mapping:
@@ -193,11 +206,23 @@ class _Reader:
             if not isinstance(key, Scalar):
                 self._fault("a key is a single word.", key.span, expected="text", got="a list or mapping")
                 continue
-            flow_trap = top.is_flow and isinstance(value, Scalar) and value.text == "" and ("(" in key.text or ")" in key.text)
+            flow_trap = (
+                top.is_flow and isinstance(value, Scalar) and value.text == "" and ("(" in key.text or ")" in key.text)
+            )
             if flow_trap:
-                self._fault("a comma in braces begins a new key.", key.span, got=key.text, fix='quote the value: "$(max(a, b))", or write a list [3, 3]')
+                self._fault(
+                    "a comma in braces begins a new key.",
+                    key.span,
+                    got=key.text,
+                    fix='quote the value: "$(max(a, b))", or write a list [3, 3]',
+                )
             if key.text == "<<" and key.value == "<<":
-                self._fault("merge keys are not part of the language.", key.span, got="<<", fix="write the arguments out, or use a block")
+                self._fault(
+                    "merge keys are not part of the language.",
+                    key.span,
+                    got="<<",
+                    fix="write the arguments out, or use a block",
+                )
             if key.value in seen and type(seen[key.value].value) is type(key.value):
                 first = seen[key.value].span
                 self._fault(f"the key '{key.text}' is written twice.", key.span, expected="each key once",
@@ -214,13 +239,21 @@ class _Reader:
         tag = self._tag(event)
         value = core_schema(text) if event.implicit[0] and not event.style else text
         if isinstance(value, str) and not event.style and re.fullmatch(r"\(\s*[\d.]+\s*(,\s*[\d.]+\s*)+\)", text):
-            self._fault("this is a text, not a list.", span, expected="a list in brackets", got=text, fix=f"write [{text[1:-1]}]")
+            self._fault(
+                "this is a text, not a list.",
+                span,
+                expected="a list in brackets",
+                got=text,
+                fix=f"write [{text[1:-1]}]",
+            )
         return Scalar(value, span, text, tag)
 
     def _alias(self, event: Any) -> Node:
         span = self._span(event)
         if event.anchor not in self.anchors:
-            self._stop(f"there is no anchor '{event.anchor}'.", span, expected="an anchor before it", got=f"*{event.anchor}")
+            self._stop(
+                f"there is no anchor '{event.anchor}'.", span, expected="an anchor before it", got=f"*{event.anchor}"
+            )
         node, size = self.anchors[event.anchor]
         self._tally(size, span)
         return node
@@ -231,7 +264,13 @@ class _Reader:
             return None
         if tag not in TAGS:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
-            self._fault(f"the tag '{shown}' is not part of the language.", self._span(event), expected=", ".join(TAGS), got=shown, fix="remove it")
+            self._fault(
+                f"the tag '{shown}' is not part of the language.",
+                self._span(event),
+                expected=", ".join(TAGS),
+                got=shown,
+                fix="remove it",
+            )
             return None
         return str(tag)
 
@@ -248,7 +287,7 @@ class _Reader:
     def _syntax(self, error: Any) -> None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        written = (self.text.split("\n") + [""])[min(line, self.text.count("\n") + 1) - 1]
+        written = [*self.text.split("\n"), ""][min(line, self.text.count("\n") + 1) - 1]
         fix = None
         if "\t" in written[: max(column, 1)] or "\\t" in str(error.problem):
             fix = "indent with spaces: YAML does not allow tabs"
@@ -258,7 +297,12 @@ class _Reader:
             fix = "check the indentation: entries of one level begin in one column"
         elif "',' or" in str(error.problem):
             fix = "close the bracket, or quote a text that holds brackets or commas"
-        self._stop(f"this is no YAML: {error.problem}.", Span(self.file, line, column), got=written.strip()[:80] or "the end of the file", fix=fix)
+        self._stop(
+            f"this is no YAML: {error.problem}.",
+            Span(self.file, line, column),
+            got=written.strip()[:80] or "the end of the file",
+            fix=fix,
+        )
 
 
 def _size(node: Node) -> int:

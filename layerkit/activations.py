@@ -71,6 +71,8 @@ def get(identifier: Any) -> Any:
         return identifier
     if not isinstance(identifier, str) or identifier not in ACTIVATIONS:
         raise UnknownNameError(
-            f"there is no activation '{identifier}'.", got=str(identifier), fix=did_you_mean(str(identifier), ACTIVATIONS)
+            f"there is no activation '{identifier}'.",
+            got=str(identifier),
+            fix=did_you_mean(str(identifier), ACTIVATIONS),
         )
     return ACTIVATIONS[identifier]

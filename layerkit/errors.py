@@ -46,6 +46,8 @@ class LayerkitError(Exception):
     """Base of all errors; ``summary`` in one sentence, the rest in parts."""
 
     code: ClassVar[str] = "layerkit"
+    argument: str | None = None
+    """The argument that is wrong, where it is one."""
 
     def __init__(
         self,
@@ -63,7 +65,9 @@ class LayerkitError(Exception):
 
     def __str__(self) -> str:
         parts = {"at": self.where, "layer": self.layer, "expected": self.expected, "got": self.got, "fix": self.fix}
-        return "\n".join([f"[{self.code}] {self.summary}", *(f"  {k:<9}{v}" for k, v in parts.items() if v is not None)])
+        return "\n".join(
+            [f"[{self.code}] {self.summary}", *(f"  {k:<9}{v}" for k, v in parts.items() if v is not None)]
+        )
 
 
 class ShapeError(LayerkitError, ValueError):
@@ -109,14 +113,35 @@ class SpecErrors(LayerkitError, ValueError):
 
     def __init__(self, errors: Sequence[LayerkitError]) -> None:
         self.errors = tuple(errors)
-        super().__init__(f"{len(self.errors)} fault{'s' * (len(self.errors) != 1)} in the spec.", where=self.errors[0].where)
+        super().__init__(
+            f"{len(self.errors)} fault{'s' * (len(self.errors) != 1)} in the spec.", where=self.errors[0].where
+        )
 
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)
 
 
 class FileFormatError(LayerkitError, ValueError):
+    """A file is broken; ``problems`` lists everything found wrong with it."""
+
     code = "file-invalid"
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        problems: Sequence[str] = (),
+        where: Span | None = None,
+        layer: str | None = None,
+        expected: object = None,
+        got: object = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(summary, where=where, layer=layer, expected=expected, got=got, fix=fix)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  problem  {problem}" for problem in self.problems)])
 
 
 class UnsupportedOpError(LayerkitError, NotImplementedError):

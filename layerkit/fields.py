@@ -20,13 +20,21 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, did_you_mean, nearest
 
 REQUIRED = inspect.Parameter.empty
+
+
+T = TypeVar("T")
+
+
+def per_class(function: Callable[[type], T]) -> Callable[[type], T]:
+    """Compute once for each class."""
+    return cache(function)
 
 
 class Check:
@@ -74,7 +82,9 @@ class Instance(Check):
 
     @property
     def expected(self) -> str:  # type: ignore[override]
-        return " or ".join({bool: "true or false", str: "text", type(None): "none"}.get(k, k.__name__) for k in self.kinds)
+        return " or ".join(
+            {bool: "true or false", str: "text", type(None): "none"}.get(k, k.__name__) for k in self.kinds
+        )
 
     def __call__(self, value: Any, owner: Any) -> Any:
         if not isinstance(value, self.kinds) or (isinstance(value, bool) and bool not in self.kinds):
@@ -225,14 +235,14 @@ def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b) if not isinstance(a, np.ndarray) else a is b
 
 
-@cache
+@per_class
 def fields(cls: type) -> dict[str, Field]:
     """The declared arguments of a class, in the order in which they are given."""
     hints = typing.get_type_hints(cls, include_extras=True)
     found: dict[str, Field] = {}
     for base in cls.__mro__:
         keyword_only = False
-        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+        for name, annotation in inspect.get_annotations(base).items():
             if annotation is KW_ONLY or annotation in ("KW_ONLY", "dataclasses.KW_ONLY"):
                 keyword_only = True
                 continue
@@ -295,7 +305,7 @@ def _own_init(cls: type) -> Any:
     return None
 
 
-@cache
+@per_class
 def signature(cls: type) -> inspect.Signature:
     """The arguments of a class, in either style of writing it, common ones included."""
     kinds = inspect.Parameter
@@ -310,7 +320,9 @@ def signature(cls: type) -> inspect.Signature:
     if any(p.kind is kinds.VAR_KEYWORD for p in written):  # **kwargs go to the base: its arguments are arguments too
         taken = {p.name for p in written}
         written = [p for p in written if p.kind is not kinds.VAR_KEYWORD]
-        written += [p.replace(kind=kinds.KEYWORD_ONLY) for p in common if p.name not in taken and not (p.default is REQUIRED)]
+        written += [
+            p.replace(kind=kinds.KEYWORD_ONLY) for p in common if p.name not in taken and p.default is not REQUIRED
+        ]
     return inspect.Signature(written)
 
 
@@ -325,10 +337,16 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
     try:
         bound = sig.bind(*args, **kwargs)
     except TypeError as error:
-        missing = [p.name for p in sig.parameters.values() if p.default is REQUIRED and p.name not in kwargs][len(args) :]
-        expected = f"{cls.__name__}({', '.join(str(p) for p in sig.parameters.values() if p.default is REQUIRED) or ''}, ...)"
+        missing = [p.name for p in sig.parameters.values() if p.default is REQUIRED and p.name not in kwargs][
+            len(args) :
+        ]
+        expected = (
+            f"{cls.__name__}({', '.join(str(p) for p in sig.parameters.values() if p.default is REQUIRED) or ''}, ...)"
+        )
         summary = f"'{cls.__name__}' needs '{missing[0]}'." if missing else f"'{cls.__name__}' got {error}."
-        raise UnknownArgumentError(summary, layer=cls.__name__, expected=expected, got=f"{len(args)} positional, {sorted(kwargs)}") from None
+        raise UnknownArgumentError(
+            summary, layer=cls.__name__, expected=expected, got=f"{len(args)} positional, {sorted(kwargs)}"
+        ) from None
     return dict(bound.arguments)
 
 

@@ -87,7 +87,9 @@ class Function:
 
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
         """The traced function for arguments like these."""
-        types = tuple((a.dtype.name, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays)
+        types = tuple(
+            (a.dtype.name, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays
+        )
         signature = (types, repr(structure).replace(repr(tree.LEAF), "*"), self._state())
         if signature not in self._traced:
             self._traced[signature] = self._build(arrays, structure)
@@ -120,7 +122,7 @@ class Function:
 _RANDOM: list[RandomState] = []
 
 
-def _DEFAULT_RANDOM() -> RandomState:  # noqa: N802
+def _DEFAULT_RANDOM() -> RandomState:
     if not _RANDOM:
         _RANDOM.append(RandomState())
     return _RANDOM[0]
@@ -140,7 +142,9 @@ def _as_value(x: Any) -> Value:
     return x if isinstance(x, Value) else constant(x)
 
 
-def function(call: Callable[..., Any] | None = None, *, engine: str | Engine | None = None, symbolic_batch: bool = False) -> Any:
+def function(
+    call: Callable[..., Any] | None = None, *, engine: str | Engine | None = None, symbolic_batch: bool = False
+) -> Any:
     """Compile a function of tensors: it runs as one program.
 
     Args:
@@ -160,7 +164,9 @@ def function(call: Callable[..., Any] | None = None, *, engine: str | Engine | N
     return Function(call, engine=engine, symbolic_batch=symbolic_batch)
 
 
-def value_and_grad(call: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    call: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns what ``call`` returns, and its gradient by some of its arguments.
 
     Args:
@@ -179,12 +185,14 @@ def value_and_grad(call: Callable[..., Any], argnums: int | Sequence[int] = 0, h
         leaves, structure = tree.flatten(wanted)
         values = [x if isinstance(x, Value) else operand(x) for x in leaves]
         if not all(isinstance(v, Value) for v in values):
-            raise StateError("a gradient is wanted by something that is no tensor of the program.", got=repr(leaves)[:80])
+            raise StateError(
+                "a gradient is wanted by something that is no tensor of the program.", got=repr(leaves)[:80]
+            )
         given = list(args)
         for i, part in zip(numbers, tree.unflatten(structure, leaves), strict=True):
             given[i] = part
         out = call(*given)
-        value, rest = out if has_aux else (out, None)
+        value = out[0] if has_aux else out
         grads = tree.unflatten(structure, gradient(operand(value), values))
         return (out, grads[0] if isinstance(argnums, int) else tuple(grads))
 

@@ -183,7 +183,8 @@ class Identity(Initializer):
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
-        return self.gain * np.eye(*shape)
+        rows, columns = shape
+        return self.gain * np.eye(rows, columns)
 
 
 def get(identifier: Any) -> Any:

@@ -71,7 +71,9 @@ def uniform(
     return numbers if (minval, maxval) == (0.0, 1.0) else numbers * (maxval - minval) + minval
 
 
-def normal(shape: Sequence[Size], mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None) -> Any:
+def normal(
+    shape: Sequence[Size], mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: Any = None
+) -> Any:
     """Normally distributed numbers."""
     numbers = apply(Random("normal", tuple(shape), canonical(dtype or "float32")), _key(seed))
     return numbers if (mean, stddev) == (0.0, 1.0) else numbers * stddev + mean

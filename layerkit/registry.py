@@ -74,7 +74,9 @@ class Registry:
         if isinstance(identifier, tuple(self.classes.values())):
             return identifier
         raise ArgumentError(
-            f"this is no {self.kind}.", expected=f"a name, or {{name: arguments}}, of a {self.kind}", got=repr(identifier)
+            f"this is no {self.kind}.",
+            expected=f"a name, or {{name: arguments}}, of a {self.kind}",
+            got=repr(identifier),
         )
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from layerkit.dtypes import canonical, numpy_dtype
-from layerkit.errors import ShapeError, StateError
-from layerkit.ir import Array, Value, placeholder
+from layerkit.errors import ArgumentError, ShapeError, StateError
+from layerkit.ir import Arithmetic, Array, Value, placeholder
 from layerkit.ops.core import operand
 from layerkit.ops.operators import attach
 
@@ -31,7 +31,7 @@ _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 Initial = Callable[[tuple[int, ...], str, "tuple[int, int]"], Any]  # (shape, dtype, seed words) -> numbers
 
 
-class Weight:
+class Weight(Arithmetic):
     """A tensor that is kept between steps."""
 
     __array_ufunc__ = None
@@ -86,7 +86,9 @@ class Weight:
     def array(self, numbers: Any) -> None:
         numbers = np.asarray(numbers)
         if numbers.shape != self.shape:
-            raise ShapeError(f"weight '{self.path}' has another shape.", expected=str(self.shape), got=str(numbers.shape))
+            raise ShapeError(
+                f"weight '{self.path}' has another shape.", expected=str(self.shape), got=str(numbers.shape)
+            )
         self._array = np.array(numbers, numpy_dtype(self.dtype))
 
     def numpy(self) -> Array:
@@ -114,7 +116,9 @@ class Weight:
             return self
         value = operand(value, self.dtype)
         if tuple(value.shape) != self.shape:
-            raise ShapeError(f"weight '{self.path}' is assigned another shape.", expected=str(self.shape), got=str(value.shape))
+            raise ShapeError(
+                f"weight '{self.path}' is assigned another shape.", expected=str(self.shape), got=str(value.shape)
+            )
         trace.updates[self] = value
         return self
 
@@ -221,9 +225,7 @@ _SEEDS = _Seeds()
 
 def set_seed(seed: int) -> None:
     """Make everything that follows repeatable."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        from layerkit.errors import ArgumentError
-
+    if type(seed) is bool or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError("a seed is a whole number.", expected="a whole number >= 0", got=repr(seed))
     _SEEDS.seed, _SEEDS.drawn = int(seed), 0
 

@@ -40,7 +40,11 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         numbers = numbers[..., 0]
     count = int(numbers.max()) + 1 if num_classes is None else num_classes
     if numbers.size and (numbers.min() < 0 or numbers.max() >= count):
-        raise DataError("a number is no class.", expected=f"whole numbers in [0, {count})", got=f"{numbers.min()} to {numbers.max()}")
+        raise DataError(
+            "a number is no class.",
+            expected=f"whole numbers in [0, {count})",
+            got=f"{numbers.min()} to {numbers.max()}",
+        )
     return np.eye(count, dtype="float32")[numbers]
 
 

@@ -55,7 +55,9 @@ def gradient(output: Value, inputs: Sequence[Value]) -> list[Value]:
         DTypeError: ``output`` is not floating.
     """
     if output.shape != ():
-        raise ShapeError("only a scalar has a gradient.", expected="f32[]", got=str(output.type), fix="take the mean or the sum")
+        raise ShapeError(
+            "only a scalar has a gradient.", expected="f32[]", got=str(output.type), fix="take the mean or the sum"
+        )
     if not is_floating(output.dtype):
         raise DTypeError("only a float has a gradient.", expected="f32[]", got=str(output.type))
     found = gradients([output], [constant(1.0, output.dtype)], inputs)

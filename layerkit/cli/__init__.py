@@ -25,7 +25,9 @@ def cli() -> None:
 @click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the number in the spec.")
-@click.option("--save", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the trained model (.lk).")
+@click.option(
+    "--save", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the trained model (.lk)."
+)
 @click.option("--quiet", is_flag=True, help="No progress, only the final table.")
 def train(spec: Path, seed: int, epochs: int | None, save_to: Path | None, quiet: bool) -> None:
     """Train the model that SPEC describes on the data that it names."""
@@ -34,7 +36,9 @@ def train(spec: Path, seed: int, epochs: int | None, save_to: Path | None, quiet
 
 @cli.command()
 @click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="For the predicted memory.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="For the predicted memory."
+)
 def summary(spec: Path, batch_size: int) -> None:
     """Show layers, shapes, parameters, multiply-adds and memory of the model that SPEC describes."""
     commands.summary(spec, batch_size=batch_size)

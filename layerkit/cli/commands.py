@@ -28,7 +28,12 @@ def train(spec: Path, *, seed: int, epochs: int | None, save_to: Path | None, qu
     loaded = builders.load(spec)
     model = loaded.build()
     if model.optimizer is None:
-        raise DataError("the spec does not say how to train.", expected="a section compile:", got="none", fix="add optimizer and loss")
+        raise DataError(
+            "the spec does not say how to train.",
+            expected="a section compile:",
+            got="none",
+            fix="add optimizer and loss",
+        )
     (x, y), (x_test, y_test) = load_data(loaded)
     if not quiet:
         model.summary(print_fn=click.echo)
@@ -58,9 +63,17 @@ def load_data(spec: Any) -> Any:
     name = data.pop("dataset", None)
     if data:
         odd = next(iter(data))
-        raise DataError(f"'data' has no key '{odd}'.", where=node.span, expected="dataset", got=odd, fix=did_you_mean(odd, ["dataset"]))
+        raise DataError(
+            f"'data' has no key '{odd}'.",
+            where=node.span,
+            expected="dataset",
+            got=odd,
+            fix=did_you_mean(odd, ["dataset"]),
+        )
     if name is None:
-        raise DataError("the spec names no data.", where=spec.root.span, expected="data: {dataset: digits}", got="nothing")
+        raise DataError(
+            "the spec names no data.", where=spec.root.span, expected="data: {dataset: digits}", got="nothing"
+        )
     return datasets.load(str(name))
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from layerkit.engines.base import Engine, Program
 from layerkit.errors import UnknownNameError, did_you_mean
 
 
-def _reference() -> Engine:
+def _reference() -> Any:
     from layerkit.engines.reference import ReferenceEngine
 
     return ReferenceEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"reference": _reference}
+ENGINES: dict[str, Callable[[], Any]] = {"reference": _reference}
 DEFAULT = "reference"
 
 
@@ -29,7 +30,8 @@ def get(engine: str | Engine | None = None) -> Engine:
     name = engine or DEFAULT
     if name not in ENGINES:
         raise UnknownNameError(f"there is no engine '{name}'.", got=name, fix=did_you_mean(name, ENGINES))
-    return ENGINES[name]()
+    found: Engine = ENGINES[name]()
+    return found
 
 
 __all__ = ["DEFAULT", "ENGINES", "Engine", "Program", "get"]

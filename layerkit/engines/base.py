@@ -55,7 +55,9 @@ def bind_sizes(types: Sequence[TensorType], arrays: Sequence[Array], labels: Seq
                     sizes.setdefault(name, found // wanted.terms[0][1])
                 wanted = wanted.bind(sizes)
             if wanted != found:
-                raise ShapeError(f"input '{label}' has another shape.", expected=str(type_.bind(sizes)), got=str(array.shape))
+                raise ShapeError(
+                    f"input '{label}' has another shape.", expected=str(type_.bind(sizes)), got=str(array.shape)
+                )
     return sizes
 
 

@@ -1,6 +1,7 @@
 """The graph core: types, ops, values, graphs, their text form and their verifier."""
 
 from layerkit.ir.graph import (
+    Arithmetic,
     Const,
     Graph,
     Input,
@@ -22,6 +23,7 @@ from layerkit.ir.verify import verify
 
 __all__ = [
     "BATCH",
+    "Arithmetic",
     "Array",
     "BadCase",
     "Case",

@@ -38,7 +38,9 @@ class Schedule:
             if s not in kept:
                 free[i].append(s)
         for node, gone in zip(nodes, free, strict=True):
-            self.steps.append((node.op, [slot[x] for x in node.inputs], [slot[v] for v in node.outputs], node.several, gone))
+            self.steps.append(
+                (node.op, [slot[x] for x in node.inputs], [slot[v] for v in node.outputs], node.several, gone)
+            )
 
     def run(self, arrays: Sequence[Array], ops: Sequence[Op] | None = None) -> tuple[Array, ...]:
         """The outputs for these inputs; ``ops`` replaces the ops, in order (with unknown sizes bound)."""

@@ -157,7 +157,9 @@ class _Parser:
             raise self.error("the text of the graph ends here or has something else.", expected=repr(text or kind))
         return token
 
-    def error(self, summary: str, *, expected: str | None = None, fix: str | None = None, at: int | None = None) -> GraphError:
+    def error(
+        self, summary: str, *, expected: str | None = None, fix: str | None = None, at: int | None = None
+    ) -> GraphError:
         at = re.compile(r"\s*").match(self.text, self.at if at is None else at).end()  # type: ignore[union-attr]
         line, column = self.text.count("\n", 0, at) + 1, at - (self.text.rfind("\n", 0, at) + 1) + 1
         got = self.text[at : at + 20].split("\n")[0] or "the end"

@@ -87,7 +87,9 @@ class Dim:
             return whole
         if isinstance(other, int):
             return Dim({(Quotient(self, other),): 1})
-        raise ShapeError(f"{self} is not known to be a multiple of {other}.", expected=f"a multiple of {other}", got=self)
+        raise ShapeError(
+            f"{self} is not known to be a multiple of {other}.", expected=f"a multiple of {other}", got=self
+        )
 
     def __rfloordiv__(self, other: int) -> Size:
         return Dim({(): other}) // self

@@ -24,7 +24,9 @@ def verify(graph: Graph) -> Graph:
         try:
             inferred = node.op.infer(*(x.type for x in node.inputs))
         except LayerkitError as error:
-            raise GraphError(f"'{node.op.word}' refuses its inputs: {error.summary}", layer=node.origin or None) from error
+            raise GraphError(
+                f"'{node.op.word}' refuses its inputs: {error.summary}", layer=node.origin or None
+            ) from error
         if (inferred if isinstance(inferred, tuple) else (inferred,)) != node.types:
             raise GraphError(
                 f"'{node.op.word}' has a type that its op does not infer.",

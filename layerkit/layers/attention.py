@@ -102,7 +102,11 @@ class MultiHeadAttention(Layer):
         parts = [] if attention_mask is None else [ops.cast(attention_mask, "bool")]
         query_mask, value_mask, key_mask = masks
         parts += [] if query_mask is None else [ops.expand_dims(query_mask, -1)]
-        parts += [ops.expand_dims(m, 1) for m in (value_mask, key_mask if key_mask is not value_mask else None) if m is not None]
+        parts += [
+            ops.expand_dims(m, 1)
+            for m in (value_mask, key_mask if key_mask is not value_mask else None)
+            if m is not None
+        ]
         if causal:
             rows, columns = ops.arange(query.shape[1]), ops.arange(value.shape[1])
             parts.append(ops.expand_dims(ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0), 0))

@@ -17,15 +17,15 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cache, wraps
-from typing import Any, ClassVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
 from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, StateError, placed
-from layerkit.fields import Configurable
+from layerkit.fields import Configurable, per_class
 from layerkit.ir import Array, Node, Op, TensorType, Value, origin, placeholder
 from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
@@ -57,16 +57,25 @@ class Layer(Configurable):
     name: str | None = None
     input_shape: Any = None
 
+    _created: int
+    _weights: list[Weight]
+    _owner: tuple[Layer, str | None] | None
+    _seed: int | None
+    _is_named: bool
+    if TYPE_CHECKING:
+        built: bool
+        supports_masking: bool
+        seed_generator: SeedGenerator
+
     is_container: ClassVar[bool] = False
     """Whether paths of its layers begin with their own names (models)."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
         self._created = next(_CREATED)
-        self._weights: list[Weight] = []
-        self._owner: tuple[Layer, str | None] | None = None
-        self._seed: int | None = None
-        self._losses: list[Any] = []
+        self._weights = []
+        self._owner = None
+        self._seed = None
         self.built = False
         self.supports_masking = cls.compute_mask is not Layer.compute_mask
         self.name = kwargs.get("name") or snake_case(cls.__name__)
@@ -275,7 +284,10 @@ class Layer(Configurable):
         own, given = self.weights, [np.asarray(w) for w in weights]
         expected, got = [w.shape for w in own], [w.shape for w in given]
         if expected != got:
-            wrong = next((f"'{w.path}' {w.shape} from {g}" for w, g in zip(own, got, strict=False) if w.shape != g), "their number")
+            wrong = next(
+                (f"'{w.path}' {w.shape} from {g}" for w, g in zip(own, got, strict=False) if w.shape != g),
+                "their number",
+            )
             raise ShapeError(
                 f"the arrays do not fit the weights: {wrong}.",
                 layer=self.describe(),
@@ -330,7 +342,11 @@ class Layer(Configurable):
                 kwargs = {**kwargs, "training": before}
             if not takes.training:
                 kwargs.pop("training", None)
-            masks = tree.map_leaves(get_mask, args[0]) if args and isinstance(args[0], Value | np.ndarray | list | tuple | dict) else None
+            masks = (
+                tree.map_leaves(get_mask, args[0])
+                if args and isinstance(args[0], Value | np.ndarray | list | tuple | dict)
+                else None
+            )
             has_mask = any(m is not None for m in _mask_leaves(args[0] if args else None))
             if takes.mask and kwargs.get("mask") is None and has_mask:
                 kwargs = {**kwargs, "mask": masks}
@@ -343,7 +359,11 @@ class Layer(Configurable):
         return outputs
 
     def _as_input(self, x: Any) -> Any:
-        if isinstance(x, str) or x is None or (not isinstance(x, Value) and not hasattr(x, "dtype") and not isinstance(x, list | float | int)):
+        if (
+            isinstance(x, str)
+            or x is None
+            or (not isinstance(x, Value) and not hasattr(x, "dtype") and not isinstance(x, list | float | int))
+        ):
             return x
         if isinstance(x, bool):
             return x
@@ -361,7 +381,11 @@ class Layer(Configurable):
             with tracing(Trace(is_eager=True)):
                 if len(names) > 1 and all(n.endswith("_shape") for n in names):
                     known = dict(zip(_call_arguments(type(self)).names, shapes, strict=False))
-                    known |= {k: tree.map_leaves(_plain_shape, v) for k, v in kwargs.items() if isinstance(v, Value | np.ndarray)}
+                    known |= {
+                        k: tree.map_leaves(_plain_shape, v)
+                        for k, v in kwargs.items()
+                        if isinstance(v, Value | np.ndarray)
+                    }
                     build(**{n: known.get(n.removesuffix("_shape"), None) for n in names})
                 else:
                     build(_shape_list(shapes[0]) if shapes else None)
@@ -416,7 +440,7 @@ class _CallArguments:
     mask: bool
 
 
-@cache
+@per_class
 def _call_arguments(cls: type) -> _CallArguments:
     names = tuple(inspect.signature(cls.call).parameters)[1:]  # type: ignore[attr-defined]
     return _CallArguments(names, "training" in names, "mask" in names)

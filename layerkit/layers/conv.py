@@ -10,8 +10,8 @@ from layerkit.fields import OneOf, PerAxis, PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import DataFormat, _Affine
-from layerkit.ops.windows import check_images
 from layerkit.ops.core import type_of
+from layerkit.ops.windows import check_images
 
 Window = Annotated[Any, PerAxis()]
 OptionalWindow = Annotated[Any, PerAxis(optional=True)]
@@ -40,7 +40,9 @@ class _Conv(_Affine):
                 got=f"{channels} channels, {self.filters} filters",
             )
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ArgumentError("strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(self))
+            raise ArgumentError(
+                "strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(self)
+            )
         self.add_kernel_and_bias((*self.kernel_size, channels // self.groups, self.filters))
 
     def call(self, inputs: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 from layerkit import ops
 from layerkit.errors import ShapeError
 from layerkit.fields import PositiveInt
+from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import Activation as ActivationName
-from layerkit.layers.common import Initializer, Regularizer, Constraint, _Affine
-from layerkit.ir import show_shape
+from layerkit.layers.common import Constraint, Initializer, Regularizer, _Affine
 
 
 class Dense(_Affine):

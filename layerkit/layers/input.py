@@ -14,7 +14,7 @@ from layerkit.layers.base import Layer
 _UNKNOWN = itertools.count()
 
 
-def Input(  # noqa: N802
+def Input(
     shape: Sequence[int | None] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
@@ -42,17 +42,23 @@ def Input(  # noqa: N802
     """
     for argument, value in (("sparse", sparse), ("tensor", tensor), ("optional", optional)):
         if value:
-            raise ArgumentError(f"'{argument}' of Input is not available.", expected="none", got=repr(value), fix="leave it out")
+            raise ArgumentError(
+                f"'{argument}' of Input is not available.", expected="none", got=repr(value), fix="leave it out"
+            )
     if batch_shape is not None:
         batch_size, *rest = batch_shape
         shape = tuple(rest)
     if shape is None:
-        raise ArgumentError("'Input' needs a shape.", expected="shape=(sizes of one sample)", got="none", fix="Input(shape=(8,))")
+        raise ArgumentError(
+            "'Input' needs a shape.", expected="shape=(sizes of one sample)", got="none", fix="Input(shape=(8,))"
+        )
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     sizes: list[Size] = []
     for n in shape:
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
-            raise ArgumentError("a size in the shape of Input is wrong.", expected="whole numbers >= 0, or none", got=str(shape))
+        if n is not None and (type(n) is bool or not isinstance(n, int) or n < 0):
+            raise ArgumentError(
+                "a size in the shape of Input is wrong.", expected="whole numbers >= 0, or none", got=str(shape)
+            )
         sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else n)
     return placeholder(name or "", canonical(dtype or "float32"), (BATCH if batch_size is None else batch_size, *sizes))
 

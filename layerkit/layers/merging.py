@@ -15,7 +15,9 @@ from layerkit.layers.base import Layer
 class _Merge(Layer):
     def call(self, inputs: Any) -> Any:
         if not isinstance(inputs, list | tuple) or len(inputs) < 1:
-            raise ArgumentError("a merging layer takes a list of tensors.", expected="a list", got=str(inputs), fix="pass [a, b]")
+            raise ArgumentError(
+                "a merging layer takes a list of tensors.", expected="a list", got=str(inputs), fix="pass [a, b]"
+            )
         return self.merge(list(inputs))
 
     def merge(self, inputs: list[Any]) -> Any:

@@ -41,14 +41,24 @@ class BatchNormalization(Layer):
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
-                shape, self.gamma_initializer, regularizer=self.gamma_regularizer, constraint=self.gamma_constraint, name="gamma"
+                shape,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                name="gamma",
             )
         if self.center:
             self.beta = self.add_weight(
-                shape, self.beta_initializer, regularizer=self.beta_regularizer, constraint=self.beta_constraint, name="beta"
+                shape,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                name="beta",
             )
         self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False, name="moving_mean")
-        self.moving_variance = self.add_weight(shape, self.moving_variance_initializer, trainable=False, name="moving_variance")
+        self.moving_variance = self.add_weight(
+            shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
+        )
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_of(self.axis, inputs.ndim, "BatchNormalization")
@@ -63,7 +73,9 @@ class BatchNormalization(Layer):
         if mask is None:
             return ops.moments(inputs, axes)
         weight = ops.cast(mask, type_of(inputs).dtype)
-        weight = ops.broadcast_to(ops.reshape(weight, (*weight.shape, *(1,) * (inputs.ndim - weight.ndim))), inputs.shape)
+        weight = ops.broadcast_to(
+            ops.reshape(weight, (*weight.shape, *(1,) * (inputs.ndim - weight.ndim))), inputs.shape
+        )
         total = ops.sum(weight, axes)
         mean = ops.sum(inputs * weight, axes) / total
         axis = next(i for i in range(inputs.ndim) if i not in axes)
@@ -99,11 +111,19 @@ class LayerNormalization(Layer):
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
-                shape, self.gamma_initializer, regularizer=self.gamma_regularizer, constraint=self.gamma_constraint, name="gamma"
+                shape,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                name="gamma",
             )
         if self.center:
             self.beta = self.add_weight(
-                shape, self.beta_initializer, regularizer=self.beta_regularizer, constraint=self.beta_constraint, name="beta"
+                shape,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                name="beta",
             )
 
     def call(self, inputs: Any) -> Any:

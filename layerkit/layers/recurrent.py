@@ -76,7 +76,11 @@ class LSTMCell(Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                (4 * self.units,), self._bias, regularizer=self.bias_regularizer, constraint=self.bias_constraint, name="bias"
+                (4 * self.units,),
+                self._bias,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
             )
 
     def _bias(self, shape: tuple[int, ...], dtype: str) -> Any:
@@ -153,7 +157,9 @@ class RNN(Layer):
 
         def step(carry: Any, x: Any) -> Any:
             (output, states), (x, keep) = carry, x
-            new, after = self.cell(x, states, training=training) if self._cell_takes_training() else self.cell(x, states)
+            new, after = (
+                self.cell(x, states, training=training) if self._cell_takes_training() else self.cell(x, states)
+            )
             after = list(_listed(after))
             if keep is None:
                 return (new, after), new
@@ -269,12 +275,20 @@ class Bidirectional(Layer):
                  **kwargs: Any) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if merge_mode not in ("concat", "sum", "mul", "ave", None):
-            raise ArgumentError("unknown merge_mode.", layer="Bidirectional", expected="concat, sum, mul, ave or none", got=repr(merge_mode))
+            raise ArgumentError(
+                "unknown merge_mode.",
+                layer="Bidirectional",
+                expected="concat, sum, mul, ave or none",
+                got=repr(merge_mode),
+            )
         self.merge_mode = merge_mode
         self.forward_layer = LAYERS.make(layer) if not isinstance(layer, Layer) else layer
         if not isinstance(self.forward_layer, RNN):
             raise ArgumentError(
-                "'Bidirectional' takes a recurrent layer.", layer="Bidirectional", expected="an LSTM or RNN", got=type(layer).__name__
+                "'Bidirectional' takes a recurrent layer.",
+                layer="Bidirectional",
+                expected="an LSTM or RNN",
+                got=type(layer).__name__,
             )
         if backward_layer is None:
             config = {k: v for k, v in self.forward_layer._config.items() if k != "name"}
@@ -300,13 +314,14 @@ class Bidirectional(Layer):
             states = [*s, *t]
         if self.return_sequences:
             z = ops.flip(z, 1)
-        merged = {
+        merge: dict[Any, Any] = {
             "concat": lambda: ops.concatenate([y, z], -1),
             "sum": lambda: y + z,
             "mul": lambda: y * z,
             "ave": lambda: (y + z) / 2,
             None: lambda: [y, z],
-        }[self.merge_mode]()
+        }
+        merged = merge[self.merge_mode]()
         if not self.return_state:
             return merged
         return [*(merged if self.merge_mode is None else [merged]), *states]
@@ -329,7 +344,9 @@ class TimeDistributed(Layer):
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         if inputs.ndim < 3:
-            raise ShapeError("'TimeDistributed' needs a time axis.", expected="(batch, time, ...)", got=show_shape(inputs.shape))
+            raise ShapeError(
+                "'TimeDistributed' needs a time axis.", expected="(batch, time, ...)", got=show_shape(inputs.shape)
+            )
         batch, time = inputs.shape[:2]
         merged = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
         inner = get_mask(inputs)

@@ -7,7 +7,7 @@ weights inside the compiled step; outside they work on arrays at once.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Metric(Configurable):
     name: str | None = None
     dtype: Any = None
     _: KW_ONLY
+    if TYPE_CHECKING:
+        weights: list[Weight]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
@@ -43,7 +45,9 @@ class Metric(Configurable):
         super().__init__(*args, **kwargs)
         self.name = self.name or snake_case(type(self).__name__)
 
-    def add_variable(self, shape: tuple[int, ...] = (), initializer: Any = None, dtype: str = "float32", name: str = "state") -> Weight:
+    def add_variable(
+        self, shape: tuple[int, ...] = (), initializer: Any = None, dtype: str = "float32", name: str = "state"
+    ) -> Weight:
         """State of the metric, 0 at the start."""
         weight = Weight(shape, dtype, trainable=False, name=f"{type(self).__name__}/{name}")
         self.weights.append(weight)
@@ -111,7 +115,11 @@ class _MeanOf(Mean):
         weight = None if sample_weight is None else ops.cast(operand(sample_weight), "float32")
         if mask is not None and mask.ndim <= values.ndim:
             counts = ops.cast(mask, "float32")
-            weight = counts if weight is None else counts * ops.reshape(weight, (*weight.shape, *(1,) * (counts.ndim - weight.ndim)))
+            weight = (
+                counts
+                if weight is None
+                else counts * ops.reshape(weight, (*weight.shape, *(1,) * (counts.ndim - weight.ndim)))
+            )
         super().update_state(values, weight)
 
 
@@ -164,7 +172,11 @@ class _MeanLoss(_MeanOf):
 
 
 def _of_loss(loss: type[losses.Loss], *aliases: str) -> type[Metric]:
-    cls = type(loss.__name__, (_MeanLoss,), {"loss": loss, "__doc__": f"Mean of the loss {loss.__name__}.", "__module__": __name__})
+    cls = type(
+        loss.__name__,
+        (_MeanLoss,),
+        {"loss": loss, "__doc__": f"Mean of the loss {loss.__name__}.", "__module__": __name__},
+    )
     METRICS.add(cls, *aliases)
     return cls
 

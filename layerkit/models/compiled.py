@@ -51,7 +51,9 @@ class CompiledLoss:
                 given = losses.get(given)  # {name: arguments}
             self._made = [losses.get(x) for x in by_output(given, names, "loss")]
             if len(names) > 1:
-                self.trackers += [metrics.Mean(name=f"{n}_loss") for n, x in zip(names, self._made, strict=True) if x is not None]
+                self.trackers += [
+                    metrics.Mean(name=f"{n}_loss") for n, x in zip(names, self._made, strict=True) if x is not None
+                ]
         return self._made
 
     def by_output(self, y: Any, names: Sequence[str]) -> list[Any]:
@@ -73,7 +75,9 @@ class CompiledLoss:
                 raise ArgumentError("the loss needs targets.", expected="y=...", got="none")
             targets = self.by_output(y, names)
             weights = _sample_weights(sample_weight, names)
-            factors = by_output(self._weights, names, "loss_weights") if self._weights is not None else [None] * len(names)
+            factors = (
+                by_output(self._weights, names, "loss_weights") if self._weights is not None else [None] * len(names)
+            )
             trackers = iter(self.trackers[1:])
             for loss, target, output, weight, factor in zip(found, targets, outputs, weights, factors, strict=True):
                 if loss is None:
@@ -86,7 +90,9 @@ class CompiledLoss:
         for value in added:
             total = value if total is None else total + ops.cast(value, dtype_of(total))
         if total is None:
-            raise ArgumentError("there is nothing to make small.", expected="compile(loss=...), or a layer with add_loss", got="no loss")
+            raise ArgumentError(
+                "there is nothing to make small.", expected="compile(loss=...), or a layer with add_loss", got="no loss"
+            )
         return total
 
     def track(self, loss: Any, rows: Any) -> dict[str, Any]:
@@ -120,7 +126,9 @@ class CompiledMetrics:
         """The metrics that have been made."""
         return [m for one in self._made or [] for m, _ in one]
 
-    def _make(self, targets: Sequence[Any], outputs: Sequence[Any], names: Sequence[str]) -> list[list[tuple[metrics.Metric, bool]]]:
+    def _make(
+        self, targets: Sequence[Any], outputs: Sequence[Any], names: Sequence[str]
+    ) -> list[list[tuple[metrics.Metric, bool]]]:
         if self._made is None:
             self._made = [[] for _ in names]
             for given, is_weighted in ((self._given, False), (self._weighted, True)):
@@ -141,7 +149,9 @@ class CompiledMetrics:
         outputs = tree.leaves(y_pred)
         targets = tree.leaves(y) if len(names) == 1 else by_output(y, names, "y")
         weights = _sample_weights(sample_weight, names)
-        for made, target, output, weight in zip(self._make(targets, outputs, names), targets, outputs, weights, strict=True):
+        for made, target, output, weight in zip(
+            self._make(targets, outputs, names), targets, outputs, weights, strict=True
+        ):
             for metric, is_weighted in made:
                 metric.update_state(target, output, weight if is_weighted else None)
         return {str(m.name): m.result() for m in self.all}

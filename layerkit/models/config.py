@@ -35,7 +35,10 @@ def model_config(model: Model) -> dict[str, Any]:
     """
     kind = type(model).__name__
     if model._graph is None or type(model) not in (Model, Sequential):
-        return {kind: {"config": serialize(model.get_config()), "example": getattr(model, "_example", None)}, "name": model.name}
+        return {
+            kind: {"config": serialize(model.get_config()), "example": getattr(model, "_example", None)},
+            "name": model.name,
+        }
     if isinstance(model, Sequential):
         body = {"input": _input(model._input), "layers": [_item(layer, str(layer.name)) for layer in model.layers]}
     else:
@@ -85,7 +88,8 @@ def _functional(model: Model) -> dict[str, Any]:
             else:
                 item, tensor = {"share": name}, f"{name}@{calls[layer]}"
             given = tree.map_leaves(
-                lambda x, node=node: {"tensor": tensors[node.inputs[x.number]]} if isinstance(x, Slot) else x, node.op.arguments
+                lambda x, node=node: {"tensor": tensors[node.inputs[x.number]]} if isinstance(x, Slot) else x,
+                node.op.arguments,
             )
             args, kwargs = given
             item["from"] = _plain_from(args[0]) if args else None
@@ -140,7 +144,9 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
     except LayerkitError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise FileFormatError("the file's config describes no model.", expected="inputs, layers, outputs", got=repr(error)[:200]) from error
+        raise FileFormatError(
+            "the file's config describes no model.", expected="inputs, layers, outputs", got=repr(error)[:200]
+        ) from error
 
 
 class _Reader:
@@ -165,7 +171,9 @@ class _Reader:
         body, name = config[kind], config.get("name")
         cls = self.find(kind)
         if cls is Sequential:
-            found: Model = Sequential([Input(**body["input"]), *(self.layer(item) for item in body["layers"])], name=name)
+            found: Model = Sequential(
+                [Input(**body["input"]), *(self.layer(item) for item in body["layers"])], name=name
+            )
         elif cls is Model:
             found = self._functional(body, name)
         else:
@@ -241,7 +249,9 @@ class _Reader:
     @staticmethod
     def _tensor(tensors: Mapping[str, Any], name: Any) -> Any:
         if name not in tensors:
-            raise FileFormatError(f"the config reads '{name}', which nothing makes.", expected=", ".join(tensors), got=str(name))
+            raise FileFormatError(
+                f"the config reads '{name}', which nothing makes.", expected=", ".join(tensors), got=str(name)
+            )
         return tensors[name]
 
 

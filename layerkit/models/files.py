@@ -33,7 +33,11 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_o
     if path.exists() and not overwrite:
         raise ArgumentError(f"'{path}' exists.", expected="a new file", got=str(path), fix="pass overwrite=True")
     if not model.built:
-        raise StateError("a model without shapes has no weights to save.", layer=model.name, fix="call it on data, or begin with an Input")
+        raise StateError(
+            "a model without shapes has no weights to save.",
+            layer=model.name,
+            fix="call it on data, or begin with an Input",
+        )
     config: dict[str, Any] = {"model": model_config(model)}
     state: dict[str, Array] | None = None
     if include_optimizer:
@@ -86,7 +90,9 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     contents = saving.read(filepath)
     config = contents.config
     if not isinstance(config.get("model"), dict):
-        raise FileFormatError("the file holds no model.", expected="a file that model.save wrote", got=", ".join(config))
+        raise FileFormatError(
+            "the file holds no model.", expected="a file that model.save wrote", got=", ".join(config)
+        )
     model = model_from_config(config["model"], custom_objects)
     example = getattr(model, "_example", None)
     if not model.built and example:
@@ -130,7 +136,9 @@ def _set_state(model: Model, state: Mapping[str, Array], with_optimizer: bool) -
                     slot.array = state[key]
     missing = [n for n in ("random/seed", "random/runs", "epochs") if n not in state]
     if missing:
-        raise FileFormatError("the state of training is incomplete.", expected="random/seed, random/runs, epochs", got=", ".join(state))
+        raise FileFormatError(
+            "the state of training is incomplete.", expected="random/seed, random/runs, epochs", got=", ".join(state)
+        )
     model._random = RandomState(int(state["random/seed"]))
     model._random.runs = int(state["random/runs"])
     model._epochs_done = int(state["epochs"])

@@ -28,7 +28,9 @@ class LayerGraph:
             for value in values:
                 if not isinstance(value, Value):
                     raise ArgumentError(
-                        f"the {what} of a model are symbolic tensors.", expected="tensors that come from Input(...)", got=repr(value)
+                        f"the {what} of a model are symbolic tensors.",
+                        expected="tensors that come from Input(...)",
+                        got=repr(value),
                     )
             if not values:
                 raise ArgumentError(f"a model needs {what}.", expected=f"{what}=a tensor or several", got="none")
@@ -48,7 +50,10 @@ class LayerGraph:
         for value in unused:
             if not any(value is out for out in self.outputs):
                 raise GraphError(
-                    "no output depends on this input.", expected="inputs that are used", got=repr(value), fix="remove it from the inputs"
+                    "no output depends on this input.",
+                    expected="inputs that are used",
+                    got=repr(value),
+                    fix="remove it from the inputs",
                 )
         self.input_layers = [_input_layer(v) for v in self.inputs]
 

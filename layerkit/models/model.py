@@ -15,7 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from layerkit import engines, tree
-from layerkit.errors import ArgumentError, DataError, LayerkitWarning, ShapeError, StateError, UnknownNameError, did_you_mean
+from layerkit.errors import (
+    ArgumentError,
+    DataError,
+    LayerkitWarning,
+    ShapeError,
+    StateError,
+    UnknownNameError,
+    did_you_mean,
+)
 from layerkit.function import Function, RandomState, value_and_grad
 from layerkit.ir import Array, Value
 from layerkit.layers.base import Layer
@@ -23,12 +31,12 @@ from layerkit.models.compiled import CompiledLoss, CompiledMetrics
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.optimizers import Optimizer
 from layerkit.optimizers import get as get_optimizer
+from layerkit.trace import current, draw_seed
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs
 from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
 from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
-from layerkit.trace import current, draw_seed
 
 
 class Model(Layer):
@@ -124,7 +132,9 @@ class Model(Layer):
 
     def _require_graph(self) -> LayerGraph:
         if self._graph is None:
-            raise StateError(f"'{self.name}' has no symbolic inputs.", fix="begin with an Input, or call it on data first")
+            raise StateError(
+                f"'{self.name}' has no symbolic inputs.", fix="begin with an Input, or call it on data first"
+            )
         return self._graph
 
     @property
@@ -145,7 +155,9 @@ class Model(Layer):
         """
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
-                raise ArgumentError("there is no such layer.", expected=f"an index below {len(self.layers)}", got=str(index))
+                raise ArgumentError(
+                    "there is no such layer.", expected=f"an index below {len(self.layers)}", got=str(index)
+                )
             return self.layers[index]
         by_name = {n if n in self._names else str(x.name): x for n, x in self.children()}
         if name not in by_name:
@@ -244,7 +256,9 @@ class Model(Layer):
 
     def _require_compiled(self, what: str) -> None:
         if self._compiled is None:
-            raise StateError(f"'{what}' needs to know how to train.", fix="call model.compile(optimizer=..., loss=...) first")
+            raise StateError(
+                f"'{what}' needs to know how to train.", fix="call model.compile(optimizer=..., loss=...) first"
+            )
 
     @property
     def metrics(self) -> list[Any]:
@@ -268,7 +282,9 @@ class Model(Layer):
 
         weights = self.trainable_weights
         if not weights:
-            raise StateError("the model has no weights to train.", layer=self.name, fix="set layer.trainable = True for some")
+            raise StateError(
+                "the model has no weights to train.", layer=self.name, fix="set layer.trainable = True for some"
+            )
         (loss, y_pred), gradients = value_and_grad(compute, has_aux=True)(weights)
         assert self.optimizer is not None
         self.optimizer.apply(gradients, weights)
@@ -285,7 +301,9 @@ class Model(Layer):
         """Predictions for one batch."""
         return self(data, training=False)
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         """The scalar to be made small: losses of the outputs, and what layers added."""
         trace = current()
         added = list(trace.losses) if trace is not None else []
@@ -294,7 +312,9 @@ class Model(Layer):
                 added.append(weight.regularizer(weight))
         return self._loss(y, y_pred, sample_weight, self._output_names(y_pred), added)
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, loss: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, loss: Any = None
+    ) -> dict[str, Any]:
         """Add the batch to the metrics; their values so far."""
         rows = tree.leaves(x)[0].shape[0]
         return self._loss.track(loss, rows) | self._metrics(y, y_pred, sample_weight, self._output_names(y_pred))
@@ -395,7 +415,7 @@ class Model(Layer):
         """
         self._require_compiled("fit")
         batch_size = check_batch_size(batch_size)
-        if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 0:
+        if type(epochs) is bool or not isinstance(epochs, int | np.integer) or epochs < 0:
             raise ArgumentError("epochs is a whole number.", expected="epochs >= 0", got=repr(epochs))
         data = adapt(x, y, sample_weight)
         held_out: Arrays | Stream | None = None
@@ -403,7 +423,9 @@ class Model(Layer):
             held_out = adapt(*validation_data) if isinstance(validation_data, tuple | list) else adapt(validation_data)
         elif validation_split:
             if not isinstance(data, Arrays):
-                raise DataError("validation_split needs arrays.", expected="arrays", got="an iterable", fix="pass validation_data")
+                raise DataError(
+                    "validation_split needs arrays.", expected="arrays", got="an iterable", fix="pass validation_data"
+                )
             data, held_out = split_off(data, validation_split)
         if isinstance(data, Arrays):
             self._check(data, check_data)
@@ -508,12 +530,19 @@ class Model(Layer):
         return run_predict(self.predict_on_batch, data, check_batch_size(batch_size), steps, hooks)
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: dict[int, float] | None = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
     ) -> Any:
         """One training step; loss and metrics of this batch alone."""
         self._require_compiled("train_on_batch")
         self._metrics_reset()
-        batch = with_class_weight((as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")), class_weight)
+        batch = with_class_weight(
+            (as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")), class_weight
+        )
         return _listed(self._step("train")(batch), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -554,7 +583,9 @@ class Model(Layer):
 
     # The rest ---------------------------------------------------------------------------------------------------------
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, batch_size: int = 32) -> None:
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, batch_size: int = 32
+    ) -> None:
         """Print layers, shapes, parameters, multiply-adds, and the memory that training takes at ``batch_size``."""
         from layerkit.models.summary import summarize
 
@@ -607,7 +638,11 @@ def _activation(value: Value) -> str | None:
     if not isinstance(value.node.op, LayerCall):
         return None
     layer = value.node.op.layer
-    while isinstance(layer, Model) and layer._graph is not None and isinstance(layer._graph.outputs[-1].node.op, LayerCall):
+    while (
+        isinstance(layer, Model)
+        and layer._graph is not None
+        and isinstance(layer._graph.outputs[-1].node.op, LayerCall)
+    ):
         layer = layer._graph.outputs[-1].node.op.layer
     return getattr(getattr(layer, "activation", None), "__name__", None)
 

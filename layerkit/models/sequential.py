@@ -27,7 +27,9 @@ class Sequential(Model):
         26
     """
 
-    def __init__(self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._input: Value | None = None
         self._stack: list[Layer] = []
@@ -38,8 +40,14 @@ class Sequential(Model):
     def _append(self, layer: Any) -> None:
         if isinstance(layer, Value) or isinstance(layer, InputLayer):
             if self._stack or self._input is not None:
-                raise ArgumentError("an Input comes first.", layer=self.name, expected="Input as the first entry", got=repr(layer))
-            self._input = Input(layer.shape, layer.batch_size, layer.dtype, name=layer.name) if isinstance(layer, InputLayer) else layer
+                raise ArgumentError(
+                    "an Input comes first.", layer=self.name, expected="Input as the first entry", got=repr(layer)
+                )
+            self._input = (
+                Input(layer.shape, layer.batch_size, layer.dtype, name=layer.name)
+                if isinstance(layer, InputLayer)
+                else layer
+            )
             return
         if not isinstance(layer, Layer):
             layer = LAYERS.make(layer) if isinstance(layer, dict | str) else layer

@@ -38,7 +38,13 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
     from rich.table import Table
 
     table = Table(title=f'Model "{model.name}" ({type(model).__name__})', title_justify="left", show_edge=True)
-    for column, side in (("Layer", "left"), ("Output shape", "left"), ("Parameters", "right"), ("Multiply-adds", "right"), ("Input from", "left")):
+    for column, side in (
+        ("Layer", "left"),
+        ("Output shape", "left"),
+        ("Parameters", "right"),
+        ("Multiply-adds", "right"),
+        ("Input from", "left"),
+    ):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     adds = multiply_adds(model)
     for name, kind, shape, parameters, key, before in rows(model):
@@ -55,7 +61,10 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
         console.print(f"Multiply-adds for one sample: {sum(adds.values()):,}", highlight=False)
         memory = training_memory(model, batch_size)
         if memory is not None:
-            console.print(f"Memory of a training step at batch size {batch_size}: {show_bytes(memory)} (predicted)", highlight=False)
+            console.print(
+                f"Memory of a training step at batch size {batch_size}: {show_bytes(memory)} (predicted)",
+                highlight=False,
+            )
     return out.getvalue().rstrip("\n")
 
 
@@ -93,7 +102,9 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
 
 def stand_ins(model: Any, batch: Size = BATCH) -> Any:
     """Symbolic inputs like those of the model, in its structure."""
-    made = [placeholder(n, v.dtype, (batch, *v.shape[1:])) for v, n in zip(model.inputs, model.input_names, strict=True)]
+    made = [
+        placeholder(n, v.dtype, (batch, *v.shape[1:])) for v, n in zip(model.inputs, model.input_names, strict=True)
+    ]
     return tree.unflatten(model._graph.input_structure, made)
 
 

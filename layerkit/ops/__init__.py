@@ -4,9 +4,13 @@ On arrays they compute at once; on symbolic tensors they add to the program. Eve
 a gradient, unless it is piecewise constant.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+from layerkit.ir import Size
 from layerkit.ops import operators as _operators  # attaches arithmetic to symbolic tensors
 from layerkit.ops.conv import conv
-from layerkit.ops.core import shape, size
+from layerkit.ops.core import Tensor, dtype_of, operand, shape, size
 from layerkit.ops.elementwise import (
     abs,
     add,
@@ -98,34 +102,28 @@ from layerkit.ops.shape import (
 )
 
 
-def zeros(shape, dtype="float32"):  # type: ignore[no-untyped-def]
+def zeros(shape: Sequence[Size], dtype: str = "float32") -> Any:
     """A tensor of zeros."""
     return fill(tuple(shape), 0, dtype)
 
 
-def ones(shape, dtype="float32"):  # type: ignore[no-untyped-def]
+def ones(shape: Sequence[Size], dtype: str = "float32") -> Any:
     """A tensor of ones."""
     return fill(tuple(shape), 1, dtype)
 
 
-def zeros_like(x, dtype=None):  # type: ignore[no-untyped-def]
+def zeros_like(x: Tensor, dtype: str | None = None) -> Any:
     """Zeros of the shape and dtype of ``x``."""
-    return broadcast_to(cast(0, dtype or _dtype(x)), x.shape)
+    x = operand(x)
+    return broadcast_to(cast(0, dtype or dtype_of(x)), x.shape)
 
 
-def ones_like(x, dtype=None):  # type: ignore[no-untyped-def]
+def ones_like(x: Tensor, dtype: str | None = None) -> Any:
     """Ones of the shape and dtype of ``x``."""
-    return broadcast_to(cast(1, dtype or _dtype(x)), x.shape)
+    x = operand(x)
+    return broadcast_to(cast(1, dtype or dtype_of(x)), x.shape)
 
 
-def convert_to_tensor(x, dtype=None):  # type: ignore[no-untyped-def]
+def convert_to_tensor(x: Tensor, dtype: str | None = None) -> Any:
     """``x`` as an array or symbolic tensor."""
-    from layerkit.ops.core import operand
-
     return operand(x, dtype)
-
-
-def _dtype(x):  # type: ignore[no-untyped-def]
-    from layerkit.ops.core import dtype_of, operand
-
-    return dtype_of(operand(x))

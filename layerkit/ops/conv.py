@@ -61,7 +61,9 @@ class Conv(_Convolution):
         rank = len(self.strides)
         check_images("conv", rank, x)
         if kernel.rank != rank + 2:
-            raise ShapeError("'conv' needs a kernel (*window, channels, filters).", expected=f"{rank + 2} axes", got=str(kernel))
+            raise ShapeError(
+                "'conv' needs a kernel (*window, channels, filters).", expected=f"{rank + 2} axes", got=str(kernel)
+            )
         if x.dtype != kernel.dtype:
             raise DTypeError("'conv' needs one dtype.", expected=x.dtype, got=kernel.dtype, fix="ops.cast one of them")
         channels, filters = kernel.shape[-2:]
@@ -72,7 +74,9 @@ class Conv(_Convolution):
                 got=show_shape(x.shape),
             )
         if isinstance(filters, int) and filters % self.groups:
-            raise ShapeError("'conv' needs filters for each group.", expected=f"a multiple of {self.groups}", got=str(filters))
+            raise ShapeError(
+                "'conv' needs filters for each group.", expected=f"a multiple of {self.groups}", got=str(filters)
+            )
         window: Sequence[Any] = kernel.shape[:-2]
         out = out_sizes("conv", x.shape[1:-1], window, self.strides, self.dilation, self.padding)
         return x.with_shape((x.shape[0], *out, filters))
@@ -85,9 +89,9 @@ class Conv(_Convolution):
 
     def vjp(self, g: Value, out: Value, x: Value, kernel: Value) -> tuple[Value | None, ...]:
         same = self._same_fields()
-        return (
-            apply(ConvInputGrad(**same, sizes=x.shape[1:-1]), g, kernel),
-            apply(ConvKernelGrad(**same, window=kernel.shape[:-2]), x, g),
+        window: Any = kernel.shape[:-2]
+        return apply(ConvInputGrad(**same, sizes=x.shape[1:-1]), g, kernel), apply(
+            ConvKernelGrad(**same, window=window), x, g
         )
 
     def multiply_adds(self, x: TensorType, kernel: TensorType) -> Size:  # type: ignore[override]
@@ -100,11 +104,12 @@ class Conv(_Convolution):
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
-        f32 = lambda *shape: TensorType("float32", shape)  # noqa: E731
+        shapes = ((1, 4, 4, 3), (3, 3, 2, 8)), ((1, 2, 4, 3), (3, 3, 3, 8)), ((1, 4, 3), (3, 3, 3, 8))
+        channels, small, flat = (tuple(TensorType("float32", s) for s in pair) for pair in shapes)
         plain = cls((1, 1), "valid", (1, 1), 1)
-        yield BadCase(plain, (f32(1, 4, 4, 3), f32(3, 3, 2, 8)), ShapeError, "(1, 4, 4, 2)")
-        yield BadCase(plain, (f32(1, 2, 4, 3), f32(3, 3, 3, 8)), ShapeError, "at least 3 along the axis")
-        yield BadCase(plain, (f32(1, 4, 3), f32(3, 3, 3, 8)), ShapeError, "(batch, height, width, channels)")
+        yield BadCase(plain, channels, ShapeError, "(1, 4, 4, 2)")
+        yield BadCase(plain, small, ShapeError, "at least 3 along the axis")
+        yield BadCase(plain, flat, ShapeError, "(batch, height, width, channels)")
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,9 @@ class ConvInputGrad(_Convolution):
         columns = columns.reshape(self.groups, -1, prod(window), kernel.shape[-2]).transpose(1, 2, 0, 3)
         columns = columns.reshape(g.shape[0], *out, *window, channels)
         widths = self._widths(self.sizes, window)  # type: ignore[arg-type]
-        padded = np.zeros((g.shape[0], *(n + a + b for n, (a, b) in zip(self.sizes, widths, strict=True)), channels), g.dtype)
+        padded = np.zeros(
+            (g.shape[0], *(n + a + b for n, (a, b) in zip(self.sizes, widths, strict=True)), channels), g.dtype
+        )
         skip = (slice(None),) * (1 + len(out))
         for place, met in taps(window, out, self.strides, self.dilation):
             padded[met] += columns[(*skip, *place)]
@@ -132,7 +139,8 @@ class ConvInputGrad(_Convolution):
 
     def vjp(self, g: Value, out: Value, x: Value, kernel: Value) -> tuple[Value | None, ...]:
         same = self._same_fields()
-        return apply(Conv(**same), g, kernel), apply(ConvKernelGrad(**same, window=kernel.shape[:-2]), g, x)
+        window: Any = kernel.shape[:-2]
+        return apply(Conv(**same), g, kernel), apply(ConvKernelGrad(**same, window=window), g, x)
 
     def multiply_adds(self, g: TensorType, kernel: TensorType) -> Size:  # type: ignore[override]
         return product((*g.shape, *kernel.shape[:-1]))
@@ -173,7 +181,7 @@ class ConvKernelGrad(_Convolution):
             yield Case(cls(*op, window=kernel[:-2]), (x, y))  # type: ignore[arg-type]
 
 
-def _settings() -> Iterator[tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]]:
+def _settings() -> Iterator[tuple[tuple[Any, Any, Any, Any], tuple[int, ...], tuple[int, ...]]]:
     """(fields, shape of x, shape of kernel) for the cases of all three ops."""
     yield ((1, 1), "valid", (1, 1), 1), (2, 4, 5, 3), (3, 2, 3, 4)
     yield ((2, 2), "same", (1, 1), 1), (1, 5, 4, 2), (3, 3, 2, 3)

@@ -6,7 +6,7 @@ becomes one here, and here alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeVar
@@ -69,8 +69,12 @@ def _resolve(x: Tensor) -> Any:
         return _stack(x)
     array = np.asarray(x)
     if array.dtype == object:
-        raise DTypeError(f"{type(x).__name__} is not a tensor.", expected="numbers, an array or a tensor", got=repr(x)[:60])
-    return array if hasattr(x, "dtype") else array.astype(dtypes.numpy_dtype(_weak_dtype(array.reshape(-1)[:1].tolist())))
+        raise DTypeError(
+            f"{type(x).__name__} is not a tensor.", expected="numbers, an array or a tensor", got=repr(x)[:60]
+        )
+    return (
+        array if hasattr(x, "dtype") else array.astype(dtypes.numpy_dtype(_weak_dtype(array.reshape(-1)[:1].tolist())))
+    )
 
 
 def _weak_dtype(x: Any) -> str:
@@ -101,7 +105,9 @@ def axes_of(axis: Axis, rank: int, op: str) -> tuple[int, ...]:
 def axis_of(axis: int, rank: int, op: str) -> int:
     """One axis as a non-negative number."""
     if not -rank <= axis < rank:
-        raise ShapeError(f"'{op}' has no axis {axis} to work on.", expected=f"axis in [{-rank}, {rank})", got=f"axis={axis}")
+        raise ShapeError(
+            f"'{op}' has no axis {axis} to work on.", expected=f"axis in [{-rank}, {rank})", got=f"axis={axis}"
+        )
     return axis % rank
 
 
@@ -125,7 +131,7 @@ class SizeOf(Op):
         return ()
 
     @classmethod
-    def cases(cls):  # type: ignore[no-untyped-def]
+    def cases(cls) -> Iterator[Case]:  # type: ignore[no-untyped-def]
         yield Case(cls(3), ())
 
 
@@ -163,7 +169,9 @@ def composite(*cases: Callable[[Callable[..., Any]], Case]) -> Callable[[F], F]:
     return register
 
 
-def example(*shapes: tuple[int, ...], label: str = "", differentiable: bool = True, **settings: Any) -> Callable[..., Case]:
+def example(
+    *shapes: tuple[int, ...], label: str = "", differentiable: bool = True, **settings: Any
+) -> Callable[..., Case]:
     """A case of the composite below it: settings of ``Case`` by their names, all others are arguments of the function."""
     own = {k: settings.pop(k) for k in ("domain", "distinct", "integers", "dtypes") if k in settings}
     shown = label or ",".join(f"{k}={v}" for k, v in settings.items())
@@ -180,7 +188,9 @@ def example(*shapes: tuple[int, ...], label: str = "", differentiable: bool = Tr
 def check_choice(op: str, name: str, value: Any, choices: Sequence[Any]) -> None:
     """Refuse a value that is not one of ``choices``."""
     if value not in choices:
-        raise ArgumentError(f"'{op}' has no {name} {value!r}.", expected=" or ".join(map(repr, choices)), got=repr(value))
+        raise ArgumentError(
+            f"'{op}' has no {name} {value!r}.", expected=" or ".join(map(repr, choices)), got=repr(value)
+        )
 
 
 __all__ = ["COMPOSITES", "SizeOf", "Tensor", "apply", "composite", "example", "operand", "operands", "shape", "size"]

@@ -26,7 +26,13 @@ from layerkit.ops.reduction import sum_to
 
 def _erf(x: Array) -> Array:
     """Error function to double precision: W. J. Cody 1969, rational Chebyshev approximations, Math. Comp. 23."""
-    small = (3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1)
+    small = (
+        3.16112374387056560e00,
+        1.13864154151050156e02,
+        3.77485237685302021e02,
+        3.20937758913846947e03,
+        1.85777706184603153e-1,
+    )
     small_q = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
     middle = (
         5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
@@ -86,7 +92,9 @@ UNARY: dict[str, UnaryRule] = {
     "tan": UnaryRule(np.tan, lambda g, out, x: g * (out * out + 1.0), domain=(-1.0, 1.0)),
     "tanh": UnaryRule(np.tanh, lambda g, out, x: g * (1.0 - out * out)),
     "sigmoid": UnaryRule(_sigmoid, lambda g, out, x: g * out * (1.0 - out)),
-    "relu": UnaryRule(lambda x: np.maximum(x, 0), lambda g, out, x: where(x > 0.0, g, 0.0), "number", domain=(0.1, 2.0)),
+    "relu": UnaryRule(
+        lambda x: np.maximum(x, 0), lambda g, out, x: where(x > 0.0, g, 0.0), "number", domain=(0.1, 2.0)
+    ),
     "erf": UnaryRule(_erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x)),
     "logical_not": UnaryRule(np.logical_not, None, "bool"),
     "isnan": UnaryRule(np.isnan, None, "float", "bool"),
@@ -103,7 +111,9 @@ def _check_dtype(word: str, takes: str, dtype: str) -> None:
         "any": True,
     }
     if dtype in dtypes.STORAGE:
-        raise DTypeError(f"'{word}' does not compute in {dtype}.", expected="float32 or float64", got=dtype, fix="cast to float32")
+        raise DTypeError(
+            f"'{word}' does not compute in {dtype}.", expected="float32 or float64", got=dtype, fix="cast to float32"
+        )
     if not kinds[takes]:
         expected = {"float": "a float dtype", "number": "a number", "bool": "bool"}[takes]
         raise DTypeError(f"'{word}' does not take {dtype}.", expected=expected, got=dtype, fix="ops.cast it first")
@@ -219,7 +229,9 @@ class Binary(Op):
 
     def infer(self, x: TensorType, y: TensorType) -> TensorType:
         if x.dtype != y.dtype:
-            raise DTypeError(f"'{self.function}' needs one dtype.", expected=x.dtype, got=y.dtype, fix="ops.cast one of them")
+            raise DTypeError(
+                f"'{self.function}' needs one dtype.", expected=x.dtype, got=y.dtype, fix="ops.cast one of them"
+            )
         rule = BINARY[self.function]
         _check_dtype(self.function, rule.takes, x.dtype)
         shape = broadcast_shapes(self.function, (x.shape, y.shape))
@@ -366,7 +378,9 @@ def _binary(word: str, doc: str) -> Callable[[Tensor, Tensor], Any]:
     takes = BINARY[word].takes
 
     def function(x1: Tensor, x2: Tensor) -> Any:
-        x1, x2 = (operand(x, "bool") for x in (x1, x2)) if takes == "bool" else operands(x1, x2, floating=takes == "float")
+        x1, x2 = (
+            (operand(x, "bool") for x in (x1, x2)) if takes == "bool" else operands(x1, x2, floating=takes == "float")
+        )
         return apply(Binary(word), x1, x2)
 
     function.__name__ = function.__qualname__ = word
@@ -374,46 +388,46 @@ def _binary(word: str, doc: str) -> Callable[[Tensor, Tensor], Any]:
     return function
 
 
-negative = _unary("negative", "-x.")
-abs = _unary("abs", "Absolute value.")
-sign = _unary("sign", "-1, 0 or 1.")
-floor = _unary("floor", "Largest whole number not above x.")
-ceil = _unary("ceil", "Smallest whole number not below x.")
-round = _unary("round", "Nearest whole number; halves to even.")
-exp = _unary("exp", "e to the power of x.")
-expm1 = _unary("expm1", "exp(x) - 1, exact near 0.")
-log = _unary("log", "Natural logarithm.")
-log1p = _unary("log1p", "log(1 + x), exact near 0.")
-sqrt = _unary("sqrt", "Square root.")
-rsqrt = _unary("rsqrt", "1 / sqrt(x).")
-sin = _unary("sin", "Sine of radians.")
-cos = _unary("cos", "Cosine of radians.")
-tan = _unary("tan", "Tangent of radians.")
-tanh = _unary("tanh", "Hyperbolic tangent.")
-sigmoid = _unary("sigmoid", "1 / (1 + exp(-x)).")
-relu = _unary("relu", "max(x, 0), with gradient 0 at 0.")
-erf = _unary("erf", "Error function.")
-logical_not = _unary("logical_not", "Whether x is false.")
-isnan = _unary("isnan", "Whether x is nan.")
-isinf = _unary("isinf", "Whether x is inf or -inf.")
-isfinite = _unary("isfinite", "Whether x is neither inf nor nan.")
+negative: Callable[[Tensor], Any] = _unary("negative", "-x.")
+abs: Callable[[Tensor], Any] = _unary("abs", "Absolute value.")
+sign: Callable[[Tensor], Any] = _unary("sign", "-1, 0 or 1.")
+floor: Callable[[Tensor], Any] = _unary("floor", "Largest whole number not above x.")
+ceil: Callable[[Tensor], Any] = _unary("ceil", "Smallest whole number not below x.")
+round: Callable[[Tensor], Any] = _unary("round", "Nearest whole number; halves to even.")
+exp: Callable[[Tensor], Any] = _unary("exp", "e to the power of x.")
+expm1: Callable[[Tensor], Any] = _unary("expm1", "exp(x) - 1, exact near 0.")
+log: Callable[[Tensor], Any] = _unary("log", "Natural logarithm.")
+log1p: Callable[[Tensor], Any] = _unary("log1p", "log(1 + x), exact near 0.")
+sqrt: Callable[[Tensor], Any] = _unary("sqrt", "Square root.")
+rsqrt: Callable[[Tensor], Any] = _unary("rsqrt", "1 / sqrt(x).")
+sin: Callable[[Tensor], Any] = _unary("sin", "Sine of radians.")
+cos: Callable[[Tensor], Any] = _unary("cos", "Cosine of radians.")
+tan: Callable[[Tensor], Any] = _unary("tan", "Tangent of radians.")
+tanh: Callable[[Tensor], Any] = _unary("tanh", "Hyperbolic tangent.")
+sigmoid: Callable[[Tensor], Any] = _unary("sigmoid", "1 / (1 + exp(-x)).")
+relu: Callable[[Tensor], Any] = _unary("relu", "max(x, 0), with gradient 0 at 0.")
+erf: Callable[[Tensor], Any] = _unary("erf", "Error function.")
+logical_not: Callable[[Tensor], Any] = _unary("logical_not", "Whether x is false.")
+isnan: Callable[[Tensor], Any] = _unary("isnan", "Whether x is nan.")
+isinf: Callable[[Tensor], Any] = _unary("isinf", "Whether x is inf or -inf.")
+isfinite: Callable[[Tensor], Any] = _unary("isfinite", "Whether x is neither inf nor nan.")
 
-add = _binary("add", "x1 + x2.")
-subtract = _binary("subtract", "x1 - x2.")
-multiply = _binary("multiply", "x1 * x2.")
-divide = _binary("divide", "x1 / x2, floating.")
-power = _binary("power", "x1 to the power of x2, floating.")
-maximum = _binary("maximum", "The larger; nan if either is.")
-minimum = _binary("minimum", "The smaller; nan if either is.")
-floor_divide = _binary("floor_divide", "Largest whole number not above x1 / x2.")
-mod = _binary("mod", "Remainder of floor_divide, with the sign of x2.")
-arctan2 = _binary("arctan2", "Angle of the point (x2, x1), in radians.")
-equal = _binary("equal", "Whether x1 equals x2.")
-not_equal = _binary("not_equal", "Whether x1 differs from x2.")
-less = _binary("less", "Whether x1 < x2.")
-less_equal = _binary("less_equal", "Whether x1 <= x2.")
-greater = _binary("greater", "Whether x1 > x2.")
-greater_equal = _binary("greater_equal", "Whether x1 >= x2.")
-logical_and = _binary("logical_and", "Whether both are true.")
-logical_or = _binary("logical_or", "Whether at least one is true.")
-logical_xor = _binary("logical_xor", "Whether exactly one is true.")
+add: Callable[[Tensor, Tensor], Any] = _binary("add", "x1 + x2.")
+subtract: Callable[[Tensor, Tensor], Any] = _binary("subtract", "x1 - x2.")
+multiply: Callable[[Tensor, Tensor], Any] = _binary("multiply", "x1 * x2.")
+divide: Callable[[Tensor, Tensor], Any] = _binary("divide", "x1 / x2, floating.")
+power: Callable[[Tensor, Tensor], Any] = _binary("power", "x1 to the power of x2, floating.")
+maximum: Callable[[Tensor, Tensor], Any] = _binary("maximum", "The larger; nan if either is.")
+minimum: Callable[[Tensor, Tensor], Any] = _binary("minimum", "The smaller; nan if either is.")
+floor_divide: Callable[[Tensor, Tensor], Any] = _binary("floor_divide", "Largest whole number not above x1 / x2.")
+mod: Callable[[Tensor, Tensor], Any] = _binary("mod", "Remainder of floor_divide, with the sign of x2.")
+arctan2: Callable[[Tensor, Tensor], Any] = _binary("arctan2", "Angle of the point (x2, x1), in radians.")
+equal: Callable[[Tensor, Tensor], Any] = _binary("equal", "Whether x1 equals x2.")
+not_equal: Callable[[Tensor, Tensor], Any] = _binary("not_equal", "Whether x1 differs from x2.")
+less: Callable[[Tensor, Tensor], Any] = _binary("less", "Whether x1 < x2.")
+less_equal: Callable[[Tensor, Tensor], Any] = _binary("less_equal", "Whether x1 <= x2.")
+greater: Callable[[Tensor, Tensor], Any] = _binary("greater", "Whether x1 > x2.")
+greater_equal: Callable[[Tensor, Tensor], Any] = _binary("greater_equal", "Whether x1 >= x2.")
+logical_and: Callable[[Tensor, Tensor], Any] = _binary("logical_and", "Whether both are true.")
+logical_or: Callable[[Tensor, Tensor], Any] = _binary("logical_or", "Whether at least one is true.")
+logical_xor: Callable[[Tensor, Tensor], Any] = _binary("logical_xor", "Whether exactly one is true.")

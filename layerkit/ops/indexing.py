@@ -114,7 +114,9 @@ class Iota(Op):
 
 def _check_indices(op: str, table: TensorType, indices: TensorType) -> None:
     if indices.dtype not in ("int32", "int64"):
-        raise DTypeError(f"'{op}' needs whole numbers.", expected="int32 or int64", got=indices.dtype, fix="cast them to int32")
+        raise DTypeError(
+            f"'{op}' needs whole numbers.", expected="int32 or int64", got=indices.dtype, fix="cast them to int32"
+        )
     if table.rank == 0:
         raise ShapeError(f"'{op}' cannot count the rows of a scalar.", expected="a table with rows", got=str(table))
 
@@ -140,7 +142,11 @@ def arange(start: Size, stop: Size | None = None, step: int = 1, dtype: str | No
         start, stop = 0, start
     if isinstance(start, Dim) or isinstance(stop, Dim):
         count = -((start - stop) // step)
-        return apply(Iota(count, "int32"), *()) * step + start if (step, start) != (1, 0) else apply(Iota(count, dtype or "int32"))
+        return (
+            apply(Iota(count, "int32"), *()) * step + start
+            if (step, start) != (1, 0)
+            else apply(Iota(count, dtype or "int32"))
+        )
     kind = dtype or ("float32" if any(isinstance(v, float) for v in (start, stop, step)) else "int32")
     return np.arange(start, stop, step, dtype=dtypes.numpy_dtype(kind))
 
@@ -195,7 +201,12 @@ def getitem(x: Any, key: Any) -> Any:
     where = [i for i, k in enumerate(keys) if k is Ellipsis]
     fill = [slice(None)] * (x.ndim - used)
     keys = keys[: where[0]] + fill + keys[where[0] + 1 :] if where else keys + fill
-    start, stop, step, flipped, gathered, shape_keys = [], [], [], [], [], []
+    start: list[Size] = []
+    stop: list[Size] = []
+    step: list[int] = []
+    flipped: list[int] = []
+    gathered: list[tuple[int, Any]] = []
+    shape_keys: list[Size] = []
     for axis, k in enumerate(k for k in keys if k is not None):
         size = x.shape[axis]
         a, b, s = _bounds(k, size, axis)
@@ -238,15 +249,19 @@ def _bounds(key: Any, size: Size, axis: int) -> tuple[Size, Size, int]:
                 return a, (a if not count else b), s
             last = a + (count - 1) * s
             return (last, a + 1, s) if count else (0, 0, s)
-        a = 0 if key.start is None else _from_end(key.start, size)
-        b = size if key.stop is None else _from_end(key.stop, size)
+        first: Size = 0 if key.start is None else _from_end(key.start, size)
+        last_: Size = size if key.stop is None else _from_end(key.stop, size)
         if step < 0 and (key.start is not None or key.stop is not None):
-            raise LayerkitError("a backward slice of an unknown axis cannot have bounds.", got=str(key), fix="give the axis a size")
-        return a, b, step
+            raise LayerkitError(
+                "a backward slice of an unknown axis cannot have bounds.", got=str(key), fix="give the axis a size"
+            )
+        return first, last_, step
     if isinstance(key, int | np.integer | Dim):
         at = _from_end(key if isinstance(key, Dim) else int(key), size)
         if isinstance(size, int) and isinstance(at, int) and not 0 <= at < size:
-            raise ShapeError(f"axis {axis} has no element {key}.", expected=f"an index in [{-size}, {size})", got=str(key))
+            raise ShapeError(
+                f"axis {axis} has no element {key}.", expected=f"an index in [{-size}, {size})", got=str(key)
+            )
         return at, at + 1, 1
     return 0, size, 1
 

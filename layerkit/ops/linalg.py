@@ -81,7 +81,9 @@ def matmul(x1: Tensor, x2: Tensor) -> Any:
     """
     x1, x2 = operands(x1, x2)
     if x1.ndim == 0 or x2.ndim == 0:
-        raise ShapeError("'matmul' needs axes to sum over.", expected="vectors or matrices", got="a scalar", fix="multiply with *")
+        raise ShapeError(
+            "'matmul' needs axes to sum over.", expected="vectors or matrices", got="a scalar", fix="multiply with *"
+        )
     if x1.ndim == 1:
         return squeeze(matmul(expand_dims(x1, 0), x2), -2)
     if x2.ndim == 1:
@@ -116,5 +118,7 @@ def tensordot(x1: Tensor, x2: Tensor, axes: tuple[Sequence[int], Sequence[int]])
     b = [axis_of(i, x2.ndim, "tensordot") for i in axes[1]]
     kept_a, kept_b = [i for i in range(x1.ndim) if i not in a], [i for i in range(x2.ndim) if i not in b]
     rows = reshape(transpose(x1, kept_a + a), (product(x1.shape[i] for i in kept_a), product(x1.shape[i] for i in a)))
-    columns = reshape(transpose(x2, b + kept_b), (product(x2.shape[i] for i in b), product(x2.shape[i] for i in kept_b)))
+    columns = reshape(
+        transpose(x2, b + kept_b), (product(x2.shape[i] for i in b), product(x2.shape[i] for i in kept_b))
+    )
     return reshape(matmul(rows, columns), (*(x1.shape[i] for i in kept_a), *(x2.shape[i] for i in kept_b)))

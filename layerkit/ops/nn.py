@@ -226,7 +226,9 @@ def sparse_categorical_crossentropy(target: Tensor, output: Tensor, from_logits:
         target = squeeze(target, -1)
     target = cast(target, "int32")
     log_p = _log_probabilities(output, from_logits, axis)
-    hot = one_hot(target, output.shape[axis], axis=axis, dtype=log_p.dtype if isinstance(log_p.dtype, str) else log_p.dtype.name)
+    hot = one_hot(
+        target, output.shape[axis], axis=axis, dtype=log_p.dtype if isinstance(log_p.dtype, str) else log_p.dtype.name
+    )
     _same_shape("sparse_categorical_crossentropy", hot, output)
     return -sum(hot * log_p, axis)
 

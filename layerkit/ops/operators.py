@@ -53,13 +53,19 @@ def attach(cls: type) -> None:
     for name, method in METHODS.items():
         setattr(cls, name, lambda self, *args, _method=method: _method(self, *args))
     cls.__hash__ = hash_  # type: ignore[method-assign]
-    cls.T = property(transpose)  # type: ignore[attr-defined]
-    cls.reshape = lambda self, *shape: reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)  # type: ignore[attr-defined]
-    cls.astype = lambda self, dtype: e.cast(self, dtype)  # type: ignore[attr-defined]
+    methods = {
+        "T": property(transpose),
+        "reshape": lambda self, *shape: reshape(
+            self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        ),
+        "astype": lambda self, dtype: e.cast(self, dtype),
+    }
+    for name, method in methods.items():
+        setattr(cls, name, method)
 
 
 attach(Value)
 
 # An unknown size divides and is divided as the tensor that it will be.
-Dim.__truediv__ = lambda self, other: size(self) / other  # type: ignore[attr-defined]
-Dim.__rtruediv__ = lambda self, other: other / size(self)  # type: ignore[attr-defined]
+setattr(Dim, "__truediv__", lambda self, other: size(self) / other)  # noqa: B010  (types cannot follow an attached operator)
+setattr(Dim, "__rtruediv__", lambda self, other: other / size(self))  # noqa: B010

@@ -57,7 +57,9 @@ class _Pool(Op):
     def _spread(self, sizes: Sequence[int], g: Array, chosen: Array | None) -> Array:
         """Each cotangent added to the elements of its window, or to the chosen one only."""
         widths = self._widths(sizes)
-        padded = np.zeros((g.shape[0], *(n + a + b for n, (a, b) in zip(sizes, widths, strict=True)), g.shape[-1]), g.dtype)
+        padded = np.zeros(
+            (g.shape[0], *(n + a + b for n, (a, b) in zip(sizes, widths, strict=True)), g.shape[-1]), g.dtype
+        )
         for i, (_, met) in enumerate(taps(self.window, g.shape[1:-1], self.strides, self._dilation())):
             padded[met] += g if chosen is None else np.where(chosen == i, g, 0)
         return crop(padded, widths)
@@ -179,7 +181,7 @@ class SumPoolGrad(_Pool):
             yield Case(cls(*op, sizes=x[1:-1]), (_pooled(op, x),))
 
 
-def _settings() -> Iterator[tuple[tuple[Any, ...], tuple[int, ...]]]:
+def _settings() -> Iterator[tuple[tuple[Any, Any, Any], tuple[int, ...]]]:
     yield ((2, 2), (2, 2), "valid"), (2, 5, 4, 3)
     yield ((3, 2), (1, 2), "same"), (1, 4, 5, 2)
     yield ((3,), (2,), "same"), (2, 6, 2)

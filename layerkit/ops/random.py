@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +45,14 @@ class Random(Op):
             raise DTypeError(f"'{self.word}' needs a key of four words.", expected="u32[4]", got=str(key))
         allowed = ("uint32",) if self.distribution == "bits" else ("float32", "float64")
         if self.dtype not in allowed:
-            raise DTypeError(f"'{self.word}' does not make {self.dtype}.", expected=" or ".join(allowed), got=self.dtype)
+            raise DTypeError(
+                f"'{self.word}' does not make {self.dtype}.", expected=" or ".join(allowed), got=self.dtype
+            )
         return TensorType(self.dtype, self.shape)
 
     def reference(self, key: Array) -> Array:
-        count = prod(self.shape)  # type: ignore[arg-type]
+        shape: Any = self.shape
+        count = prod(shape)
         if self.distribution == "bits":
             numbers = words(key, count)
         elif self.distribution == "uniform":
@@ -57,7 +61,7 @@ class Random(Op):
             pairs = _uniform(key, count + count % 2, self.dtype).astype("float64").reshape(-1, 2)
             radius, angle = np.sqrt(-2 * np.log1p(-pairs[:, 0])), 2 * np.pi * pairs[:, 1]
             numbers = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:count]
-        return numbers.astype(dtypes.numpy_dtype(self.dtype)).reshape(self.shape)  # type: ignore[arg-type]
+        return numbers.astype(dtypes.numpy_dtype(self.dtype)).reshape(shape)
 
     vjp = nondifferentiable("a key is an integer")
 

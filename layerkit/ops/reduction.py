@@ -54,7 +54,9 @@ class Reduce(Op):
     def infer(self, x: TensorType) -> TensorType:
         axes = axes_of(self.axes, x.rank, self.word)
         if x.dtype == "bool" and self.function == "sum":
-            raise DTypeError("'reduce_sum' cannot add truth values.", expected="a number", got=str(x), fix="cast to int32")
+            raise DTypeError(
+                "'reduce_sum' cannot add truth values.", expected="a number", got=str(x), fix="cast to int32"
+            )
         if self.function != "sum" and 0 in [x.shape[a] for a in axes]:
             raise ShapeError(f"'{self.word}' of no elements is not defined.", expected="axes with elements", got=str(x))
         if self.keepdims:
@@ -103,7 +105,9 @@ class ArgReduce(Op):
     def infer(self, x: TensorType) -> TensorType:
         axis = axis_of(self.axis, x.rank, self.word)
         if x.shape[axis] == 0:
-            raise ShapeError(f"'{self.word}' of no elements is not defined.", expected="an axis with elements", got=str(x))
+            raise ShapeError(
+                f"'{self.word}' of no elements is not defined.", expected="an axis with elements", got=str(x)
+            )
         return TensorType("int32", tuple(n for i, n in enumerate(x.shape) if i != axis))
 
     def reference(self, x: Array) -> Array:
@@ -152,7 +156,9 @@ class Broadcast(Op):
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
-        yield BadCase(cls((2, 3)), (TensorType("float32", (2,)),), ShapeError, "sizes that are equal or 1 on each axis, like (2,)")
+        yield BadCase(
+            cls((2, 3)), (TensorType("float32", (2,)),), ShapeError, "sizes that are equal or 1 on each axis, like (2,)"
+        )
 
 
 # Public functions ----------------------------------------------------------------------------------------------------

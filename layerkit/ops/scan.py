@@ -34,8 +34,9 @@ from layerkit.ir import (
     unify,
 )
 from layerkit.ir.interpret import Schedule
-from layerkit.ops.core import Tensor, operand, type_of
+from layerkit.ops.core import operand, type_of
 from layerkit.ops.indexing import fill
+
 
 @dataclass(frozen=True)
 class Scan(Op):
@@ -63,7 +64,9 @@ class Scan(Op):
         for i, (given, wanted) in enumerate(zip(inputs, self.body.inputs, strict=True)):
             is_sequence = self.carries <= i < self.carries + self.sequences
             if (given.with_shape(given.shape[1:]) if is_sequence else given) != wanted.type:
-                raise ShapeError("'scan' has an input of another type than its body.", expected=str(wanted.type), got=str(given))
+                raise ShapeError(
+                    "'scan' has an input of another type than its body.", expected=str(wanted.type), got=str(given)
+                )
         for s in sequences:
             if unify(s.shape[0], self.length) is None:
                 raise ShapeError("'scan' needs sequences of one length.", expected=str(self.length), got=str(s))
@@ -99,14 +102,18 @@ class Scan(Op):
         # cotangents that enter a step: of what it carries on, and of those results that have one
         d_carries = {v: placeholder(f"d{i}", v.dtype, v.shape) for i, v in enumerate(carries) if v in set(smooth)}
         seeds = [(body.outputs[i], d_carries[v]) for i, v in enumerate(carries) if v in d_carries]
-        d_results = {i: placeholder(f"dy{i}", v.dtype, v.shape) for i, v in enumerate(body.outputs) if i >= n and g[i] is not None}
+        d_results = {
+            i: placeholder(f"dy{i}", v.dtype, v.shape)
+            for i, v in enumerate(body.outputs)
+            if i >= n and g[i] is not None
+        }
         seeds += [(body.outputs[i], d) for i, d in d_results.items()]
         found = dict(zip(smooth, Scan.gradients([v for v, _ in seeds], [d for _, d in seeds], smooth), strict=True))
 
         d_captures = [v for v in captures if found.get(v) is not None]
         d_slices = [v for v in slices if found.get(v) is not None]
         sums = {v: placeholder(f"sum{i}", v.dtype, v.shape) for i, v in enumerate(d_captures)}
-        outputs = [found[v] if found[v] is not None else fill(v.shape, 0.0, v.dtype) for v in d_carries]
+        outputs: list[Any] = [found[v] if found[v] is not None else fill(v.shape, 0.0, v.dtype) for v in d_carries]
         outputs += [sums[v] + found[v] for v in d_captures]
         outputs += [found[v] for v in d_slices]
 
@@ -118,15 +125,32 @@ class Scan(Op):
         forward = Graph(body.inputs, (*body.outputs, *residuals), body.name)
         saved = apply(Scan(n, self.sequences, self.length, self.reverse, forward), *inputs)[len(body.outputs) :]
 
-        step = {v: placeholder(f"{k}{i}", v.dtype, v.shape) for k, vs in (("r", residuals), ("x", slices_read), ("c", captures_read)) for i, v in enumerate(vs)}  # noqa: E501
+        step = {
+            v: placeholder(f"{k}{i}", v.dtype, v.shape)
+            for k, vs in (("r", residuals), ("x", slices_read), ("c", captures_read))
+            for i, v in enumerate(vs)
+        }
         backward = Graph(
-            (*d_carries.values(), *sums.values(), *d_results.values(), *(step[v] for v in (*residuals, *slices_read, *captures_read))),
+            (
+                *d_carries.values(),
+                *sums.values(),
+                *d_results.values(),
+                *(step[v] for v in (*residuals, *slices_read, *captures_read)),
+            ),
             inline(outputs, step),
             f"{body.name}_grad",
         )
         given = dict(zip(body.inputs, inputs, strict=True))
-        op = Scan(len(d_carries) + len(sums), len(d_results) + len(residuals) + len(slices_read), self.length, not self.reverse, backward)
-        start = [g[i] if g[i] is not None else fill(v.shape, 0.0, v.dtype) for i, v in enumerate(carries) if v in d_carries]
+        op = Scan(
+            len(d_carries) + len(sums),
+            len(d_results) + len(residuals) + len(slices_read),
+            self.length,
+            not self.reverse,
+            backward,
+        )
+        start = [
+            g[i] if g[i] is not None else fill(v.shape, 0.0, v.dtype) for i, v in enumerate(carries) if v in d_carries
+        ]
         result = apply(
             op,
             *start,
@@ -213,9 +237,14 @@ def scan(
     slots = [placeholder(f"c{i}", *_parts(v)) for i, v in enumerate(carries)]
     slices = [placeholder(f"x{i}", _parts(v)[0], v.shape[1:]) for i, v in enumerate(sequences)]
     carry, y = f(tree.unflatten(tree.flatten(init)[1], slots), tree.unflatten(tree.flatten(xs)[1], slices))
-    after, results = [_as_value(operand(v)) for v in tree.leaves(carry)], [_as_value(operand(v)) for v in tree.leaves(y)]
+    after, results = (
+        [_as_value(operand(v)) for v in tree.leaves(carry)],
+        [_as_value(operand(v)) for v in tree.leaves(y)],
+    )
     if len(after) != len(carries):
-        raise ShapeError("'scan' must carry on what it was given.", expected=f"{len(carries)} tensors", got=str(len(after)))
+        raise ShapeError(
+            "'scan' must carry on what it was given.", expected=f"{len(carries)} tensors", got=str(len(after))
+        )
     body, captured = close([*slots, *slices], [*after, *results], "body")
     op = Scan(len(carries), len(sequences), length, reverse, body)
     out = apply(op, *carries, *sequences, *captured)
@@ -235,7 +264,9 @@ def _as_value(v: Any) -> Value:
     return v if isinstance(v, Value) else constant(v)
 
 
-def _run_now(f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, reverse: bool) -> tuple[Any, Any]:
+def _run_now(
+    f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, reverse: bool
+) -> tuple[Any, Any]:
     ys: list[Any] = [None] * length
     for t in reversed(range(length)) if reverse else range(length):
         carry, ys[t] = f(carry, tree.map_leaves(lambda s, t=t: s[t], xs))

@@ -137,10 +137,14 @@ class Slice(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         if not len(self.start) == len(self.stop) == len(self.step) == x.rank:
-            raise ShapeError("'slice' needs bounds for each axis.", expected=f"{x.rank} bounds", got=show_shape(self.start))
+            raise ShapeError(
+                "'slice' needs bounds for each axis.", expected=f"{x.rank} bounds", got=show_shape(self.start)
+            )
         for a, b, size in zip(self.start, self.stop, x.shape, strict=True):
             if all(isinstance(v, int) for v in (a, b, size)) and not 0 <= a <= b <= size:
-                raise ShapeError("'slice' needs bounds within the axis.", expected=f"0 <= start <= stop <= {size}", got=f"{a}:{b}")
+                raise ShapeError(
+                    "'slice' needs bounds within the axis.", expected=f"0 <= start <= stop <= {size}", got=f"{a}:{b}"
+                )
         return x.with_shape(_steps(b - a, s) for a, b, s in zip(self.start, self.stop, self.step, strict=True))
 
     def reference(self, x: Array) -> Array:
@@ -174,7 +178,9 @@ class Pad(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         if not len(self.low) == len(self.high) == len(self.between) == x.rank:
-            raise ShapeError("'pad' needs a width for each axis.", expected=f"{x.rank} widths", got=show_shape(self.low))
+            raise ShapeError(
+                "'pad' needs a width for each axis.", expected=f"{x.rank} widths", got=show_shape(self.low)
+            )
         if any(isinstance(n, int) and n < 0 for n in (*self.low, *self.high, *self.between)):
             raise ShapeError("'pad' cannot take away.", expected="widths >= 0", got=f"{self.low} and {self.high}")
         return x.with_shape(
@@ -184,7 +190,10 @@ class Pad(Op):
 
     def reference(self, x: Array) -> Array:
         y = np.full(self.infer(type_of(x)).shape, self.value, x.dtype)  # type: ignore[arg-type]
-        inside = (slice(lo, lo + n + (n - 1) * m if n else lo, m + 1) for n, lo, m in zip(x.shape, self.low, self.between, strict=True))
+        inside = (
+            slice(lo, lo + n + (n - 1) * m if n else lo, m + 1)
+            for n, lo, m in zip(x.shape, self.low, self.between, strict=True)
+        )
         y[tuple(inside)] = x
         return y
 
@@ -317,7 +326,9 @@ def squeeze(x: Tensor, axis: Axis = None) -> Any:
     gone = [i for i, n in enumerate(x.shape) if n == 1] if axis is None else axes_of(axis, x.ndim, "squeeze")
     for i in gone:
         if x.shape[i] != 1:
-            raise ShapeError("'squeeze' takes away axes of size 1 only.", expected=f"axis {i} of size 1", got=show_shape(x.shape))
+            raise ShapeError(
+                "'squeeze' takes away axes of size 1 only.", expected=f"axis {i} of size 1", got=show_shape(x.shape)
+            )
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in gone))
 
 

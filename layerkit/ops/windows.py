@@ -35,10 +35,15 @@ def out_size(op: str, size: Size, window: int, stride: int, dilation: int, paddi
 
 
 def out_sizes(
-    op: str, sizes: Sequence[Size], window: Sequence[int], strides: Sequence[int], dilation: Sequence[int], padding: Padding
+    op: str,
+    sizes: Sequence[Size],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    padding: Padding,
 ) -> tuple[Size, ...]:
     """The number of windows along each spatial axis."""
-    pads = [padding] * len(window) if isinstance(padding, str) else padding
+    pads: Sequence[Any] = [padding] * len(window) if isinstance(padding, str) else padding
     return tuple(out_size(op, *axis) for axis in zip(sizes, window, strides, dilation, pads, strict=True))
 
 
@@ -68,15 +73,24 @@ def windows(x: Array, window: Sequence[int], strides: Sequence[int], dilation: S
     spatial = tuple(range(1, rank + 1))
     extent = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=spatial)  # (batch, *positions, channels, *extent)
-    steps = (slice(None), *(slice(None, None, s) for s in strides), slice(None), *(slice(None, None, d) for d in dilation))
+    steps = (
+        slice(None),
+        *(slice(None, None, s) for s in strides),
+        slice(None),
+        *(slice(None, None, d) for d in dilation),
+    )
     view = view[steps]
     return view.transpose(*range(rank + 1), *range(rank + 2, 2 * rank + 2), rank + 1)
 
 
-def taps(window: Sequence[int], out: Sequence[int], strides: Sequence[int], dilation: Sequence[int]) -> Iterator[tuple[Any, Any]]:
+def taps(
+    window: Sequence[int], out: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Iterator[tuple[Any, Any]]:
     """For each place in the window: its index, and the slices of the padded tensor that it meets as the window slides."""
     for place in np.ndindex(*window):
-        met = (slice(u * d, u * d + (n - 1) * s + 1, s) for u, n, s, d in zip(place, out, strides, dilation, strict=True))
+        met = (
+            slice(u * d, u * d + (n - 1) * s + 1, s) for u, n, s, d in zip(place, out, strides, dilation, strict=True)
+        )
         yield place, (slice(None), *met)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from layerkit import ops
 from layerkit.errors import ArgumentError, StateError
 from layerkit.fields import Configurable, Fraction, NonNegativeFloat, PositiveFloat
+from layerkit.ops.core import dtype_of
 from layerkit.optimizers.schedules import LearningRateSchedule
 from layerkit.optimizers.schedules import get as get_schedule
-from layerkit.ops.core import dtype_of
 from layerkit.registry import Registry, snake_case
 from layerkit.trace import Weight
 
@@ -97,7 +97,9 @@ class Optimizer(Configurable):
         """One step: assign new values to ``weights``."""
         missing = [w for w in weights if w not in self.slots]
         if missing:
-            raise StateError("the optimizer has not seen these weights.", got=missing[0].path, fix="call optimizer.build(weights)")
+            raise StateError(
+                "the optimizer has not seen these weights.", got=missing[0].path, fix="call optimizer.build(weights)"
+            )
         rate = self._rate(self.iterations.value) if isinstance(self._rate, LearningRateSchedule) else self._rate.value
         for g, w in zip(self._clip(list(gradients)), weights, strict=True):
             value, kind = w.value, w.dtype
@@ -143,7 +145,10 @@ def _slot(w: Weight, name: str) -> Weight:
 def _rate_of(optimizer: Any, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number | np.ndarray) or not float(value) >= 0:
         raise ArgumentError(
-            "a learning rate is a number.", layer=type(optimizer).__name__, expected="a number >= 0, or a schedule", got=repr(value)
+            "a learning rate is a number.",
+            layer=type(optimizer).__name__,
+            expected="a number >= 0, or a schedule",
+            got=repr(value),
         )
     return np.float32(value)
 
@@ -200,7 +205,9 @@ class Adam(Optimizer):
         kind = dtype_of(g)
         step = ops.cast(self.iterations + 1, kind)
         one = np.asarray(1.0, kind)
-        correction = ops.sqrt(one - ops.power(np.asarray(self.beta_2, kind), step)) / (one - ops.power(np.asarray(self.beta_1, kind), step))
+        correction = ops.sqrt(one - ops.power(np.asarray(self.beta_2, kind), step)) / (
+            one - ops.power(np.asarray(self.beta_1, kind), step)
+        )
         m = slots["momentum"] + (g - slots["momentum"]) * (1.0 - self.beta_1)
         v = slots["velocity"] + (ops.square(g) - slots["velocity"]) * (1.0 - self.beta_2)
         new = {"momentum": m, "velocity": v}

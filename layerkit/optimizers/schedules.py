@@ -51,7 +51,9 @@ class CosineDecay(LearningRateSchedule):
             return self._decay(step, self.initial_learning_rate)
         done = ops.minimum(step / max(self.warmup_steps, 1), 1.0)
         warm = self.initial_learning_rate + done * (self.warmup_target - self.initial_learning_rate)
-        return ops.where(ops.less(step, float(self.warmup_steps)), warm, self._decay(step - self.warmup_steps, self.warmup_target))
+        return ops.where(
+            ops.less(step, float(self.warmup_steps)), warm, self._decay(step - self.warmup_steps, self.warmup_target)
+        )
 
     def _decay(self, step: Any, start: float) -> Any:
         done = ops.clip(step / float(self.decay_steps), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Dead code: results of loops that nobody reads. (Nodes that nobody reads are not part of a graph to begin with.)"""
+"""Dead code: results of loops that nobody reads; nodes that nobody reads are not part of a graph to begin with."""
 
 from __future__ import annotations
 
@@ -41,4 +41,6 @@ def _trim(node: Node, op: Scan, keep: list[int]) -> Node | None:
         return None
     sequences = sum(op.carries <= i < op.carries + op.sequences for i in inputs)
     body = Graph(tuple(body.inputs[i] for i in inputs), body.outputs, body.name)
-    return make(Scan(op.carries, sequences, op.length, op.reverse, body), tuple(node.inputs[i] for i in inputs), node.origin)
+    return make(
+        Scan(op.carries, sequences, op.length, op.reverse, body), tuple(node.inputs[i] for i in inputs), node.origin
+    )

@@ -63,6 +63,8 @@ def _merge(nodes: list[Node]) -> dict[Node, tuple[Value, ...]]:
             place.append(texts[text])
         places.append(place)
     body = Share().run(Graph(first.body.inputs, (*carried, *results), first.body.name))
-    one = make(Scan(first.carries, first.sequences, first.length, first.reverse, body), nodes[0].inputs, nodes[0].origin)
+    one = make(
+        Scan(first.carries, first.sequences, first.length, first.reverse, body), nodes[0].inputs, nodes[0].origin
+    )
     last, stacked = one.outputs[: first.carries], one.outputs[first.carries :]
     return {n: (*last, *(stacked[i] for i in place)) for n, place in zip(nodes, places, strict=True)}

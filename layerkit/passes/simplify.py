@@ -46,7 +46,9 @@ def _simpler(node: Node) -> Value | None:
     if inputs and type(inputs[0].node.op) is type(op):
         below = inputs[0].node
         if isinstance(op, Reshape | Broadcast):
-            return make(op, below.inputs, node.origin).outputs[0] if isinstance(op, Reshape) else _broadcasts(node, below)
+            return (
+                make(op, below.inputs, node.origin).outputs[0] if isinstance(op, Reshape) else _broadcasts(node, below)
+            )
         if isinstance(op, Transpose):
             order = tuple(below.op.order[i] for i in op.order)  # type: ignore[attr-defined]
             return make(Transpose(order), below.inputs, node.origin).outputs[0]

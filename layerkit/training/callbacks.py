@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from layerkit.errors import ArgumentError, LayerkitWarning, did_you_mean
 from layerkit.fields import Configurable
@@ -20,7 +20,9 @@ Logs = dict[str, float]
 class Callback(Configurable):
     """Base class; override what you need. ``self.model`` is the model, ``self.params`` the arguments of ``fit``."""
 
-    model: ClassVar[Any] = None
+    if TYPE_CHECKING:
+        model: Any
+        params: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
@@ -117,14 +119,19 @@ class _Monitor(Callback):
             raise ArgumentError(f"unknown mode of {type(self).__name__}.", expected="auto, min or max", got=repr(mode))
         if mode != "auto":
             return mode == "max"
-        return any(monitor.endswith(n) for n in ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score"))
+        return any(
+            monitor.endswith(n) for n in ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
+        )
 
     def read(self, monitor: str, logs: Logs | None) -> float | None:
         """The watched value; a missing one is warned of."""
         value = (logs or {}).get(monitor)
         if value is None:
             hint = did_you_mean(monitor, logs or {})
-            warnings.warn(LayerkitWarning(f"{type(self).__name__} watches '{monitor}', which is not in the logs; {hint}."), stacklevel=3)
+            warnings.warn(
+                LayerkitWarning(f"{type(self).__name__} watches '{monitor}', which is not in the logs; {hint}."),
+                stacklevel=3,
+            )
         return value
 
 

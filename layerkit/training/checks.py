@@ -60,7 +60,11 @@ def check_target(y: Array, shape: tuple[Any, ...], loss: Loss, output: str) -> N
     if isinstance(loss, SparseCategoricalCrossentropy):
         _check_classes(y, shape, classes, loss, output)
         return
-    if isinstance(loss, CategoricalCrossentropy) and (y.ndim < len(shape) or y.shape[-1] == 1) and classes not in (1, None):
+    if (
+        isinstance(loss, CategoricalCrossentropy)
+        and (y.ndim < len(shape) or y.shape[-1] == 1)
+        and classes not in (1, None)
+    ):
         raise DataError(
             f"'{type(loss).__name__}' needs one-hot targets, these look like class numbers.",
             layer=output,
@@ -72,7 +76,10 @@ def check_target(y: Array, shape: tuple[Any, ...], loss: Loss, output: str) -> N
         _check_shape(y, shape, output)
     if isinstance(loss, BinaryCrossentropy) and y.size and (y.min() < 0 or y.max() > 1):
         raise DataError(
-            "'BinaryCrossentropy' needs targets between 0 and 1.", layer=output, expected="0 to 1", got=f"{y.min()} to {y.max()}"
+            "'BinaryCrossentropy' needs targets between 0 and 1.",
+            layer=output,
+            expected="0 to 1",
+            got=f"{y.min()} to {y.max()}",
         )
 
 
@@ -89,7 +96,10 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
     inner = y.shape[1:-1] if y.ndim == len(shape) and y.shape[-1] == 1 else y.shape[1:]
     if len(inner) != len(wanted) or any(b is not None and a != b for a, b in zip(inner, wanted, strict=True)):
         raise DataError(
-            "the targets do not fit the prediction.", layer=output, expected=f"shape {('rows', *wanted)}", got=f"shape {y.shape}"
+            "the targets do not fit the prediction.",
+            layer=output,
+            expected=f"shape {('rows', *wanted)}",
+            got=f"shape {y.shape}",
         )
     if classes is None or not y.size:
         return
@@ -105,7 +115,9 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
             fix=f"give the last layer {int(high) + 1} units, or count the classes from 0",
         )
     if y.dtype.kind == "f" and counted.size and not (counted == np.rint(counted)).all():
-        raise DataError("class numbers are whole numbers.", layer=output, expected="whole numbers", got=f"{y.dtype} with fractions")
+        raise DataError(
+            "class numbers are whole numbers.", layer=output, expected="whole numbers", got=f"{y.dtype} with fractions"
+        )
 
 
 def _check_shape(y: Array, shape: tuple[Any, ...], output: str) -> None:
@@ -126,7 +138,10 @@ def _check_shape(y: Array, shape: tuple[Any, ...], output: str) -> None:
 
 def check_activation(loss: Loss, activation: str | None, output: str) -> None:
     """Warn of a probability given to a loss that expects logits, and of the reverse."""
-    if not isinstance(loss, BinaryCrossentropy | CategoricalCrossentropy | SparseCategoricalCrossentropy) or activation is None:
+    if (
+        not isinstance(loss, BinaryCrossentropy | CategoricalCrossentropy | SparseCategoricalCrossentropy)
+        or activation is None
+    ):
         return
     gives_probabilities = activation in ("softmax", "sigmoid")
     name = type(loss).__name__

@@ -30,11 +30,16 @@ def as_arrays(data: Any, what: str) -> Any:
         if hasattr(value, "to_numpy"):
             value = value.to_numpy()
         array = np.asarray(value)
-        if array.dtype.kind not in "fiub" and not hasattr(array.dtype, "name"):
-            raise _no_numbers(what, array)
         if array.dtype.kind in "OUSMmVc" and array.dtype.name != "bfloat16":
             raise _no_numbers(what, array)
-        known = {"float16": "float32", "int8": "int32", "int16": "int32", "uint16": "int32", "uint64": "int64", "longdouble": "float64"}
+        known = {
+            "float16": "float32",
+            "int8": "int32",
+            "int16": "int32",
+            "uint16": "int32",
+            "uint64": "int64",
+            "longdouble": "float64",
+        }
         kind = known.get(array.dtype.name, array.dtype.name)
         return np.ascontiguousarray(array.astype(numpy_dtype(kind), copy=False))
 
@@ -118,7 +123,11 @@ class Stream:
         for item in self.source:
             parts = tuple(item) if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:
-                raise DataError("a batch has another number of parts.", expected="x, (x, y) or (x, y, sample_weight)", got=str(len(parts)))
+                raise DataError(
+                    "a batch has another number of parts.",
+                    expected="x, (x, y) or (x, y, sample_weight)",
+                    got=str(len(parts)),
+                )
             x, y, weight = (*parts, None, None)[:3]
             batch = Arrays(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight"))
             batch.check_lengths()
@@ -163,5 +172,9 @@ def split_off(data: Arrays, share: float) -> tuple[Arrays, Arrays]:
         raise DataError("validation_split is a share.", expected="a number between 0 and 1", got=repr(share))
     at = int(data.rows * (1 - share))
     if at in (0, data.rows):
-        raise DataError("validation_split leaves nothing on one side.", expected="rows on both sides", got=f"{data.rows} rows, {share}")
+        raise DataError(
+            "validation_split leaves nothing on one side.",
+            expected="rows on both sides",
+            got=f"{data.rows} rows, {share}",
+        )
     return data.take(slice(0, at)), data.take(slice(at, None))

@@ -6,7 +6,7 @@ They know batches, callbacks and functions that run one step, but no models, gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ def steps_of(data: Arrays | Stream, batch_size: int, steps: int | None) -> int |
     if isinstance(data, Arrays):
         whole = -(-data.rows // batch_size)
         return whole if steps is None else min(whole, steps)
-    return steps if steps is not None else (len(data.source) if hasattr(data.source, "__len__") else None)
+    return steps if steps is not None else (len(data.source) if isinstance(data.source, Sized) else None)
 
 
 def fit_epochs(

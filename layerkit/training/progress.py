@@ -33,7 +33,11 @@ class Progress(Callback):
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[logs]}")
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[logs]}"),
             )
             self._bar.start()
 
@@ -49,7 +53,9 @@ class Progress(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         took = time.perf_counter() - self._start
-        line = f"{self._title(epoch)}  {took:.1f}s {took / max(self._steps, 1) * 1e3:.1f}ms/step  {show_logs(logs or {})}"
+        line = (
+            f"{self._title(epoch)}  {took:.1f}s {took / max(self._steps, 1) * 1e3:.1f}ms/step  {show_logs(logs or {})}"
+        )
         if self._bar:
             self._bar.remove_task(self._task)
             self._bar.console.print(line, highlight=False)

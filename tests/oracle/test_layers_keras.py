@@ -83,10 +83,25 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     **{
         f"activation-{name}": (chain(lambda L: L.Dense(6), lambda L, n=name: L.Activation(n)), FLAT)
         for name in (
-            "elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6",
-            "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh",
+            "elu",
+            "exponential",
+            "gelu",
+            "hard_sigmoid",
+            "leaky_relu",
+            "linear",
+            "log_softmax",
+            "mish",
+            "relu",
+            "relu6",
+            "selu",
+            "sigmoid",
+            "silu",
+            "softmax",
+            "softplus",
+            "softsign",
+            "tanh",
         )
-    },  # fmt: skip
+    },
     "conv2d-valid": (conv2d(), images()),
     "conv2d-same": (conv2d(padding="same", activation="relu"), images()),
     "conv2d-same-strides": (conv2d(padding="same", strides=2), images()),
@@ -103,11 +118,17 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "max-pooling2d": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.MaxPooling2D(2)), images()),
     "max-pooling2d-same": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.MaxPooling2D(3, 2, "same")), images()),
     "max-pooling1d": (chain(lambda L: L.Conv1D(4, 2), lambda L: L.MaxPooling1D(2, 1)), series()),
-    "average-pooling2d-same": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.AveragePooling2D(2, padding="same")), images()),
+    "average-pooling2d-same": (
+        chain(lambda L: L.Conv2D(4, 3), lambda L: L.AveragePooling2D(2, padding="same")),
+        images(),
+    ),
     "average-pooling1d": (chain(lambda L: L.Conv1D(4, 2), lambda L: L.AveragePooling1D(3, 2)), series()),
     "global-average-2d": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.GlobalAveragePooling2D()), images()),
     "global-average-1d": (chain(lambda L: L.Conv1D(4, 3), lambda L: L.GlobalAveragePooling1D(keepdims=True)), series()),
-    "global-average-1d-masked": (masked(lambda L: L.Dense(4), lambda L: L.GlobalAveragePooling1D()), series(padded=True)),
+    "global-average-1d-masked": (
+        masked(lambda L: L.Dense(4), lambda L: L.GlobalAveragePooling1D()),
+        series(padded=True),
+    ),
     "global-max": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.GlobalMaxPooling2D()), images()),
     "flatten": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.Flatten(), lambda L: L.Dense(3)), images()),
     "reshape": (chain(lambda L: L.Dense(6), lambda L: L.Reshape((3, -1)), lambda L: L.Dense(2)), FLAT),
@@ -121,20 +142,35 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "lstm": (chain(lambda L: L.LSTM(4)), series()),
     "lstm-sequences": (chain(lambda L: L.LSTM(4, return_sequences=True), lambda L: L.Dense(2)), series()),
     "lstm-backwards": (chain(lambda L: L.LSTM(4, return_sequences=True, go_backwards=True)), series()),
-    "lstm-no-bias": (chain(lambda L: L.LSTM(4, use_bias=False, activation="relu", recurrent_activation="hard_sigmoid")), series()),
+    "lstm-no-bias": (
+        chain(lambda L: L.LSTM(4, use_bias=False, activation="relu", recurrent_activation="hard_sigmoid")),
+        series(),
+    ),
     "lstm-masked": (masked(lambda L: L.LSTM(4)), series(padded=True)),
-    "lstm-masked-sequences": (masked(lambda L: L.LSTM(4, return_sequences=True), lambda L: L.LSTM(3)), series(padded=True)),
+    "lstm-masked-sequences": (
+        masked(lambda L: L.LSTM(4, return_sequences=True), lambda L: L.LSTM(3)),
+        series(padded=True),
+    ),
     "bidirectional": (chain(lambda L: L.Bidirectional(L.LSTM(3))), series()),
-    "bidirectional-sequences": (chain(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True), merge_mode="sum")), series()),
-    "bidirectional-masked": (masked(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True)), lambda L: L.LSTM(2)), series(padded=True)),
+    "bidirectional-sequences": (
+        chain(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True), merge_mode="sum")),
+        series(),
+    ),
+    "bidirectional-masked": (
+        masked(lambda L: L.Bidirectional(L.LSTM(3, return_sequences=True)), lambda L: L.LSTM(2)),
+        series(padded=True),
+    ),
     "bidirectional-ave": (chain(lambda L: L.Bidirectional(L.LSTM(3), merge_mode="ave")), series()),
     "bidirectional-mul": (chain(lambda L: L.Bidirectional(L.LSTM(3), merge_mode="mul")), series()),
     "time-distributed": (chain(lambda L: L.TimeDistributed(L.Dense(4, activation="tanh"))), series()),
-    "time-distributed-conv": (chain(lambda L: L.TimeDistributed(L.Conv1D(3, 2)), lambda L: L.TimeDistributed(L.Flatten())), images()),
+    "time-distributed-conv": (
+        chain(lambda L: L.TimeDistributed(L.Conv1D(3, 2)), lambda L: L.TimeDistributed(L.Flatten())),
+        images(),
+    ),
     "attention": (lambda k, x: _attention(k, x), series()),
     "nested": (nested, FLAT),
     "two-inputs": (two_inputs, [FLAT, FLAT[::-1].copy()]),
-}  # fmt: skip
+}
 
 
 def _attention(k: Any, x: np.ndarray) -> Any:
@@ -146,7 +182,10 @@ def pair(build: Callable[[Any, Any], Any], x: Any) -> tuple[Any, Any]:
     """Keras's model and ours, with equal weights that are no defaults."""
     theirs, ours = build(keras, x), build(layerkit, x)
     rng = np.random.default_rng(3)
-    weights = [np.asarray(rng.uniform(0.05, 0.6, w.shape) * rng.choice([1, 1, -1], w.shape), "float32") for w in theirs.get_weights()]
+    weights = [
+        np.asarray(rng.uniform(0.05, 0.6, w.shape) * rng.choice([1, 1, -1], w.shape), "float32")
+        for w in theirs.get_weights()
+    ]
     names = [w.path for w in theirs.weights]
     weights = [np.abs(w) if "variance" in n else w for n, w in zip(names, weights, strict=True)]
     theirs.set_weights(weights)
@@ -224,8 +263,12 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "clipnorm": lambda k: k.optimizers.SGD(0.1, clipnorm=0.3),
     "clipvalue": lambda k: k.optimizers.SGD(0.1, clipvalue=0.05),
     "global-clipnorm": lambda k: k.optimizers.SGD(0.1, global_clipnorm=0.3),
-    "exponential-decay": lambda k: k.optimizers.SGD(k.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5, staircase=True)),
-    "cosine-decay": lambda k: k.optimizers.SGD(k.optimizers.schedules.CosineDecay(0.01, 4, 0.1, warmup_target=0.1, warmup_steps=2)),
+    "exponential-decay": lambda k: k.optimizers.SGD(
+        k.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5, staircase=True)
+    ),
+    "cosine-decay": lambda k: k.optimizers.SGD(
+        k.optimizers.schedules.CosineDecay(0.01, 4, 0.1, warmup_target=0.1, warmup_steps=2)
+    ),
 }
 
 
@@ -269,13 +312,19 @@ def test_metric_in_evaluate(name: str, kind: str) -> None:
     close(np.array(found[1]), np.array(found[0]), 1e-5)
 
 
-@pytest.mark.parametrize("extra", [{}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5, 3: 3.0}}, {"sample_weight": np.linspace(0.1, 2, 6)}])
+@pytest.mark.parametrize(
+    "extra", [{}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5, 3: 3.0}}, {"sample_weight": np.linspace(0.1, 2, 6)}]
+)
 def test_fit_follows_the_same_losses(extra: dict[str, Any]) -> None:
-    theirs, ours = pair(chain(lambda L: L.Dense(8, activation="relu"), lambda L: L.Dense(4, activation="softmax")), FLAT)
+    theirs, ours = pair(
+        chain(lambda L: L.Dense(8, activation="relu"), lambda L: L.Dense(4, activation="softmax")), FLAT
+    )
     histories = []
     for model in (theirs, ours):
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        h = model.fit(FLAT, CLASSES, batch_size=4, epochs=3, shuffle=False, verbose=0, validation_data=(FLAT, CLASSES), **extra)
+        h = model.fit(
+            FLAT, CLASSES, batch_size=4, epochs=3, shuffle=False, verbose=0, validation_data=(FLAT, CLASSES), **extra
+        )
         histories.append(h.history)
     assert set(histories[0]) == set(histories[1])
     for name, values in histories[0].items():
