@@ -135,7 +135,8 @@ class Case:
             return np.asarray(rng.integers(*self.integers[index], size=shape), dtype=kind)
         low, high = self.domain
         if self.distinct:
-            numbers = np.linspace(low, high, int(np.prod(shape, dtype=int)))
+            count = int(np.prod(shape, dtype=int))
+            numbers = np.linspace(low, high, count) + index * (high - low) / (3 * count)  # never equal between inputs
             return np.asarray(rng.permutation(numbers).reshape(shape), dtype=dtype)
         numbers = rng.uniform(low, high, shape)
         kind = (self.dtypes or {}).get(index, dtype)

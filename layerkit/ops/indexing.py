@@ -14,7 +14,7 @@ from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, 
 from layerkit.ops.core import Tensor, axis_of, operand
 from layerkit.ops.elementwise import cast, equal
 from layerkit.ops.reduction import broadcast_to
-from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape
+from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 
@@ -167,9 +167,8 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Any:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_of(axis, x.ndim, "take")
     taken = apply(Gather(), moveaxis(x, axis, 0), indices)
-    for i in range(indices.ndim):  # the new axes stand in front: move each to where the old one was
-        taken = moveaxis(taken, indices.ndim - 1, axis + indices.ndim - 1 - i) if axis else taken
-    return taken
+    new, rest = list(range(indices.ndim)), list(range(indices.ndim, taken.ndim))
+    return transpose(taken, rest[:axis] + new + rest[axis:])  # the new axes go where the old one was
 
 
 def scatter_add(updates: Tensor, indices: Tensor, rows: Size) -> Any:

@@ -50,7 +50,9 @@ def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = N
             rebuilt = node
         outputs = rule(rebuilt) or rebuilt.outputs
         new.update(zip(node.outputs, outputs, strict=True))
-    return Graph(graph.inputs, tuple(new[v] for v in graph.outputs), graph.name)
+    outputs = tuple(new[v] for v in graph.outputs)
+    is_same = all(a is b for a, b in zip(outputs, graph.outputs, strict=True))
+    return graph if is_same else Graph(graph.inputs, outputs, graph.name)
 
 
 def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:

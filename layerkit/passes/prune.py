@@ -16,21 +16,24 @@ class Prune(Pass):
     name = "prune"
 
     def run(self, graph: Graph) -> Graph:
+        graph = rewrite(graph, lambda node: None, self.run)
+        while (found := self._next(graph)) is not None:  # one at a time: what a loop drops may free another's results
+            before, after = found
+            graph = rewrite(graph, lambda node, before=before, after=after: after if node is before else None)  # type: ignore[misc]
+        return graph
+
+    @staticmethod
+    def _next(graph: Graph) -> tuple[Node, tuple[Value, ...]] | None:
+        """The last scan that has something to drop, and its outputs when it has dropped it."""
         read = {x for node in graph.nodes() for x in node.inputs} | set(graph.outputs)
-        trimmed: dict[Node, tuple[Value, ...]] = {}
-
-        def rule(node: Node) -> tuple[Value, ...] | None:
-            return trimmed.get(node)
-
-        # outputs first: they decide which inputs are still used
-        for node in graph.nodes():
+        for node in reversed(graph.nodes()):
             if isinstance(node.op, Scan):
                 keep = [i for i, v in enumerate(node.outputs) if i < node.op.carries or v in read]
                 made = _trim(node, node.op, keep)
                 if made is not None:
                     found = dict(zip(keep, made.outputs, strict=True))
-                    trimmed[node] = tuple(found.get(i, v) for i, v in enumerate(node.outputs))
-        return rewrite(graph, rule, self.run) if trimmed else rewrite(graph, lambda node: None, self.run)
+                    return node, tuple(found.get(i, v) for i, v in enumerate(node.outputs))
+        return None
 
 
 def _trim(node: Node, op: Scan, keep: list[int]) -> Node | None:

@@ -29,18 +29,21 @@ class Share(Pass):
         return self._merge_scans(rewrite(graph, rule, self.run))
 
     def _merge_scans(self, graph: Graph) -> Graph:
-        groups: dict[Any, list[Node]] = {}
-        for node in graph.nodes():
-            if isinstance(node.op, Scan):
-                op, body = node.op, node.op.body
-                core = str(Graph(body.inputs, body.outputs[: op.carries], "core"))
-                key = (op.carries, op.sequences, op.length, op.reverse, core, node.inputs_key)
-                groups.setdefault(key, []).append(node)
-        merged: dict[Node, tuple[Value, ...]] = {}
-        for nodes in groups.values():
-            if len(nodes) > 1:
-                merged.update(_merge(nodes))
-        return rewrite(graph, lambda node: merged.get(node)) if merged else graph
+        while nodes := _first_alike(graph):  # one group at a time: merging it renames the inputs of those after it
+            merged = _merge(nodes)
+            graph = rewrite(graph, merged.get)
+        return graph
+
+
+def _first_alike(graph: Graph) -> list[Node]:
+    """The first scans that run over the same inputs and carry the same values, if there are several."""
+    groups: dict[Any, list[Node]] = {}
+    for node in graph.nodes():
+        if isinstance(node.op, Scan):
+            op, body = node.op, node.op.body
+            core = str(Graph(body.inputs, body.outputs[: op.carries], "core"))
+            groups.setdefault((op.carries, op.sequences, op.length, op.reverse, core, node.inputs_key), []).append(node)
+    return next((nodes for nodes in groups.values() if len(nodes) > 1), [])
 
 
 def _merge(nodes: list[Node]) -> dict[Node, tuple[Value, ...]]:

@@ -1,0 +1,128 @@
+"""Numbers worked out by others, or by hand: edges, ties, nan, empty axes, indexing, random words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from layerkit import dtypes, ops, random
+from layerkit.errors import DataError, LayerkitError, ShapeError
+from layerkit.function import grad
+from layerkit.ir import BATCH, axis, placeholder
+from layerkit.ops.random import words
+
+
+def test_erf_equals_the_c_library() -> None:
+    x = np.concatenate([np.linspace(-7, 7, 2001), [0.0, -0.0, 0.46875, 1e-300, np.inf, -np.inf]])
+    np.testing.assert_allclose(ops.erf(x), [math.erf(v) for v in x], rtol=4e-15, atol=1e-300)
+    assert np.isnan(ops.erf(np.array(np.nan)))
+
+
+# Random123 (Salmon et al. 2011), file kat_vectors, philox4x32-10: counter and key of zeros
+def test_philox_known_answer() -> None:
+    assert [int(w) for w in words(np.zeros(4, "uint32"), 4)] == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+
+
+def test_distributions() -> None:
+    u, n = random.uniform((100_000,), seed=1), random.normal((100_000,), seed=2)
+    assert 0 <= u.min() < 1e-4 < 0.9999 < u.max() < 1
+    assert abs(u.mean() - 0.5) < 3e-3
+    assert abs(u.var() - 1 / 12) < 1e-3
+    assert abs(n.mean()) < 1e-2
+    assert abs(n.var() - 1) < 2e-2
+    assert abs((n**4).mean() - 3) < 0.1
+    assert np.abs(random.truncated_normal((10_000,), seed=3)).max() < 2
+    np.testing.assert_array_equal(random.normal((5,), seed=4), random.normal((5,), seed=4))
+
+
+def test_edges_of_activations() -> None:
+    x = np.array([-np.inf, -1e30, 0.0, 1e30, np.inf], "float32")
+    np.testing.assert_array_equal(ops.sigmoid(x), [0, 0, 0.5, 1, 1])
+    np.testing.assert_array_equal(ops.softplus(x), [0, 0, np.float32(math.log(2)), np.float32(1e30), np.inf])
+    big = np.array([1e30, 0.0, -1e30], "float32")
+    np.testing.assert_array_equal(ops.softmax(big), [1, 0, 0])
+    np.testing.assert_array_equal(ops.log_softmax(big), [0, np.float32(-1e30), np.float32(-2e30)])
+
+
+def test_ties_and_kinks() -> None:
+    tied = np.array([1.0, 3.0, 3.0])
+    np.testing.assert_array_equal(grad(lambda x: ops.max(x))(tied), [0, 0.5, 0.5])
+    assert ops.argmax(tied) == 1
+    np.testing.assert_array_equal(grad(lambda x: ops.sum(ops.relu(x)))(np.array([-1.0, 0.0, 2.0])), [0, 0, 1])
+    np.testing.assert_array_equal(grad(lambda x: ops.sum(ops.maximum(x, 0.0)))(np.array([0.0])), [0.5])
+    assert grad(lambda x: ops.sum(x**3.0))(np.array([0.0])) == 0
+    picked = grad(lambda x: ops.sum(ops.max_pool(x, 2)))(np.ones((1, 4, 1)))
+    np.testing.assert_array_equal(picked.reshape(-1), [1, 0, 1, 0])
+
+
+def test_where_keeps_nan_out_of_the_gradient() -> None:
+    g = grad(lambda x: ops.sum(ops.where(x > 0, ops.sqrt(ops.where(x > 0, x, 1.0)), 0.0)))(np.array([-1.0, 4.0]))
+    np.testing.assert_array_equal(g, [0, 0.25])
+
+
+def test_empty() -> None:
+    assert ops.sum(np.zeros((0, 3)), 0).tolist() == [0, 0, 0]
+    with pytest.raises(ShapeError):
+        ops.max(np.zeros((0, 3)), 0)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [0, -1, slice(1, 3), slice(None, None, 2), slice(None, None, -1), slice(4, 0, -2), slice(3, 1), (slice(None), 1), (..., -2),
+     (None, 2), (0, ..., slice(1, None)), (slice(-3, -1), slice(None, None, -3)), (1, None, 2), ()],
+)  # fmt: skip
+def test_indexing_is_numpys(key: object) -> None:
+    x = np.arange(5 * 4 * 3).reshape(5, 4, 3).astype("float32")
+    from layerkit.function import function
+
+    np.testing.assert_array_equal(function(lambda v: v[key])(x), x[key])  # type: ignore[index]
+
+
+def test_take_and_scatter() -> None:
+    table = np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(ops.take(table, [[3, 0], [1, 1]], axis=0), table[[[3, 0], [1, 1]]])
+    np.testing.assert_array_equal(ops.take(table, [2, 0], axis=1), table[:, [2, 0]])
+    np.testing.assert_array_equal(ops.take(table, [[2, 0]], axis=1), table[:, [[2, 0]]])
+    with pytest.raises(DataError) as caught:
+        ops.take(table, [4], axis=0)
+    assert caught.value.got == "4"
+
+
+def test_promotion() -> None:
+    import jax.numpy as jnp
+
+    for a in ("bool", "uint8", "int32", "float32"):
+        for b in ("bool", "uint8", "int32", "float32"):
+            assert dtypes.promote(a, b) == jnp.promote_types(a, b).name, (a, b)
+    x = placeholder("x", "int32", (2,))
+    assert [(x * 2).dtype, (x * 0.5).dtype, (x / 2).dtype, (x > 1).dtype] == ["int32", "float32", "float32", "bool"]
+    assert (placeholder("x", "float64", ()) * 0.5).dtype == "float64"
+
+
+def test_unknown_sizes_are_sizes_not_numbers() -> None:
+    x = placeholder("x", "float32", (BATCH, axis("t"), 3))
+    assert str(ops.reshape(x, (-1, 3)).type) == "f32[b*t,3]"
+    assert str(ops.max_pool(x, 2).shape[1].bind({"t": 7})) == "3"
+    with pytest.raises(ShapeError):
+        range(x.shape[0])
+    with pytest.raises(ShapeError):
+        bool(x.shape[0] > 2)
+    with pytest.raises(LayerkitError):
+        bool(x[0, 0, 0] > 0)
+    with pytest.raises(TypeError):
+        np.exp(x)
+
+
+def test_unknown_sizes_bind_like_arithmetic() -> None:
+    b, t = axis("b"), axis("t")
+    for nb, nt in ((1, 1), (3, 7), (32, 10)):
+        sizes = {"b": nb, "t": nt}
+        for dim, number in (
+            ((b + 2) * (t - 1), (nb + 2) * (nt - 1)),
+            ((10 * b * t) // (5 * t), 2 * nb),
+            ((t + 1) // 2 * b, (nt + 1) // 2 * nb),
+            (b - b + 4, 4),
+        ):
+            assert (dim if isinstance(dim, int) else dim.bind(sizes)) == number

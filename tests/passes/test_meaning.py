@@ -1,0 +1,109 @@
+"""Passes keep what graphs compute, to the bit: random graphs, and what each pass does to a small one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerkit import ops
+from layerkit.autodiff import gradient
+from layerkit.engines.reference import ReferenceProgram
+from layerkit.ir import Graph, constant, parse, placeholder, verify
+from layerkit.passes import PASSES, Pipeline
+
+CONSTANTS = [0.0, -0.0, 1.0, -1.0, 2.0, float("nan"), float("inf")]
+UNARY = [ops.negative, ops.tanh, ops.relu, ops.abs, ops.sign, lambda x: ops.transpose(x), lambda x: ops.reshape(ops.reshape(x, (9,)), (3, 3)),
+         lambda x: ops.broadcast_to(ops.sum(x, 0, keepdims=True), (3, 3)), lambda x: ops.cast(ops.cast(x, "float64"), "float32"),
+         lambda x: ops.scan(lambda c, v: (c * 0.5 + v, c), x[0], x)[1]]  # fmt: skip
+BINARY = [ops.add, ops.subtract, ops.multiply, ops.maximum, ops.matmul, lambda a, b: ops.where(a > b, a, b), lambda a, b: a / b]
+
+
+@st.composite
+def graphs(draw: Any) -> Graph:
+    inputs = [placeholder(n, "float32", (3, 3)) for n in ("x", "y")]
+    values: list[Any] = list(inputs)
+    for number in draw(st.lists(st.sampled_from(CONSTANTS), min_size=1, max_size=3)):
+        values.append(ops.broadcast_to(constant(np.float32(number)), (3, 3)))
+        values.append(constant(np.float32(number)))
+    for _ in range(draw(st.integers(1, 10))):
+        whole = [v for v in values if v.shape == (3, 3)]
+        if draw(st.booleans()):
+            values.append(draw(st.sampled_from(UNARY))(draw(st.sampled_from(whole))))
+        else:
+            f, a, b = draw(st.sampled_from(BINARY)), draw(st.sampled_from(whole)), draw(st.sampled_from(values))
+            values.append(f(a, b if f is not ops.matmul else draw(st.sampled_from(whole))))
+    return Graph(tuple(inputs), tuple(values[-2:]))
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(graphs())
+def test_every_pass_keeps_every_bit(graph: Graph) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal((3, 3)).astype("float32") for _ in range(2)]
+    arrays[0][0, 0], arrays[0][1, 1] = 0.0, -0.0
+    expected = ReferenceProgram(graph)(*arrays)
+    for name in (*PASSES, ",".join(PASSES)):
+        pipeline = Pipeline.parse(name, check=True)
+        once = pipeline.run(graph)
+        for a, b in zip(ReferenceProgram(once)(*arrays), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(np.signbit(a[~np.isnan(a)]), np.signbit(b[~np.isnan(b)]))
+        if "," not in name:
+            assert str(pipeline.run(once)) == str(once), f"{name} twice is not {name} once"
+    assert str(parse(str(graph))) == str(graph)
+
+
+GOLDEN = {
+    "fold": (
+        "f(x: f32[2]) { %0 = const{array=f32[] 4.0}() : f32[] %1 = sqrt(%0) : f32[] %2 = multiply(x, %1) : f32[2] return %2 }",
+        "f(x: f32[2]) { %0 = const{array=f32[] 2.0}() : f32[] %1 = multiply(x, %0) : f32[2] return %1 }",
+    ),
+    "simplify": (
+        "f(x: f32[2,3]) { %0 = const{array=f32[] 1.0}() : f32[] %1 = multiply(x, %0) : f32[2,3] "
+        "%2 = reshape{shape=(6)}(%1) : f32[6] %3 = reshape{shape=(3, 2)}(%2) : f32[3,2] "
+        "%4 = transpose{order=(1, 0)}(%3) : f32[2,3] %5 = transpose{order=(1, 0)}(%4) : f32[3,2] return %5 }",
+        "f(x: f32[2,3]) { %0 = reshape{shape=(3, 2)}(x) : f32[3,2] return %0 }",
+    ),
+    "share": (
+        "f(x: f32[2]) { %0 = exp(x) : f32[2] %1 = exp(x) : f32[2] %2 = add(%0, %1) : f32[2] return %2 }",
+        "f(x: f32[2]) { %0 = exp(x) : f32[2] %1 = add(%0, %0) : f32[2] return %1 }",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str) -> None:
+    before, after = GOLDEN[name]
+    assert " ".join(str(Pipeline.parse(name).run(parse(before))).split()) == after
+
+
+def test_a_scan_and_its_gradient_share_the_forward_loop() -> None:
+    h, xs, w = (placeholder(n, "float32", s) for n, s in (("h", (2, 3)), ("xs", (4, 2, 3)), ("w", (3, 3))))
+
+    def step(c: Any, x: Any) -> Any:
+        c = ops.tanh(ops.matmul(c, w) + x)
+        return c, c
+
+    last, ys = ops.scan(step, h, xs)
+    loss = ops.sum(last) + ops.sum(ys * ys)
+    graph = Graph((h, xs, w), (loss, *gradient(loss, [h, xs, w])))
+    scans = lambda g: [n for n in g.nodes() if n.op.word == "scan"]  # noqa: E731
+    assert len(scans(graph)) == 3
+    merged = verify(Pipeline.parse().run(graph))
+    assert len(scans(merged)) == 2
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(v.shape).astype("float32") for v in (h, xs, w)]
+    for a, b in zip(ReferenceProgram(merged)(*arrays), ReferenceProgram(graph)(*arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_prune_drops_results_that_nobody_reads() -> None:
+    xs = placeholder("xs", "float32", (4, 3))
+    _, (a, _) = ops.scan(lambda c, x: (c + x, (c * 2.0, x * 3.0)), xs[0], xs)
+    pruned = Pipeline.parse("prune").run(Graph((xs,), (a,)))
+    (scan,) = (n for n in pruned.nodes() if n.op.word == "scan")
+    assert len(scan.outputs) == 2
