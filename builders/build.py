@@ -98,12 +98,15 @@ class _Builder:
     spec: Spec
     errors: list[LayerkitError] = field(default_factory=list)
     tensors: dict[str, Any] = field(default_factory=dict)
+    may_be_misspelt: bool = False
+    """A section has an unknown name: it may be the one that is missing."""
     broken: set[str] = field(default_factory=set)
     """Tensors that a fault kept from being made: what reads them is not reported again."""
 
     def build(self) -> Model:
         root = self.spec.root
         self._known_keys(root, SECTIONS, "a spec")
+        self.may_be_misspelt = bool(self.errors)
         self._version(root)
         self.classes = {**LAYERS.classes, **{cls.__name__: cls for cls in self.spec.layers}}
         inputs = self._inputs(root.get("inputs"))
@@ -163,7 +166,11 @@ class _Builder:
 
     def _inputs(self, node: Node | None) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        if node is None and self.may_be_misspelt:
+            self.broken.add("")
+            return found
         if not isinstance(node, Mapping) or not node.entries:
+            self.broken.add("")
             self._fault(
                 "a spec needs inputs.",
                 self._span(node),
@@ -192,7 +199,7 @@ class _Builder:
         return found
 
     def _layers(self, node: Node | None, inputs: dict[str, Any]) -> tuple[str | None, list[Layer], bool]:
-        last = next(iter(inputs)) if len(inputs) == 1 else None
+        last = next(iter(inputs)) if len(inputs) == 1 else "" if "" in self.broken else None
         stack: list[Layer] = []
         is_chain = True
         if not isinstance(node, Sequence) or not node.items:
@@ -235,7 +242,7 @@ class _Builder:
         entry = kinds[0]
         layer = self._layer(entry.key, entry.value, name=own if name_node is not None else None)
         reads = [last] if from_node is None else self._names(from_node)
-        if layer is None or any(r in self.broken for r in reads if r):
+        if layer is None or any(r in self.broken for r in reads if r is not None):
             return self._broken(own), layer, from_node is None
         if None in reads:
             self._fault(

@@ -17,7 +17,7 @@ def by_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
     Raises:
         ArgumentError: a name that no output has, or another number of entries.
     """
-    if isinstance(given, Mapping) and not (len(given) == 1 and next(iter(given)) not in names and len(names) == 1):
+    if isinstance(given, Mapping):
         for key in given:
             if key not in names:
                 raise ArgumentError(f"{what} names an output that the model does not have.", expected=", ".join(names), got=str(key),
@@ -47,7 +47,7 @@ class CompiledLoss:
         """The loss of each output, or None."""
         if self._made is None:
             given = self._loss
-            if isinstance(given, Mapping) and len(given) == 1 and next(iter(given)) not in names and len(names) == 1:
+            if _is_config(given):
                 given = losses.get(given)  # {name: arguments}
             self._made = [losses.get(x) for x in by_output(given, names, "loss")]
             if len(names) > 1:
@@ -157,6 +157,15 @@ class CompiledMetrics:
         return {str(m.name): m.result() for m in self.all}
 
 
+def _is_config(given: Any) -> bool:
+    """Whether this is one loss or metric, written ``{name: arguments}``."""
+    return (
+        isinstance(given, Mapping)
+        and len(given) == 1
+        and next(iter(given)) in {**losses.LOSSES.classes, **metrics.METRICS.classes}
+    )
+
+
 def _each(given: Any) -> list[Any]:
     """Every single loss or metric in what ``compile`` was given."""
     if given is None:
@@ -164,8 +173,7 @@ def _each(given: Any) -> list[Any]:
     if isinstance(given, list | tuple):
         return [x for each in given for x in _each(each)]
     if isinstance(given, Mapping):
-        known = {**losses.LOSSES.classes, **metrics.METRICS.classes}
-        if len(given) == 1 and next(iter(given)) in known:
+        if _is_config(given):
             return [given]
         return [x for each in given.values() for x in _each(each)]
     return [given]
@@ -175,7 +183,7 @@ def _lists(given: Any, names: Sequence[str]) -> list[list[Any]]:
     """A list of metrics for each output."""
     if given is None:
         return [[] for _ in names]
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not _is_config(given):
         return [_listed(x) for x in by_output(given, names, "metrics")]
     if len(names) == 1:
         flat = [x for each in _listed(given) for x in (each if isinstance(each, list | tuple) else [each])]

@@ -190,7 +190,9 @@ class _Reader:
         if isinstance(cls, type) and issubclass(cls, Model):
             return self.model(item)
         with placed(f"{name} ({kind})"):
-            layer: Layer = cls.from_config({**self._values(arguments), **({"name": name} if name else {})})
+            layer: Layer = cls.from_config(self._values(arguments))
+        if name:  # not every layer of one's own passes a name on
+            layer.name, layer._is_named = name, True
         if item.get("trainable") is False:
             layer.trainable = False
         return layer

@@ -15,7 +15,7 @@ import numpy as np
 
 from layerkit import saving
 from layerkit.errors import ArgumentError, FileFormatError, StateError
-from layerkit.function import RandomState
+from layerkit.functions import RandomState
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model

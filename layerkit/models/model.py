@@ -1,14 +1,13 @@
 """``Model``: layers that can be compiled, trained, evaluated, saved.
 
 A model is made of symbolic tensors (``Model(inputs, outputs)``), by subclassing with a ``call``, or as ``Sequential``. One
-training step is one program: ``train_step`` is traced by ``layerkit.function`` and holds forward pass, loss, gradients,
+training step is one program: ``train_step`` is traced by ``layerkit.functions`` and holds forward pass, loss, gradients,
 optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train_step`` -> ``Function.__call__`` ->
 ``ReferenceProgram.__call__`` -> ``Op.reference``.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,13 +17,12 @@ from layerkit import engines, tree
 from layerkit.errors import (
     ArgumentError,
     DataError,
-    LayerkitWarning,
     ShapeError,
     StateError,
     UnknownNameError,
     did_you_mean,
 )
-from layerkit.function import Function, RandomState, value_and_grad
+from layerkit.functions import Function, RandomState, value_and_grad
 from layerkit.ir import Array, Value
 from layerkit.layers.base import Layer
 from layerkit.models.compiled import CompiledLoss, CompiledMetrics
@@ -59,12 +57,7 @@ class Model(Layer):
     _graph: LayerGraph | None = None
     optimizer: Optimizer | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        inputs, outputs = kwargs.pop("inputs", None), kwargs.pop("outputs", None)
-        rest = list(args)
-        inputs = rest.pop(0) if rest and inputs is None else inputs
-        outputs = rest.pop(0) if rest and outputs is None else outputs
-        name = kwargs.pop("name", rest.pop(0) if rest else None)
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self._prepare()
         if inputs is not None or outputs is not None:
@@ -73,6 +66,7 @@ class Model(Layer):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
         self.supports_masking = False  # its layers pass masks on themselves
+        self._seed = draw_seed()
         self._prepare()
         return self
 
@@ -613,9 +607,6 @@ class Model(Layer):
         load_weights(self, filepath)
 
 
-Model.__init__._is_declared = False  # type: ignore[attr-defined]
-
-
 def _listed(logs: Logs, return_dict: bool) -> Any:
     if return_dict:
         return logs
@@ -647,9 +638,4 @@ def _activation(value: Value) -> str | None:
     return getattr(getattr(layer, "activation", None), "__name__", None)
 
 
-def seed_model(model: Model, seed: int | None = None) -> None:
-    """Give a model another seed, before its weights are made."""
-    model._seed = draw_seed() if seed is None else seed
-
-
-__all__ = ["LayerkitWarning", "Model", "seed_model", "warnings"]
+__all__ = ["Model"]

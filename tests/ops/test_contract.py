@@ -69,8 +69,12 @@ def test_text_round_trips(case: Case) -> None:
         assert str(parse(str(graph))) == str(graph)
 
 
-def directional(f: Callable[..., float], arrays: list[np.ndarray], direction: list[np.ndarray], step: float = 1e-5) -> float:
-    move = lambda sign: [a + sign * step * d if a.dtype == "float64" else a for a, d in zip(arrays, direction, strict=True)]  # noqa: E731
+def directional(
+    f: Callable[..., float], arrays: list[np.ndarray], direction: list[np.ndarray], step: float = 1e-5
+) -> float:
+    move = lambda sign: [
+        a + sign * step * d if a.dtype == "float64" else a for a, d in zip(arrays, direction, strict=True)
+    ]  # noqa: E731
     plus, minus = move(1), move(-1)
     return (f(*plus) - f(*minus)) / (2 * step)
 

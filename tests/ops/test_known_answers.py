@@ -9,7 +9,7 @@ import pytest
 
 from layerkit import dtypes, ops, random
 from layerkit.errors import DataError, LayerkitError, ShapeError
-from layerkit.function import grad
+from layerkit.functions import grad
 from layerkit.ir import BATCH, axis, placeholder
 from layerkit.ops.random import words
 
@@ -75,7 +75,7 @@ def test_empty() -> None:
 )  # fmt: skip
 def test_indexing_is_numpys(key: object) -> None:
     x = np.arange(5 * 4 * 3).reshape(5, 4, 3).astype("float32")
-    from layerkit.function import function
+    from layerkit.functions import function
 
     np.testing.assert_array_equal(function(lambda v: v[key])(x), x[key])  # type: ignore[index]
 

@@ -19,7 +19,15 @@ CONSTANTS = [0.0, -0.0, 1.0, -1.0, 2.0, float("nan"), float("inf")]
 UNARY = [ops.negative, ops.tanh, ops.relu, ops.abs, ops.sign, lambda x: ops.transpose(x), lambda x: ops.reshape(ops.reshape(x, (9,)), (3, 3)),
          lambda x: ops.broadcast_to(ops.sum(x, 0, keepdims=True), (3, 3)), lambda x: ops.cast(ops.cast(x, "float64"), "float32"),
          lambda x: ops.scan(lambda c, v: (c * 0.5 + v, c), x[0], x)[1]]  # fmt: skip
-BINARY = [ops.add, ops.subtract, ops.multiply, ops.maximum, ops.matmul, lambda a, b: ops.where(a > b, a, b), lambda a, b: a / b]
+BINARY = [
+    ops.add,
+    ops.subtract,
+    ops.multiply,
+    ops.maximum,
+    ops.matmul,
+    lambda a, b: ops.where(a > b, a, b),
+    lambda a, b: a / b,
+]
 
 
 @st.composite

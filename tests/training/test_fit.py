@@ -1,0 +1,192 @@
+"""Mistakes found before the first step, kinds of data, callbacks, the progress display."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import layerkit
+from layerkit import callbacks, losses
+from layerkit import layers as L
+from layerkit.errors import (
+    ArgumentError,
+    DataError,
+    LayerkitError,
+    LayerkitWarning,
+    ShapeError,
+    UnknownArgumentError,
+    UnknownNameError,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((40, 5)).astype("float32")
+Y = RNG.integers(0, 3, 40)
+ONE_HOT = np.eye(3, dtype="float32")[Y]
+
+
+def classifier(loss="sparse_categorical_crossentropy", activation="softmax", **arguments):
+    model = layerkit.Sequential([L.Input((5,)), L.Dense(3, activation=activation, name="out")])
+    model.compile("sgd", loss, **arguments)
+    return model
+
+
+def regressor(units=1):
+    model = layerkit.Sequential([L.Input((5,)), L.Dense(units)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def spoilt(value, dtype="float32"):
+    x = X.astype(dtype).copy()
+    x[3, 2] = value
+    return x
+
+
+FAULTS = {
+    "nan-in-x": (lambda: classifier().fit(spoilt(np.nan), Y), DataError, "row 3"),
+    "inf-in-x": (lambda: classifier().fit(spoilt(np.inf), Y), DataError, "row 3"),
+    "nan-in-y": (lambda: regressor().fit(X, np.where(np.arange(40) == 7, np.nan, 1.0)), DataError, "row 7"),
+    "label-too-large": (lambda: classifier().fit(X, np.where(np.arange(40) == 5, 9, Y)), DataError, "row 5"),
+    "label-negative": (lambda: classifier().fit(X, Y - 1), DataError, "from -1"),
+    "one-hot-with-sparse": (lambda: classifier().fit(X, ONE_HOT), DataError, "categorical_crossentropy"),
+    "classes-with-categorical": (lambda: classifier("categorical_crossentropy").fit(X, Y), DataError, "sparse"),
+    "target-that-would-broadcast": (lambda: regressor(3).fit(X, Y[:, None]), DataError, "broadcast"),
+    "unequal-lengths": (lambda: classifier().fit(X, Y[:-1]), DataError, "39"),
+    "empty": (lambda: classifier().fit(X[:0], Y[:0]), DataError, "empty"),
+    "objects": (lambda: classifier().fit(np.array([["a"] * 5] * 40, object), Y), DataError, "no array of numbers"),
+    "wrong-shape": (lambda: classifier().fit(X[:, :4], Y), ShapeError, "(None, 5)"),
+    "batch-size": (lambda: classifier().fit(X, Y, batch_size=0), ArgumentError, "batch_size"),
+    "validation-split": (lambda: classifier().fit(X, Y, validation_split=1.5), DataError, "between 0 and 1"),
+    "misspelt-loss": (
+        lambda: classifier("sparse_categorical_crossentrpy"),
+        UnknownNameError,
+        "sparse_categorical_crossentropy",
+    ),
+    "misspelt-metric": (lambda: classifier(metrics=["acuracy"]), UnknownNameError, "accuracy"),
+    "misspelt-optimizer": (lambda: regressor().compile("adamm"), UnknownNameError, "adam"),
+    "misspelt-activation": (lambda: L.Dense(3, "rellu"), UnknownNameError, "relu"),
+    "misspelt-argument": (lambda: L.Dense(3, activtion="relu"), UnknownArgumentError, "activation"),
+    "missing-argument": (lambda: L.Dense(), UnknownArgumentError, "units"),
+    "output-name": (lambda: classifier({"aut": "mse"}).fit(X, Y), LayerkitError, "out"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_found_before_the_first_step(name):
+    make, error, said = FAULTS[name]
+    with pytest.raises(error) as caught:
+        make()
+    assert said in str(caught.value)
+    assert caught.value.fix is not None or caught.value.expected is not None
+
+
+def test_shape_errors_name_the_layer_and_the_one_before_it():
+    with pytest.raises(ShapeError) as caught:
+        layerkit.Sequential([L.Input((5,)), L.Dense(4, name="first"), L.Conv2D(3, 3, name="second")])
+    assert caught.value.layer == "second (Conv2D)"
+    assert "first (Dense)" in caught.value.fix
+
+
+def test_checks_can_be_turned_off():
+    classifier().fit(spoilt(np.nan), Y, check_data=False, verbose=0)
+
+
+@pytest.mark.parametrize(("activation", "from_logits"), [("softmax", True), ("linear", False)])
+def test_logits_and_probabilities_mixed_up_are_warned_of(activation, from_logits):
+    with pytest.warns(LayerkitWarning, match="out"):
+        classifier(losses.SparseCategoricalCrossentropy(from_logits=from_logits), activation).fit(X, Y, verbose=0)
+
+
+def test_targets_of_n_and_n_by_1_are_the_same():
+    a, b = regressor(), regressor()
+    b.set_weights(a.get_weights())
+    for model, y in ((a, X[:, 0]), (b, X[:, :1])):
+        model.fit(X, y, shuffle=False, verbose=0)
+    assert all(map(np.array_equal, a.get_weights(), b.get_weights()))
+
+
+def test_kinds_of_data_train_alike():
+    found = []
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    batches = [(X[i : i + 8], Y[i : i + 8]) for i in range(0, 40, 8)]
+    kinds = (
+        {"x": X, "y": Y},
+        {"x": frame, "y": pd.Series(Y)},
+        {"x": X.tolist(), "y": Y.tolist()},
+        {"x": (batch for batch in batches)},
+        {"x": (b for _ in range(9) for b in batches), "steps_per_epoch": 5},
+    )
+    for data in kinds:
+        layerkit.utils.set_random_seed(0)
+        model = classifier(metrics=["accuracy"])
+        found.append(model.fit(**data, batch_size=8, shuffle=False, verbose=0).history)
+    for history in found[1:]:
+        assert history == found[0]
+
+
+def test_early_stopping_restores_the_best_weights():
+    model = classifier()
+    seen = []
+
+    class Watch(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = [3.0, 1.0, 2.0, 2.5, 2.6][epoch]
+            seen.append(model.get_weights())
+
+    stop = callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    history = model.fit(X, Y, epochs=5, validation_data=(X, Y), callbacks=[Watch(), stop], verbose=0)
+    assert len(history.epoch) == 4
+    assert all(map(np.array_equal, model.get_weights(), seen[1]))
+
+
+def test_checkpoints_and_csv(tmp_path):
+    saved = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}.lk", monitor="loss", save_best_only=True)
+    log = callbacks.CSVLogger(tmp_path / "log.csv")
+    history = classifier(metrics=["accuracy"]).fit(X, Y, epochs=3, callbacks=[saved, log], verbose=0).history
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [float(r["loss"]) for r in rows] == history["loss"]
+    assert list(rows[0]) == ["epoch", "loss", "accuracy"]
+    assert layerkit.load_model(tmp_path / "01.lk").predict(X).shape == (40, 3)
+
+
+def test_terminate_on_nan(capsys):
+    model = regressor()
+    model.compile({"SGD": {"learning_rate": 1e30}}, "mse")
+    model.fit(X, X[:, 0], epochs=50, callbacks=[callbacks.TerminateOnNaN()], verbose=0)
+    assert model.stop_training
+    assert len(model.history.epoch) < 50
+
+
+def test_progress_is_one_line_for_each_epoch_or_silence(capsys):
+    classifier(metrics=["accuracy"]).fit(X, Y, epochs=2, validation_split=0.25)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("Epoch 2/2")
+    assert "val_accuracy" in lines[1]
+    classifier().fit(X, Y, epochs=2, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_smaller_last_batch_needs_no_other_program():
+    model = classifier()
+    model.fit(X, Y, batch_size=16, verbose=0)
+    model.predict(X, batch_size=7, verbose=0)
+    assert len(model._function("train")._traced) == 1
+    assert len(model._function("predict")._traced) == 1
+
+
+def test_learning_rate_can_be_set_and_float64_trained():
+    model = layerkit.Sequential([L.Input((5,), dtype="float64"), L.Dense(1, dtype="float64")])
+    model.compile({"SGD": {"learning_rate": 0.1, "momentum": 0.9}}, "mse")
+    model.fit(X.astype("float64"), X[:, 0].astype("float64"), verbose=0)
+    model.optimizer.learning_rate = 0.0
+    before = model.get_weights()
+    for slots in model.optimizer.slots.values():
+        for slot in slots.values():
+            slot.array = np.zeros(slot.shape)
+    model.fit(X.astype("float64"), X[:, 0].astype("float64"), verbose=0)
+    assert before[0].dtype == "float64"
+    assert all(map(np.array_equal, before, model.get_weights()))
