@@ -58,15 +58,29 @@ def read_csv(path: str | Path, delimiter: str = ",") -> Table:
         header = [name.strip() for name in next(reader, [])]
         twice = next((n for i, n in enumerate(header) if n in header[:i]), None)
         if not header or twice is not None:
-            raise broken(path, "the header names a column twice." if header else "the file is empty.", 1, expected="names that differ", got=twice)
+            raise broken(
+                path,
+                "the header names a column twice." if header else "the file is empty.",
+                1,
+                expected="names that differ",
+                got=twice,
+            )
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
-                raise broken(path, "the row has another number of fields.", reader.line_num, expected=f"{len(header)} as in the header", got=len(row))
+                raise broken(
+                    path,
+                    "the row has another number of fields.",
+                    reader.line_num,
+                    expected=f"{len(header)} as in the header",
+                    got=len(row),
+                )
             rows.append([field.strip() for field in row])
     except csv.Error as error:
-        raise broken(path, "the row cannot be read.", reader.line_num, got=str(error), fix="check the quotes") from error
+        raise broken(
+            path, "the row cannot be read.", reader.line_num, got=str(error), fix="check the quotes"
+        ) from error
     if not rows:
         raise broken(path, "the file has no rows.", 1, expected="rows below the header", got="none")
     columns: dict[str, Array] = {}
@@ -94,6 +108,10 @@ def _numbers(fields: Sequence[str]) -> Array | None:
     except ValueError:
         pass
     try:
-        return np.array([float("nan") if f.lower() in MISSING else float(f) for f in fields], "float32") if present else None
+        return (
+            np.array([float("nan") if f.lower() in MISSING else float(f) for f in fields], "float32")
+            if present
+            else None
+        )
     except ValueError:
         return None

@@ -31,7 +31,12 @@ def read_bytes(path: str | Path) -> bytes:
         with gzip.open(path) as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise broken(path, "the file cannot be read.", got=str(error), fix="check the path; a truncated download must be repeated") from error
+        raise broken(
+            path,
+            "the file cannot be read.",
+            got=str(error),
+            fix="check the path; a truncated download must be repeated",
+        ) from error
     if len(data) > MAX_BYTES:
         raise broken(path, "the file is too large.", expected=f"at most {MAX_BYTES} bytes", got="more")
     return data
@@ -44,4 +49,6 @@ def read_text(path: str | Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise broken(path, "the file is no UTF-8 text.", line, expected="UTF-8", got=f"byte 0x{data[error.start]:02x}") from error
+        raise broken(
+            path, "the file is no UTF-8 text.", line, expected="UTF-8", got=f"byte 0x{data[error.start]:02x}"
+        ) from error

@@ -22,7 +22,12 @@ def read_idx(path: str | Path) -> Array:
     """
     data = read_bytes(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _DTYPES:
-        raise broken(path, "this is no IDX file.", expected="two zero bytes, then a dtype and a rank", got=data[:4].hex() or "nothing")
+        raise broken(
+            path,
+            "this is no IDX file.",
+            expected="two zero bytes, then a dtype and a rank",
+            got=data[:4].hex() or "nothing",
+        )
     rank, dtype = data[3], np.dtype(_DTYPES[data[2]])
     start = 4 + 4 * rank
     if len(data) < start:
@@ -30,5 +35,10 @@ def read_idx(path: str | Path) -> Array:
     sizes = struct.unpack(f">{rank}I", data[4:start])
     wanted = prod(sizes) * dtype.itemsize
     if len(data) - start != wanted:
-        raise broken(path, "the file has another size than it declares.", expected=f"{wanted} bytes for {sizes}", got=f"{len(data) - start} bytes")
+        raise broken(
+            path,
+            "the file has another size than it declares.",
+            expected=f"{wanted} bytes for {sizes}",
+            got=f"{len(data) - start} bytes",
+        )
     return np.frombuffer(data, dtype, offset=start).reshape(sizes).astype(dtype.newbyteorder("="))

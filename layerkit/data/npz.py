@@ -37,10 +37,17 @@ def read_npz(path: str | Path) -> dict[str, Array]:
                     data = stream.read(member.file_size)
                 wanted = prod(shape) * dtype.itemsize
                 if len(data) != wanted:
-                    raise broken(path, f"array '{name}' has another size than it declares.", expected=f"{wanted} bytes", got=f"{len(data)}")
+                    raise broken(
+                        path,
+                        f"array '{name}' has another size than it declares.",
+                        expected=f"{wanted} bytes",
+                        got=f"{len(data)}",
+                    )
                 arrays[name] = np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")
     except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         if type(error).__module__.startswith("layerkit."):
             raise
-        raise broken(path, "this is no NPZ file.", expected="a file that numpy.savez wrote", got=str(error)[:200]) from error
+        raise broken(
+            path, "this is no NPZ file.", expected="a file that numpy.savez wrote", got=str(error)[:200]
+        ) from error
     return arrays

@@ -48,13 +48,17 @@ def read_ts(path: str | Path) -> Series:
             continue
         if not in_data:
             if not line.startswith("@"):
-                raise broken(path, "data before '@data'.", number, expected="a header line that begins with @", got=line[:40])
+                raise broken(
+                    path, "data before '@data'.", number, expected="a header line that begins with @", got=line[:40]
+                )
             key, _, value = line[1:].partition(" ")
             header[key.lower()] = value.strip()
             if key.lower() == "classlabel" and value.strip().lower().startswith("true"):
                 classes = tuple(value.split()[1:])
                 if not classes:
-                    raise broken(path, "'@classLabel true' names no classes.", number, expected="the labels after it", got=line)
+                    raise broken(
+                        path, "'@classLabel true' names no classes.", number, expected="the labels after it", got=line
+                    )
             has_target = has_target or (key.lower() == "targetlabel" and value.strip().lower().startswith("true"))
             in_data = key.lower() == "data"
             continue
@@ -62,14 +66,26 @@ def read_ts(path: str | Path) -> Series:
         if classes is not None or has_target:
             labels.append(parts.pop().strip())
             if classes is not None and labels[-1] not in classes:
-                raise broken(path, "the label is none of the classes.", number, expected=", ".join(classes), got=labels[-1])
+                raise broken(
+                    path, "the label is none of the classes.", number, expected=", ".join(classes), got=labels[-1]
+                )
         if not parts:
-            raise broken(path, "the case has no values.", number, expected="numbers, then ':' and the label", got=line[:40])
+            raise broken(
+                path, "the case has no values.", number, expected="numbers, then ':' and the label", got=line[:40]
+            )
         channels = [_channel(path, number, part) for part in parts]
         if len({len(c) for c in channels}) > 1:
-            raise broken(path, "the channels of a case have unequal lengths.", number, expected=len(channels[0]), got=[len(c) for c in channels])
+            raise broken(
+                path,
+                "the channels of a case have unequal lengths.",
+                number,
+                expected=len(channels[0]),
+                got=[len(c) for c in channels],
+            )
         if cases and cases[0].shape[1] != len(channels):
-            raise broken(path, "the case has another number of channels.", number, expected=cases[0].shape[1], got=len(channels))
+            raise broken(
+                path, "the case has another number of channels.", number, expected=cases[0].shape[1], got=len(channels)
+            )
         cases.append(np.stack(channels, axis=1))
     if not cases:
         raise broken(path, "the file holds no cases.", expected="'@data' and cases below it", got="none")
@@ -78,7 +94,9 @@ def read_ts(path: str | Path) -> Series:
     for row, case in zip(x, cases, strict=True):
         row[: len(case)] = case
     mask = np.arange(lengths.max()) < lengths[:, None]
-    return Series(x, mask, _targets(path, labels, classes, has_target), tuple(sorted(classes)) if classes else None, lengths)
+    return Series(
+        x, mask, _targets(path, labels, classes, has_target), tuple(sorted(classes)) if classes else None, lengths
+    )
 
 
 def _channel(path: str | Path, line: int, text: str) -> Array:
@@ -86,7 +104,9 @@ def _channel(path: str | Path, line: int, text: str) -> Array:
     try:
         return np.array([np.nan if v.lower() in ("?", "nan", "") else float(v) for v in values], "float32")
     except ValueError as error:
-        raise broken(path, "a value is no number.", line, expected="numbers separated by commas", got=str(error)) from error
+        raise broken(
+            path, "a value is no number.", line, expected="numbers separated by commas", got=str(error)
+        ) from error
 
 
 def _targets(path: str | Path, labels: list[str], classes: tuple[str, ...] | None, has_target: bool) -> Array | None:

@@ -40,6 +40,14 @@ class CompiledLoss:
         self._made: list[losses.Loss | None] | None = None
         for each in _each(loss):
             losses.get(each)  # a misspelt name is an error now
+        for factor in tree.leaves(loss_weights):
+            if isinstance(factor, bool) or not isinstance(factor, int | float):
+                raise ArgumentError(
+                    "a loss weight is a number.",
+                    expected="numbers",
+                    got=repr(factor),
+                    fix="metrics are given as metrics=[...]",
+                )
         self.trackers: list[metrics.Mean] = [metrics.Mean(name="loss")]
         self._parts: list[tuple[Any, metrics.Mean]] = []
 

@@ -202,7 +202,8 @@ class _Reader:
 
     def _manifest(self) -> dict[str, Any]:
         """The manifest, after comparing it with the members that are there."""
-        member, manifest = self.members.get(MANIFEST), {}
+        member = self.members.get(MANIFEST)
+        manifest: dict[str, Any] = {}
         if member is not None:
             data = self._bytes(member).tobytes() if member.size <= documents.MAX_BYTES else b""
             if zlib.crc32(data) != member.crc:
@@ -282,7 +283,7 @@ class _Reader:
                 self.problems.append(f"{name} is larger than {documents.MAX_BYTES} bytes")
             return None
         data = self._bytes(self.members[name], mapped=unless)
-        if not unless and hashlib.sha256(data).hexdigest() != self.hashes[name]:
+        if not unless and hashlib.sha256(data.data).hexdigest() != self.hashes[name]:
             self.problems.append(f"member {name!r} does not match its hash")
             return None
         return data

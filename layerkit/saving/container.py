@@ -43,7 +43,7 @@ def layout(members: Sequence[Member]) -> tuple[list[tuple[int, bytes]], list[Mem
 
     >>> parts, placed = layout([Member("config.json", 2, 0), Member("weights.safetensors", 100, 0)])
     >>> [m.start for m in placed], [place for place, _ in parts]
-    ([64, 192], [0, 66, 292])
+    ([64, 128], [0, 66, 228])
     """
     parts: list[tuple[int, bytes]] = []
     placed: list[Member] = []

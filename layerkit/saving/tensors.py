@@ -50,7 +50,7 @@ def encode(tensors: Mapping[str, np.ndarray[Any, Any]]) -> list[Chunk]:
 
     >>> chunks = encode({"bias": np.zeros(3, "float32"), "kernel": np.ones((2, 3), "float32")})
     >>> [len(chunk) for chunk in chunks]
-    [248, 12, 52, 24]
+    [256, 12, 52, 24]
     """
     header: dict[str, dict[str, Any]] = {}
     chunks: list[Chunk] = []

@@ -38,7 +38,9 @@ def test_idx(tmp_path):
     assert read_idx(tmp_path / "f").dtype == np.float32
 
 
-@pytest.mark.parametrize("data", [b"", IDX[:7], IDX[:-1], IDX + b"x", b"PK" + IDX, struct.pack(">BBBB2I", 0, 0, 8, 2, 2**32 - 1, 2**32 - 1)])
+@pytest.mark.parametrize(
+    "data", [b"", IDX[:7], IDX[:-1], IDX + b"x", b"PK" + IDX, struct.pack(">BBBB2I", 0, 0, 8, 2, 2**32 - 1, 2**32 - 1)]
+)
 def test_broken_idx(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(FileFormatError):
@@ -75,7 +77,9 @@ def test_csv(tmp_path):
     assert table.categories == {"name": ("blue, dark", "red")}
     assert table.columns["name"].tolist() == [1, 0, 1]
     assert table.missing == {"width": 0, "name": 0, "size": 1}
-    np.testing.assert_array_equal(table.features(exclude=["name"]), np.array([[1, 0.5], [2, np.nan], [3, 100]], "float32"))
+    np.testing.assert_array_equal(
+        table.features(exclude=["name"]), np.array([[1, 0.5], [2, np.nan], [3, 100]], "float32")
+    )
     with pytest.raises(LayerkitError, match="width"):
         table.features(exclude=["widht"])
 
@@ -91,7 +95,9 @@ def test_broken_csv(tmp_path, text, line):
 
 
 def test_npz(tmp_path):
-    np.savez_compressed(tmp_path / "a.npz", x=np.asfortranarray(np.arange(6.0).reshape(2, 3)), y=np.array([1, 2], "int8"))
+    np.savez_compressed(
+        tmp_path / "a.npz", x=np.asfortranarray(np.arange(6.0).reshape(2, 3)), y=np.array([1, 2], "int8")
+    )
     found = read_npz(tmp_path / "a.npz")
     np.testing.assert_array_equal(found["x"], np.arange(6.0).reshape(2, 3))
     assert found["y"].dtype == np.int8
@@ -106,7 +112,9 @@ def test_npz(tmp_path):
         read_npz(tmp_path / "lie.npz")
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.binary(max_size=60), at=st.integers(0, 200), cut=st.booleans())
 def test_spoilt_files_give_an_error_or_a_result(tmp_path, data, at, cut):
     npz = io.BytesIO()

@@ -74,7 +74,7 @@ def directional(
 ) -> float:
     move = lambda sign: [
         a + sign * step * d if a.dtype == "float64" else a for a, d in zip(arrays, direction, strict=True)
-    ]  # noqa: E731
+    ]
     plus, minus = move(1), move(-1)
     return (f(*plus) - f(*minus)) / (2 * step)
 
