@@ -179,9 +179,17 @@ class Field:
         return self.default is REQUIRED
 
 
+class _Signature:
+    """Lets ``help``, editors and ``inspect.signature`` see the arguments of a class."""
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        return signature(owner)
+
+
 class Configurable:
     """An object that is its arguments; see the module's text."""
 
+    __signature__: ClassVar[Any] = _Signature()
     accepted_no_ops: ClassVar[frozenset[str]] = frozenset()
     _config: dict[str, Any]
 

@@ -72,9 +72,10 @@ def test_text_round_trips(case: Case) -> None:
 def directional(
     f: Callable[..., float], arrays: list[np.ndarray], direction: list[np.ndarray], step: float = 1e-5
 ) -> float:
-    move = lambda sign: [
-        a + sign * step * d if a.dtype == "float64" else a for a, d in zip(arrays, direction, strict=True)
-    ]
+
+    def move(sign: int) -> list[np.ndarray]:
+        return [a + sign * step * d if a.dtype == "float64" else a for a, d in zip(arrays, direction, strict=True)]
+
     plus, minus = move(1), move(-1)
     return (f(*plus) - f(*minus)) / (2 * step)
 
