@@ -9,7 +9,7 @@ optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -55,7 +55,8 @@ class Model(Layer):
 
     is_container: ClassVar[bool] = True
     _graph: LayerGraph | None = None
-    optimizer: Optimizer | None = None
+    if TYPE_CHECKING:
+        optimizer: Optimizer | None
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
