@@ -1,29 +1,42 @@
 """YAML text to plain values that remember where they were written.
 
-PyYAML's events are read one by one, with limits on depth, number of nodes, lengths and alias expansion, before anything is
-built; scalars follow the core schema of YAML 1.2. All faults that can be found at this level are reported together.
+In goes a file or its text, out comes a tree of ``Scalar``, ``Sequence`` and ``Mapping``; ``build`` makes a model of it.
+PyYAML's events are read one by one, with limits on depth, number of values, lengths and alias expansion, before anything is
+built (its composer recurses and crashes on deep nesting); scalars follow YAML 1.2 (``builders.scalars``). All faults that
+can be found at this level are reported together, in file order; ``report`` shows each beside its line.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from layerkit.errors import Span, SpecError, SpecErrors
+import yaml
+
+from builders.scalars import core_schema
+from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, did_you_mean
 
 MAX_BYTES = 1_000_000
 MAX_SCALAR = 100_000
-MAX_DEPTH = 40
-MAX_NODES = 100_000
+MAX_DEPTH = 50
+MAX_NODES = 50_000
+MAX_ERRORS = 100
 TAGS = ("!choice", "!int", "!float")  # holes: kept on the node, filled by a search
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what PyYAML counts as the end of a line
+_ITEM = r"\s*(?:[-+]?[\w.]+|\$\w+)\s*"
+_TUPLE = re.compile(rf"\({_ITEM}(?:,{_ITEM})+\)|\({_ITEM},\s*\)")
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number, a text, a truth value, or nothing."""
+    """A number, a text, a truth value, or nothing; ``text`` is how it was written, without quotes."""
 
     value: str | int | float | bool | None
     span: Span
@@ -32,6 +45,7 @@ class Scalar:
 
     def plain(self) -> Any:
         """The value alone."""
+        _refuse_hole(self)
         return self.value
 
 
@@ -44,7 +58,12 @@ class Sequence:
     tag: str | None = None
 
     def plain(self) -> Any:
-        """A plain list."""
+        """A plain list.
+
+        Raises:
+            SpecError: a hole (``!choice``) is in it: it has no value before a search draws one.
+        """
+        _refuse_hole(self)
         return [item.plain() for item in self.items]
 
 
@@ -69,33 +88,56 @@ class Mapping:
         return next((e.value for e in self.entries if e.key.value == name), None)
 
     def plain(self) -> Any:
-        """A plain dict."""
+        """A plain dict.
+
+        Raises:
+            SpecError: a hole (``!choice``) is in it: it has no value before a search draws one.
+        """
+        _refuse_hole(self)
         return {e.key.value: e.value.plain() for e in self.entries}
 
 
 Node = Scalar | Sequence | Mapping
 
 
+def _refuse_hole(node: Node) -> None:
+    # [3, 5] is a valid kernel size: a choice between 3 and 5 must not pass for one.
+    if node.tag is not None:
+        raise SpecError(
+            "a hole has no value yet.",
+            where=node.span,
+            expected="a value",
+            got=node.tag,
+            fix="search, or write one value",
+        )
+
+
 def read(path: str | Path) -> Node:
     """The content of a YAML file.
 
     Raises:
-        SpecErrors: with the place of each fault.
+        SpecErrors: the file cannot be read, or all faults of its text, each with its place.
     """
     file = str(path)
     try:
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _one(file, "the file cannot be read.", got=error.strerror or str(error), fix="check the path") from error
+    except (OSError, ValueError) as error:
+        got = getattr(error, "strerror", None) or str(error)
+        raise _one("the file cannot be read.", Span(file, 1, 1), got=got, fix="check the path") from error
     if len(data) > MAX_BYTES:
-        raise _one(file, "the file is too large.", expected=f"at most {MAX_BYTES} bytes", got="more")
+        raise _one("the file is too large.", Span(file, 1, 1), expected=f"at most {MAX_BYTES} bytes", got="more")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        before = error.object[: error.start].decode("utf-8", "replace")
         raise _one(
-            file, "the file is no UTF-8 text.", line=line, expected="UTF-8", got=f"byte 0x{data[error.start]:02x}"
+            "the file is no UTF-8 text.",
+            _place(file, before, len(before)),
+            expected="UTF-8",
+            got="UTF-16" if is_utf16 else f"byte 0x{error.object[error.start]:02x}",
+            fix="save the file as UTF-8",
         ) from error
     return parse(text, file)
 
@@ -103,248 +145,376 @@ def read(path: str | Path) -> Node:
 def parse(text: str, file: str = "<text>") -> Node:
     """The content of YAML text.
 
+    Args:
+        text: one YAML document.
+        file: what the places of values and faults name as the file.
+
     Raises:
-        SpecErrors: with the place of each fault.
+        SpecErrors: all faults of the text, in file order, each with its place.
+
+    Example:
+        >>> dense = parse("Dense: {units: 10, use_bias: no}")
+        >>> dense.plain()
+        {'Dense': {'units': 10, 'use_bias': 'no'}}
+        >>> print(dense.get("Dense").get("units").span)
+        <text>:1:16
     """
-    odd = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_BYTES:
+        raise _one("the text is too large.", Span(file, 1, 1), expected=f"at most {MAX_BYTES} characters", got="more")
+    odd = _NOT_YAML.search(text)
     if odd:
-        line = text.count("\n", 0, odd.start()) + 1
-        column = odd.start() - (text.rfind("\n", 0, odd.start()) + 1) + 1
-        raise _one(file, "a character that YAML does not allow.", line=line, column=column, got=repr(odd.group()))
+        raise _one(
+            "a character that YAML does not allow.",
+            _place(file, text, odd.start()),
+            expected="printable text",
+            got=ascii(odd.group()),
+            fix="remove it, or write it as an escape in double quotes",
+        )
     return _Reader(text, file).document()
 
 
-def _one(file: str, summary: str, line: int = 1, column: int = 1, **parts: Any) -> SpecErrors:
-    return SpecErrors([SpecError(summary, where=Span(file, line, column), **parts)])
+def report(errors: LayerkitError | Iterable[LayerkitError], text: str) -> str:
+    r"""Each fault, followed by its line of ``text`` and a caret under its column.
+
+    Args:
+        errors: one error, the ``SpecErrors`` of a spec, or several errors.
+        text: the YAML text they are about.
+
+    Example:
+        >>> try:
+        ...     parse("units: 3\nunits: 4", "a.yaml")
+        ... except SpecErrors as error:
+        ...     print(report(error, "units: 3\nunits: 4"))
+        [spec-invalid] the key 'units' is written twice.
+          at       a.yaml:2:1
+          expected each key once
+          got      also at a.yaml:1:1
+          fix      remove one of them
+        <BLANKLINE>
+          2 | units: 4
+            | ^
+    """
+    if isinstance(errors, LayerkitError):
+        errors = errors.errors if isinstance(errors, SpecErrors) else (errors,)
+    lines = _BREAK.split(text.removeprefix("\ufeff"))
+    return "\n\n".join(f"{error}{_excerpt(error.where, lines)}" for error in errors)
+
+
+def _excerpt(where: Span | None, lines: list[str]) -> str:
+    if where is None or not 1 <= where.line <= len(lines):
+        return ""
+    line, column = lines[where.line - 1], where.column - 1
+    start = max(0, column - 70)  # a line of a hostile file may be as long as the file
+    shown = "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line[start : start + 110])
+    under = " " * sum(_columns(c) for c in shown[: column - start])
+    number = str(where.line)
+    return f"\n\n  {number} | {shown}\n  {' ' * len(number)} | {under}^"
+
+
+def _columns(character: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _one(summary: str, where: Span, **parts: Any) -> SpecErrors:
+    return SpecErrors([SpecError(summary, where=where, **parts)])
+
+
+def _place(file: str, text: str, index: int) -> Span:
+    ends = [m.end() for m in _BREAK.finditer(text, 0, index)]
+    return Span(file, len(ends) + 1, index - (ends[-1] if ends else 0) + 1)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text[:200].split())
+    return line if len(line) <= 60 else line[:59] + "…"
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A node with what the collection around it needs to know of its text."""
+
+    node: Node
+    start: int
+    end: int
+    is_plain: bool = False  # a scalar without quotes
+    weight: int = 1  # values in it, long texts counted more than once
+    depth: int = 0
 
 
 @dataclass
 class _Open:
     """A collection that has begun and not ended."""
 
+    event: Any
     span: Span
     tag: str | None
-    is_mapping: bool
-    anchor: str | None
-    children: list[Node]
-    is_flow: bool
+    children: list[_Child] = field(default_factory=list)
 
 
 class _Reader:
+    """One reading of one text: collects faults and goes on as long as it can."""
+
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
         self.errors: list[SpecError] = []
-        self.anchors: dict[str, tuple[Node, int]] = {}
-        self.count = 0
+        self.anchors: dict[str, _Child] = {}
+        self.open: list[_Open] = []
+        self.weight = 0
 
     def document(self) -> Node:
-        import yaml
+        root: _Child | None = None
+        for event in self._events():
+            if isinstance(event, yaml.DocumentStartEvent) and root is not None:
+                self._fault("the file holds several documents.", self._span(event), expected="one document", got="another '---'",
+                            fix="remove '---', or write one file each")  # fmt: skip
+                break
+            if isinstance(event, yaml.CollectionStartEvent):
+                self._begin(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                top = self.open.pop()
+                root = self._add(self._end(top, event), top.event.anchor)
+            elif isinstance(event, yaml.ScalarEvent):
+                root = self._add(self._scalar(event), event.anchor)
+            elif isinstance(event, yaml.AliasEvent):
+                root = self._add(self._alias(event), None)
+        if root is None:
+            self._fault("the file is empty.", Span(self.file, 1, 1), expected="a spec", got="nothing")
+        if self.errors:
+            self._raise()
+        assert root is not None
+        return root.node
 
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        stack: list[_Open] = []
-        root: Node | None = None
-        documents = 0
+    def _events(self) -> Iterator[Any]:
+        """PyYAML's events; what it raises becomes a fault, and its last word."""
         try:
-            for event in yaml.parse(self.text, Loader=loader):
-                if isinstance(event, yaml.DocumentStartEvent):
-                    documents += 1
-                    if documents > 1:
-                        self._stop(
-                            "the file holds several documents.",
-                            self._span(event),
-                            expected="one document",
-                            fix="remove '---'",
-                        )
-                elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
-                    if len(stack) >= MAX_DEPTH:
-                        self._stop(
-                            "the file is nested too deeply.", self._span(event), expected=f"at most {MAX_DEPTH} levels"
-                        )
-                    is_mapping = isinstance(event, yaml.MappingStartEvent)
-                    stack.append(
-                        _Open(self._span(event), self._tag(event), is_mapping, event.anchor, [], bool(event.flow_style))
-                    )
-                elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
-                    top = stack.pop()
-                    root = self._place(self._close(top), stack, top.anchor)
-                elif isinstance(event, yaml.ScalarEvent):
-                    root = self._place(self._scalar(event), stack, event.anchor)
-                elif isinstance(event, yaml.AliasEvent):
-                    root = self._place(self._alias(event), stack, None)
+            yield from yaml.parse(self.text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             self._syntax(error)
-        except yaml.YAMLError as error:
-            self._stop("this is no YAML.", Span(self.file, 1, 1), got=str(error)[:200])
-        if root is None:
-            self._stop("the file is empty.", Span(self.file, 1, 1), expected="a spec", got="nothing")
-        if self.errors:
-            raise SpecErrors(sorted(self.errors, key=lambda e: e.where or Span(self.file, 1, 1)))
-        assert root is not None
-        return root
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML in Python calls chr() on any number
+            self._stop("this is no YAML.", Span(self.file, 1, 1), expected="YAML", got=_short(str(error)))
 
-    def _place(self, node: Node, stack: list[_Open], anchor: str | None) -> Node:
-        self._tally(1, node.span)
+    # Events to nodes
+
+    def _begin(self, event: Any) -> None:
+        span = self._span(event)
+        if len(self.open) >= MAX_DEPTH:
+            self._stop("the file is nested too deeply.", span, expected=f"at most {MAX_DEPTH} levels", got="more")
+        self.open.append(_Open(event, span, self._tag(event)))
+
+    def _end(self, top: _Open, event: Any) -> _Child:
+        trapped = self._split_parentheses(top) if top.event.flow_style else frozenset()
+        if isinstance(top.event, yaml.MappingStartEvent):
+            node: Node = Mapping(tuple(self._entries(top, trapped)), top.span, top.tag)
+        else:
+            node = Sequence(tuple(c.node for c in top.children), top.span, top.tag)
+        weight = 1 + sum(c.weight for c in top.children)
+        depth = 1 + max((c.depth for c in top.children), default=0)
+        return _Child(node, top.event.start_mark.index, event.end_mark.index, weight=weight, depth=depth)
+
+    def _add(self, child: _Child, anchor: str | None) -> _Child:
+        self.weight += 1
+        if self.weight > MAX_NODES:
+            self._stop("the file has too many values.", child.node.span, expected=f"at most {MAX_NODES}", got="more")
         if anchor:
-            self.anchors[anchor] = (node, _size(node))
-        if stack:
-            stack[-1].children.append(node)
-        return node
+            self.anchors[anchor] = child
+        if self.open:
+            self.open[-1].children.append(child)
+        return child
 
-    def _tally(self, count: int, span: Span) -> None:
-        self.count += count
-        if self.count > MAX_NODES:
-            self._stop(
-                "the file has too many values.", span, expected=f"at most {MAX_NODES}, aliases counted as often as used"
-            )
-
-    def _close(self, top: _Open) -> Node:
-        if not top.is_mapping:
-            return Sequence(tuple(top.children), top.span, top.tag)
-        entries: list[Entry] = []
-        seen: dict[Any, Scalar] = {}
-        for key, value in zip(top.children[::2], top.children[1::2], strict=True):
-            if not isinstance(key, Scalar):
-                self._fault("a key is a single word.", key.span, expected="text", got="a list or mapping")
-                continue
-            flow_trap = (
-                top.is_flow and isinstance(value, Scalar) and value.text == "" and ("(" in key.text or ")" in key.text)
-            )
-            if flow_trap:
-                self._fault(
-                    "a comma in braces begins a new key.",
-                    key.span,
-                    got=key.text,
-                    fix='quote the value: "$(max(a, b))", or write a list [3, 3]',
-                )
-            if key.text == "<<" and key.value == "<<":
-                self._fault(
-                    "merge keys are not part of the language.",
-                    key.span,
-                    got="<<",
-                    fix="write the arguments out, or use a block",
-                )
-            if key.value in seen and type(seen[key.value].value) is type(key.value):
-                first = seen[key.value].span
-                self._fault(f"the key '{key.text}' is written twice.", key.span, expected="each key once",
-                            got=f"also in line {first.line}, column {first.column}", fix="remove one of them")  # fmt: skip
-                continue
-            seen[key.value] = key
-            entries.append(Entry(key, value))
-        return Mapping(tuple(entries), top.span, top.tag)
-
-    def _scalar(self, event: Any) -> Scalar:
-        span, text = self._span(event), event.value
+    def _scalar(self, event: Any) -> _Child:
+        span, text, is_plain = self._span(event), event.value, not event.style
         if len(text) > MAX_SCALAR:
             self._stop("a text is too long.", span, expected=f"at most {MAX_SCALAR} characters", got=str(len(text)))
-        tag = self._tag(event)
-        value = core_schema(text) if event.implicit[0] and not event.style else text
-        if isinstance(value, str) and not event.style and re.fullmatch(r"\(\s*[\d.]+\s*(,\s*[\d.]+\s*)+\)", text):
+        tag, value = self._tag(event), text
+        if is_plain and event.tag is None:
+            try:
+                value = core_schema(text)
+            except SpecError as error:
+                error.where = span
+                self._keep(error)
+            if text[:1] == "(" and len(text) < 200 and _TUPLE.fullmatch(text):
+                self._parenthesised(text, span)
+        elif re.search(r"[\ud800-\udfff]", text):
             self._fault(
-                "this is a text, not a list.",
-                span,
-                expected="a list in brackets",
-                got=text,
-                fix=f"write [{text[1:-1]}]",
+                "half a character.", span, expected="text", got=ascii(text[:40]), fix="write the character itself"
             )
-        return Scalar(value, span, text, tag)
+        return _Child(
+            Scalar(value, span, text, tag),
+            event.start_mark.index,
+            event.end_mark.index,
+            is_plain,
+            weight=1 + len(text) // 1000,
+        )
 
-    def _alias(self, event: Any) -> Node:
-        span = self._span(event)
-        if event.anchor not in self.anchors:
+    def _alias(self, event: Any) -> _Child:
+        span, name = self._span(event), event.anchor
+        start, end = event.start_mark.index, event.end_mark.index
+        found = self.anchors.get(name)
+        if found is None:
+            inside = any(name == top.event.anchor for top in self.open)
+            self._fault(
+                f"'*{name}' stands inside what it names." if inside else f"there is no anchor '&{name}' before this alias.",
+                span,
+                expected="an anchor that is complete" if inside else "&" + ", &".join(self.anchors) if self.anchors else "an anchor",
+                got=f"*{name}",
+                fix=None if inside or not self.anchors else did_you_mean(name, list(self.anchors)[:100]),
+            )  # fmt: skip
+            return _Child(Scalar(None, span, f"*{name}"), start, end)
+        self.weight += found.weight
+        if self.weight > MAX_NODES:
             self._stop(
-                f"there is no anchor '{event.anchor}'.", span, expected="an anchor before it", got=f"*{event.anchor}"
+                "the aliases stand for too many values.", span, expected=f"at most {MAX_NODES} in the file", got="more"
             )
-        node, size = self.anchors[event.anchor]
-        self._tally(size, span)
-        return node
+        if len(self.open) + found.depth > MAX_DEPTH:
+            self._stop("the aliases nest too deeply.", span, expected=f"at most {MAX_DEPTH} levels", got="more")
+        return _Child(found.node, start, end, weight=found.weight, depth=found.depth)
+
+    def _entries(self, top: _Open, trapped: frozenset[int]) -> Iterator[Entry]:
+        seen: dict[Any, Scalar] = {}
+        for i in range(0, len(top.children), 2):
+            if i in trapped:
+                continue
+            key, value = top.children[i : i + 2]
+            if not isinstance(key.node, Scalar):
+                self._fault("a key is a single word.", key.node.span, expected="a word", got=_short(self.text[key.start : key.end]),
+                            fix="write $name for a named value" if self.text.startswith("{{", top.event.start_mark.index) else "use a list of mappings")  # fmt: skip
+                continue
+            if top.event.flow_style and not self._has_colon(key, value):
+                self._without_colon(key.node)
+                continue
+            if key.is_plain and key.node.text == "<<":
+                self._fault("merge keys are not part of the language.", key.node.span, expected="a word", got="<<",
+                            fix="write the arguments out, or use a block")  # fmt: skip
+                continue
+            # Keys that are equal in Python (1, 1.0 and true) would also overwrite each other, without a word.
+            name = "nan" if key.node.value != key.node.value else key.node.value
+            if name in seen:
+                self._fault(f"the key '{_short(key.node.text)}' is written twice.", key.node.span, expected="each key once",
+                            got=f"also at {seen[name].span}", fix="remove one of them")  # fmt: skip
+                continue
+            seen[name] = key.node
+            yield Entry(key.node, value.node)
+
+    # Traps of braces and brackets
+
+    def _split_parentheses(self, top: _Open) -> frozenset[int]:
+        """Report each ``(a, b)`` that its comma split; the children that are its later pieces."""
+        trapped: set[int] = set()
+        for i, child in enumerate(top.children):
+            if i in trapped or not child.is_plain:
+                continue
+            missing = _unclosed(child)
+            for j in range(i + 1, min(i + 100, len(top.children))) if missing > 0 else ():
+                if not top.children[j].is_plain:
+                    break
+                missing += _unclosed(top.children[j])
+                if missing <= 0:
+                    trapped.update(range(i + 1, j + 1))
+                    self._parenthesised(self.text[child.start : top.children[j].end], child.node.span)
+                    break
+        return frozenset(trapped)
+
+    def _parenthesised(self, text: str, span: Span) -> None:
+        quote = "'" if '"' in text else '"'
+        if _TUPLE.fullmatch(text[:200]):
+            items = ", ".join(part.strip() for part in text[1:-1].split(",") if part.strip())
+            fix, summary = f"write [{items}], or quote it if it is a text", "round brackets make no list."
+        else:
+            fix, summary = (
+                f"quote it: {quote}{_short(text)}{quote}",
+                "inside braces or brackets a comma ends the value.",
+            )
+        self._fault(summary, span, expected="a list in square brackets, or quotes", got=_short(text), fix=fix)
+
+    def _has_colon(self, key: _Child, value: _Child) -> bool:
+        is_empty = value.is_plain and value.start == value.end
+        return not is_empty or self.text[key.end : value.start].lstrip().startswith(":")
+
+    def _without_colon(self, key: Scalar) -> None:
+        name, colon, value = key.text.partition(":")
+        self._fault("a key in braces has no value.", key.span, expected=f"{_short(name)}: value", got=_short(key.text),
+                    fix=f"write a space after the colon: {_short(name)}: {_short(value)}" if colon
+                    else "write its value after ': ', or use square brackets for a list")  # fmt: skip
+
+    # Faults
 
     def _tag(self, event: Any) -> str | None:
         tag = event.tag
-        if tag is None or tag == "!":
+        if tag is None or tag == "!":  # a lone "!" says: this is text
             return None
-        if tag not in TAGS:
-            shown = tag.replace("tag:yaml.org,2002:", "!!")
-            self._fault(
-                f"the tag '{shown}' is not part of the language.",
-                self._span(event),
-                expected=", ".join(TAGS),
-                got=shown,
-                fix="remove it",
-            )
-            return None
-        return str(tag)
+        if tag in TAGS:
+            return str(tag)
+        shown = _short(tag.replace("tag:yaml.org,2002:", "!!"))
+        fix = "write the text in quotes, without the tag" if shown == "!!str" else "remove it"
+        if not shown.startswith("!!") and (near := did_you_mean(shown, TAGS)) and near.startswith("did"):
+            fix = near
+        self._fault(f"the tag '{shown}' is not part of the language.", self._span(event), expected=", ".join(TAGS), got=shown, fix=fix)  # fmt: skip
+        return None
+
+    def _syntax(self, error: Any) -> NoReturn:
+        problem, context = str(error.problem or ""), str(error.context or "")
+        # What is opened and never closed is found at the end of the file, and mended where it begins.
+        is_unclosed = "quoted scalar" in context and error.context_mark and "escape" not in problem
+        mark = (error.context_mark if is_unclosed else None) or error.problem_mark or error.context_mark
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        lines = [*_BREAK.split(self.text), ""]
+        written = lines[min(line, len(lines) - 1)]
+        self._stop(
+            f"this is no YAML: {_short(problem or context)}.",
+            Span(self.file, line + 1, column + 1),
+            expected="YAML",
+            got=_short(written) or "the end of the text",
+            fix=_advice(problem, context, lines[max(0, line - 1) : line + 1], error.context_mark),
+        )
 
     def _span(self, event: Any) -> Span:
         return Span(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _fault(self, summary: str, where: Span, **parts: Any) -> None:
+        self._keep(SpecError(summary, where=where, **parts))
+
+    def _keep(self, error: SpecError) -> None:
+        self.errors.append(error)
+        if len(self.errors) >= MAX_ERRORS:
+            self._raise()
+
+    def _stop(self, summary: str, where: Span, **parts: Any) -> NoReturn:
         self.errors.append(SpecError(summary, where=where, **parts))
+        self._raise()
 
-    def _stop(self, summary: str, where: Span, **parts: Any) -> None:
-        self._fault(summary, where, **parts)
-        raise SpecErrors(sorted(self.errors, key=lambda e: e.where or where))
+    def _raise(self) -> NoReturn:
+        raise SpecErrors(sorted(self.errors, key=lambda error: error.where or Span(self.file, 1, 1)))
 
-    def _syntax(self, error: Any) -> None:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        written = [*self.text.split("\n"), ""][min(line, self.text.count("\n") + 1) - 1]
-        fix = None
-        if "\t" in written[: max(column, 1)] or "\\t" in str(error.problem):
-            fix = "indent with spaces: YAML does not allow tabs"
-        elif "mapping values are not allowed" in str(error.problem):
-            fix = "a second ':' in one line needs quotes, or the line above is not finished"
-        elif "block end" in str(error.problem) or "block" in str(error.context or ""):
-            fix = "check the indentation: entries of one level begin in one column"
-        elif "',' or" in str(error.problem):
-            fix = "close the bracket, or quote a text that holds brackets or commas"
-        self._stop(
-            f"this is no YAML: {error.problem}.",
-            Span(self.file, line, column),
-            got=written.strip()[:80] or "the end of the file",
-            fix=fix,
+
+def _unclosed(child: _Child) -> int:
+    text = child.node.text if isinstance(child.node, Scalar) else ""
+    return text.count("(") - text.count(")")
+
+
+def _advice(problem: str, context: str, lines: list[str], opened: Any) -> str | None:
+    """How to mend what PyYAML could not read; ``lines`` are the one of the fault and the one before it."""
+    if any(re.match(r" *\t", line) for line in lines):
+        return "indent with spaces: YAML does not allow tabs"
+    glued = next((m for line in lines if (m := re.match(r"[\s-]*(\w+):[^\s:/]", line))), None)
+    if glued and "value" in problem + context + "simple key ':'":
+        return f"write a space after the colon of '{_short(glued[1])}:'"
+    if "quoted scalar" in context:
+        return (
+            "double the backslash, or use single quotes"
+            if "escape" in problem or "expected" in problem
+            else "close the quote"
         )
-
-
-def _size(node: Node) -> int:
-    total, stack = 0, [node]
-    while stack:
-        top = stack.pop()
-        total += 1
-        if total > MAX_NODES:
-            break
-        if isinstance(top, Sequence):
-            stack.extend(top.items)
-        elif isinstance(top, Mapping):
-            stack.extend(e.value for e in top.entries)
-    return total
-
-
-_INT = re.compile(r"[-+]?[0-9]{1,4000}$")
-_BASED = {re.compile(r"0o[0-7]{1,100}$"): 8, re.compile(r"0x[0-9a-fA-F]{1,100}$"): 16}
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-
-
-def core_schema(text: str) -> str | int | float | bool | None:
-    """A plain scalar by the core schema of YAML 1.2 (chapter 10.3).
-
-    >>> core_schema("1e-3"), core_schema("012"), core_schema("on"), core_schema("~"), core_schema("0x1F")
-    (0.001, 12, 'on', None, 31)
-    """
-    if text in ("", "~", "null", "Null", "NULL"):
-        return None
-    if text in ("true", "True", "TRUE"):
-        return True
-    if text in ("false", "False", "FALSE"):
-        return False
-    if _INT.match(text):
-        return int(text)
-    for pattern, base in _BASED.items():
-        if pattern.match(text):
-            return int(text, base)
-    if len(text) < 400 and _FLOAT.match(text):
-        return float(text)
-    if text.lower() in (".inf", "+.inf", "-.inf") and text.lstrip("+-") in (".inf", ".Inf", ".INF"):
-        return -math.inf if text[0] == "-" else math.inf
-    if text in (".nan", ".NaN", ".NAN"):
-        return math.nan
-    return text
+    if "mapping values are not allowed" in problem:
+        return "end the line above with ':' if this belongs to it, or quote a text that holds ': '"
+    if "flow" in context:
+        where = f" opened in line {opened.line + 1}" if opened else ""
+        return f"close the bracket{where}, or quote a text that holds brackets, braces or commas"
+    if "cannot start any token" in problem or "alias" in context or "anchor" in context or "directive" in context:
+        return "quote a text that begins with one of @ ` % * &"
+    if "block" in context or "simple key" in context:
+        return "check the indentation: keys of one mapping begin in one column, and each has a ':'"
+    return None
