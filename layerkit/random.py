@@ -6,16 +6,16 @@ of the draw in the function and the number of the run, and on nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from layerkit.dtypes import canonical
 from layerkit.ir import Array, Size, apply
-from layerkit.ops import cast, concatenate, expand_dims, reshape
+from layerkit.ops import concatenate
 from layerkit.ops.random import Random
-from layerkit.trace import current, draw_seed
+from layerkit.trace import current, draw_seed, stream
 
 _GOLDEN = 0x9E3779B9
 
@@ -29,7 +29,7 @@ class SeedGenerator:
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
-        self._stream = 0
+        self.path: Callable[[], str] = str  # where it is in its model; the layer that holds it sets it
         self._calls = 0
         self._own: int | None = seed
 
@@ -38,14 +38,14 @@ class SeedGenerator:
         trace = current()
         if trace is not None and not trace.is_eager:
             run = trace.random_key()
-            trace.draws += 1
-            first = reshape(run[0:1], (1,)) if self.seed is None else np.array([self.seed & 0xFFFFFFFF], "uint32")
-            words = np.array([self._stream or 1], "uint32"), np.array([trace.draws], "uint32")
-            return concatenate([first, words[0], run[1:2], words[1]])
+            draw = trace.draws[self] = trace.draws.get(self, 0) + 1
+            first = run[0:1] if self.seed is None else np.array([self.seed & 0xFFFFFFFF], "uint32")
+            place = stream(self.path()) if self.seed is None else 0
+            return concatenate([first, np.array([place], "uint32"), run[1:2], np.array([draw], "uint32")])
         if self._own is None:
             self._own = draw_seed()
         self._calls += 1
-        return np.array([self._own & 0xFFFFFFFF, self._stream, self._calls & 0xFFFFFFFF, 0], "uint32")
+        return np.array([self._own & 0xFFFFFFFF, 0, self._calls & 0xFFFFFFFF, 0], "uint32")
 
 
 _GLOBAL = SeedGenerator()
@@ -97,4 +97,4 @@ def bernoulli(shape: Sequence[Size], p: float, seed: Any = None) -> Any:
     return uniform(shape, seed=seed) < p
 
 
-__all__ = ["SeedGenerator", "bernoulli", "cast", "expand_dims", "normal", "truncated_normal", "uniform"]
+__all__ = ["SeedGenerator", "bernoulli", "normal", "truncated_normal", "uniform"]

@@ -81,7 +81,7 @@ class Registry:
 
 
 def serialize(value: Any) -> Any:
-    """``value`` as plain data: objects become their name, or ``{name: arguments}``.
+    """``value`` as plain data: objects become ``{name: arguments}``.
 
     Raises:
         ArgumentError: a function or an object that has no name in files.
@@ -93,8 +93,7 @@ def serialize(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): serialize(v) for k, v in value.items()}
     if isinstance(value, Configurable):
-        config = serialize(value.config)
-        return {type(value).__name__: config} if config else type(value).__name__
+        return {type(value).__name__: serialize(value.config)}
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         return value.item()
     if hasattr(value, "tolist"):

@@ -152,7 +152,8 @@ class Trace:
     inputs: dict[Weight, Value] = field(default_factory=dict)
     updates: dict[Weight, Any] = field(default_factory=dict)
     losses: list[Any] = field(default_factory=list)
-    draws: int = 0
+    draws: dict[Any, int] = field(default_factory=dict)
+    """How often each source of random numbers was asked."""
     key: Value | None = None
     """u32[2]: the seed and the number of this run, on which random numbers depend; an input, if anything asks for it."""
 

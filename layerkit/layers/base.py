@@ -208,11 +208,12 @@ class Layer(Configurable):
 
     def adopt(self) -> None:
         """Become the owner of the layers it holds, unless they have one; their paths begin with its own."""
+        for attribute, value in vars(self).items():
+            if isinstance(value, SeedGenerator):
+                value.path = lambda attribute=attribute: f"{self.path}/{attribute}"  # type: ignore[misc]
         for key, layer in self.children():
             if layer._owner is None:
                 layer._owner = (self, layer.name if layer._is_named else key.lstrip("_"))
-            for seeds in (v for v in vars(layer).values() if isinstance(v, SeedGenerator)):
-                seeds._stream = 0
 
     @property
     def path(self) -> str:

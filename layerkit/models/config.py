@@ -24,6 +24,8 @@ from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
 from layerkit.registry import serialize
 
+ITEM_KEYS = ("name", "from", "args", "call", "share", "trainable", "op")
+
 # Model to data -------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +169,7 @@ class _Reader:
         return LAYERS.classes[name]
 
     def model(self, config: Mapping[str, Any]) -> Model:
-        (kind,) = (k for k in config if k != "name" and k != "trainable" and k[:1].isupper())
+        (kind,) = (k for k in config if k not in ITEM_KEYS)
         body, name = config[kind], config.get("name")
         cls = self.find(kind)
         if cls is Sequential:
@@ -184,7 +186,7 @@ class _Reader:
         return found
 
     def layer(self, item: Mapping[str, Any]) -> Layer:
-        (kind,) = (k for k in item if k[:1].isupper())
+        (kind,) = (k for k in item if k not in ITEM_KEYS)
         arguments, name = item[kind], item.get("name")
         cls = self.find(kind)
         if isinstance(cls, type) and issubclass(cls, Model):
@@ -206,10 +208,6 @@ class _Reader:
             ((kind, inner),) = value.items()
             if kind in self.custom or (kind in LAYERS.classes and isinstance(inner, Mapping | None)):
                 return self.layer({kind: inner})
-        if isinstance(value, str) and value in self.custom:
-            return self.custom[value]()
-        if isinstance(value, str) and value in LAYERS.classes and value.endswith("Cell"):
-            return LAYERS.classes[value]()
         if isinstance(value, list):
             return [self._value(v) for v in value]
         return value

@@ -113,7 +113,9 @@ class Scan(Op):
         d_captures = [v for v in captures if found.get(v) is not None]
         d_slices = [v for v in slices if found.get(v) is not None]
         sums = {v: placeholder(f"sum{i}", v.dtype, v.shape) for i, v in enumerate(d_captures)}
-        outputs: list[Any] = [found[v] if found[v] is not None else fill(v.shape, 0.0, v.dtype) for v in d_carries]
+        outputs: list[Any] = [
+            found[v] if found[v] is not None else _as_value(fill(v.shape, 0.0, v.dtype)) for v in d_carries
+        ]
         outputs += [sums[v] + found[v] for v in d_captures]
         outputs += [found[v] for v in d_slices]
 

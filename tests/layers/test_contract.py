@@ -1,0 +1,175 @@
+"""What every layer must hold: it comes back from its config, its gradients are right, in float64 and twice, it refuses
+wrong arguments, and a model with it learns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import layers as L
+from layerkit import ops
+from layerkit.errors import LayerkitError
+from layerkit.functions import value_and_grad
+from layerkit.models.config import model_config, model_from_config
+
+FLAT, SERIES, IMAGE, TOKENS = (6,), (5, 3), (6, 6, 2), "tokens"
+CASES: dict[str, tuple[Any, Any]] = {
+    "Dense": (lambda **k: L.Dense(4, activation="tanh", **k), FLAT),
+    "Activation": (lambda **k: L.Activation("gelu", **k), FLAT),
+    "Embedding": (lambda **k: L.Embedding(9, 3, **k), TOKENS),
+    "Masking": (lambda **k: L.Masking(**k), SERIES),
+    "Conv1D": (lambda **k: L.Conv1D(4, 3, strides=2, padding="same", **k), SERIES),
+    "Conv2D": (lambda **k: L.Conv2D(4, (3, 2), dilation_rate=2, activation="sigmoid", **k), IMAGE),
+    "MaxPooling1D": (lambda **k: L.MaxPooling1D(2, **k), SERIES),
+    "MaxPooling2D": (lambda **k: L.MaxPooling2D((3, 2), 1, "same", **k), IMAGE),
+    "AveragePooling1D": (lambda **k: L.AveragePooling1D(3, 1, "same", **k), SERIES),
+    "AveragePooling2D": (lambda **k: L.AveragePooling2D(2, **k), IMAGE),
+    "GlobalAveragePooling1D": (lambda **k: L.GlobalAveragePooling1D(**k), SERIES),
+    "GlobalAveragePooling2D": (lambda **k: L.GlobalAveragePooling2D(keepdims=True, **k), IMAGE),
+    "GlobalMaxPooling1D": (lambda **k: L.GlobalMaxPooling1D(**k), SERIES),
+    "GlobalMaxPooling2D": (lambda **k: L.GlobalMaxPooling2D(**k), IMAGE),
+    "Flatten": (lambda **k: L.Flatten(**k), IMAGE),
+    "Reshape": (lambda **k: L.Reshape((3, -1), **k), FLAT),
+    "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
+    "BatchNormalization": (lambda **k: L.BatchNormalization(**k), IMAGE),
+    "LayerNormalization": (lambda **k: L.LayerNormalization(axis=(1, 2), **k), SERIES),
+    "LSTM": (lambda **k: L.LSTM(4, return_sequences=True, **k), SERIES),
+    "RNN": (lambda **k: L.RNN(L.LSTMCell(3, **k), go_backwards=True, **k), SERIES),
+    "Bidirectional": (lambda **k: L.Bidirectional(L.LSTM(3, **k), **k), SERIES),
+    "TimeDistributed": (lambda **k: L.TimeDistributed(L.Dense(3, activation="tanh", **k), **k), SERIES),
+    "MultiHeadAttention": (lambda **k: _SelfAttention(**k), SERIES),
+    "Add": (lambda **k: _Merged(L.Add(**k), **k), FLAT),
+    "Subtract": (lambda **k: _Merged(L.Subtract(**k), **k), FLAT),
+    "Multiply": (lambda **k: _Merged(L.Multiply(**k), **k), FLAT),
+    "Average": (lambda **k: _Merged(L.Average(**k), **k), FLAT),
+    "Maximum": (lambda **k: _Merged(L.Maximum(**k), **k), FLAT),
+    "Concatenate": (lambda **k: _Merged(L.Concatenate(**k), **k), FLAT),
+}
+
+
+class _Merged(L.Layer):
+    """Two tensors made of one, merged."""
+
+    def __init__(self, merge: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.merge = merge
+
+    def call(self, inputs: Any) -> Any:
+        return self.merge([inputs, ops.sin(inputs) * 2.0])
+
+
+class _SelfAttention(L.Layer):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.attention = L.MultiHeadAttention(2, 3, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        return self.attention(inputs, inputs, use_causal_mask=True)
+
+
+def batch(shape: Any, dtype: str = "float64", rows: int = 4) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    if shape == TOKENS:
+        return rng.integers(0, 9, (rows, 5)).astype("int32")
+    return rng.permutation(np.linspace(-2, 2, rows * int(np.prod(shape)))).reshape(rows, *shape).astype(dtype)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_equal_finite_differences_twice(name: str) -> None:
+    make, shape = CASES[name]
+    layer = make(dtype="float64")
+    x = batch(shape)
+    layer(x)
+    rng = np.random.default_rng(3)
+    for weight in layer.weights:
+        weight.array = rng.uniform(0.2, 0.9, weight.shape)
+    weights = layer.trainable_weights
+    given = ([] if x.dtype.kind == "i" else [x]) + [w.array for w in weights]
+    direction = [rng.standard_normal(a.shape) for a in given]
+
+    def loss(values: Any) -> Any:
+        rest = list(values)
+        inputs = rest.pop(0) if x.dtype.kind != "i" else x
+        for weight, value in zip(weights, rest, strict=True):
+            weight.assign(value)
+        y = layer(inputs, training=name not in ("BatchNormalization", "Dropout"))
+        factor = np.random.default_rng(0).uniform(0.5, 1.5, tuple(y.shape))
+        return ops.sum(y * factor) + 0.3 * ops.sum(y * y)
+
+    def slope(values: Any) -> Any:
+        _, grads = value_and_grad(loss)(values)
+        return sum((ops.sum(g * d) for g, d in zip(grads, direction, strict=True)), start=0.0)
+
+    if not given:
+        return
+    kept = [w.array for w in weights]
+
+    def at(function: Any, step: float) -> float:
+        found = layerkit.function(function)([a + step * d for a, d in zip(given, direction, strict=True)])
+        for weight, array in zip(weights, kept, strict=True):
+            weight.array = array
+        return float(found)
+
+    for function, derivative in ((loss, slope), (slope, None)):
+        numeric = (at(function, 1e-5) - at(function, -1e-5)) / 2e-5
+        if derivative is not None:
+            np.testing.assert_allclose(at(derivative, 0.0), numeric, rtol=1e-6, atol=1e-7)
+        else:
+
+            def curve(values: Any) -> Any:
+                _, grads = value_and_grad(slope)(values)
+                return sum((ops.sum(g * d) for g, d in zip(grads, direction, strict=True)), start=0.0)
+
+            np.testing.assert_allclose(at(curve, 0.0), numeric, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("_")])
+def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> None:
+    make, shape = CASES[name]
+    layerkit.utils.set_random_seed(0)
+    x = batch(shape, "float32", 32)
+    inputs = L.Input(x.shape[1:], dtype=str(x.dtype))
+    body = inputs if shape == TOKENS else L.Dense(3)(inputs)
+    h = make()(body)
+    h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
+    model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
+    custom = {"_Merged": _Merged, "_SelfAttention": _SelfAttention}
+    copy = model_from_config(model_config(model), custom)
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.predict(x), model.predict(x))
+    model.compile({"Adam": {"learning_rate": 0.01}}, "mse")
+    target = np.stack([x.reshape(32, -1).mean(1), x.reshape(32, -1)[:, 0]], 1).astype("float32")
+    losses = model.fit(x, target / max(1, np.abs(target).max()), epochs=12, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("cls", sorted({c for c in L.LAYERS.classes.values() if c.is_own}, key=lambda c: c.__name__))
+def test_unknown_arguments_are_refused_with_the_nearest(cls: Any) -> None:
+    with pytest.raises(LayerkitError):
+        cls(nmae="x")
+
+
+def test_every_layer_has_a_case() -> None:
+    own = {n for n, c in L.LAYERS.classes.items() if c.is_own and not n.startswith("_")}
+    assert own - set(CASES) == {"InputLayer", "LSTMCell", "Model", "Sequential"}
+
+
+def test_dropout_of_one_layer_does_not_depend_on_another() -> None:
+    x = np.ones((64, 8), "float32")
+
+    def dropped(first: bool) -> np.ndarray:
+        layerkit.utils.set_random_seed(0)
+        inputs = L.Input((8,))
+        h = L.Dropout(0.5, name="other")(inputs) * 0.0 if first else inputs * 0.0
+        model = layerkit.Model(inputs, L.Dropout(0.5, name="mine")(h + 1.0))
+        model.random_state.runs = 0
+        return layerkit.functions.Function(lambda v: model(v, training=True), random=model.random_state)(x)
+
+    a, b = dropped(True), dropped(False)
+    np.testing.assert_array_equal(a, b)
+    assert 0.35 < (a == 0).mean() < 0.65
+    assert set(np.unique(a)) == {0.0, 2.0}
