@@ -384,7 +384,8 @@ class _Reader:
                             fix="write $name for a named value" if self.text.startswith("{{", top.event.start_mark.index) else "use a list of mappings")  # fmt: skip
                 continue
             if top.event.flow_style and not self._has_colon(key, value):
-                self._without_colon(key.node)
+                if not self.text.startswith("{{", top.event.start_mark.index - 1):  # the outer braces are the fault
+                    self._without_colon(key.node)
                 continue
             if key.is_plain and key.node.text == "<<":
                 self._fault("merge keys are not part of the language.", key.node.span, expected="a word", got="<<",
@@ -457,6 +458,10 @@ class _Reader:
 
     def _syntax(self, error: Any) -> NoReturn:
         problem, context = str(error.problem or ""), str(error.context or "")
+        for top in reversed(self.open):  # the keys read so far are checked although their mappings never end
+            if isinstance(top.event, yaml.MappingStartEvent) and not top.event.flow_style:
+                del top.children[len(top.children) // 2 * 2 :]
+                list(self._entries(top, frozenset()))
         # What is opened and never closed is found at the end of the file, and mended where it begins.
         is_unclosed = "quoted scalar" in context and error.context_mark and "escape" not in problem
         mark = (error.context_mark if is_unclosed else None) or error.problem_mark or error.context_mark
@@ -468,7 +473,7 @@ class _Reader:
             Span(self.file, line + 1, column + 1),
             expected="YAML",
             got=_short(written) or "the end of the text",
-            fix=_advice(problem, context, lines[max(0, line - 1) : line + 1], error.context_mark),
+            fix=_advice(problem, context, lines[max(0, line - 1) : line + 1], column, error.context_mark),
         )
 
     def _span(self, event: Any) -> Span:
@@ -495,19 +500,18 @@ def _unclosed(child: _Child) -> int:
     return text.count("(") - text.count(")")
 
 
-def _advice(problem: str, context: str, lines: list[str], opened: Any) -> str | None:
-    """How to mend what PyYAML could not read; ``lines`` are the one of the fault and the one before it."""
-    if any(re.match(r" *\t", line) for line in lines):
+def _advice(problem: str, context: str, lines: list[str], column: int, opened: Any) -> str | None:
+    """How to mend what PyYAML could not read; ``lines`` are the one before the fault, if any, and its own."""
+    if any(re.match(r" *\t", line) for line in lines) or lines[-1][column : column + 1] == "\t":
         return "indent with spaces: YAML does not allow tabs"
+    if lines[-1][column - 1 : column] in ("'", '"') and "block" in context:
+        return "a quoted text ends at the next quote: write '' for one inside single quotes, or use double quotes"
     glued = next((m for line in lines if (m := re.match(r"[\s-]*(\w+):[^\s:/]", line))), None)
-    if glued and "value" in problem + context + "simple key ':'":
+    if glued and ("mapping values" in problem or "':'" in problem):
         return f"write a space after the colon of '{_short(glued[1])}:'"
     if "quoted scalar" in context:
-        return (
-            "double the backslash, or use single quotes"
-            if "escape" in problem or "expected" in problem
-            else "close the quote"
-        )
+        is_escape = "escape" in problem or "hexdecimal" in problem
+        return "double the backslash, or use single quotes" if is_escape else "close the quote"
     if "mapping values are not allowed" in problem:
         return "end the line above with ':' if this belongs to it, or quote a text that holds ': '"
     if "flow" in context:
