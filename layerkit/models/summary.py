@@ -5,12 +5,13 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
-from layerkit import tree
+from layerkit import ops, tree
+from layerkit.autodiff import gradient
 from layerkit.dtypes import numpy_dtype
-from layerkit.ir import BATCH, Graph, Size, TensorType, Value, placeholder
+from layerkit.ir import BATCH, Graph, Node, Size, TensorType, Value, placeholder, product
 from layerkit.layers.base import LayerCall
 from layerkit.layers.input import InputLayer
-from layerkit.ops.scan import Scan
+from layerkit.passes import Pipeline
 from layerkit.trace import Trace, tracing
 
 
@@ -49,7 +50,13 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
     adds = multiply_adds(model)
     for name, kind, shape, parameters, key, before in rows(model):
         count = adds.get(key)
-        table.add_row(f"{name} ({kind})", shape, f"{parameters:,}", "" if count is None else f"{count:,}", before)
+        table.add_row(
+            f"{name} ({kind})",
+            shape,
+            f"{parameters:,}",
+            "" if count is None else f"{count:,}" if isinstance(count, int) else "varies",
+            before,
+        )
     out = StringIO()
     console = Console(file=out, width=line_length or 100, force_terminal=False)
     console.print(table)
@@ -58,7 +65,9 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
     size = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.weights)
     console.print(f"Parameters: {total:,} ({show_bytes(size)}), {trainable:,} of them trainable", highlight=False)
     if model._graph is not None:
-        console.print(f"Multiply-adds for one sample: {sum(adds.values()):,}", highlight=False)
+        known = [n for n in adds.values() if isinstance(n, int)]
+        more = "" if len(known) == len(adds) else ", and those that vary with unknown sizes"
+        console.print(f"Multiply-adds for one sample: {sum(known):,}{more}", highlight=False)
         memory = training_memory(model, batch_size)
         if memory is not None:
             console.print(
@@ -118,45 +127,92 @@ def forward_graph(model: Any, batch: Size = BATCH, training: bool = False) -> Gr
     return Graph((*tree.leaves(inputs), *trace.inputs.values(), *key), tuple(outputs), "forward")
 
 
-def multiply_adds(model: Any) -> dict[str, int]:
-    """Multiply-adds of one sample, by the path of the model's layers."""
+def multiply_adds(model: Any) -> dict[str, Size]:
+    """Multiply-adds of one sample, by the path of the model's layers; of unknown sizes where theirs are unknown."""
     if model._graph is None:
         return {}
     paths = [layer.path or layer.name or "" for layer in model.layers]
-    found = dict.fromkeys(paths, 0)
+    found: dict[str, Size] = dict.fromkeys(paths, 0)
     for node in forward_graph(model, 1).nodes():
         count = node.op.multiply_adds(*(x.type for x in node.inputs))
         owner = next((p for p in paths if node.origin == p or node.origin.startswith(p + "/")), None)
-        if owner is not None and isinstance(count, int):
-            found[owner] += count
+        if owner is not None:
+            found[owner] = found[owner] + count
     return found
 
 
-def training_memory(model: Any, batch_size: int) -> int | None:
-    """Bytes that one training step needs: weights, gradients, the optimizer's state, and what the backward pass keeps.
+def training_graph(model: Any, batch_size: int) -> Graph:
+    """The graph of one training step with a stand-in for the loss, after the passes."""
+    inputs = stand_ins(model, batch_size)
+    trace, weights = Trace(training=True), model.trainable_weights
+    with tracing(trace):
+        outputs = tree.leaves(model(inputs, training=True))
+        loss = sum((ops.mean(ops.square(x)) for x in outputs), start=ops.zeros(()))
+        slopes = gradient(loss, [w.value for w in weights])
+        if model.optimizer is not None:
+            model.optimizer.build(weights)
+            model.optimizer.apply(slopes, weights)
+        else:
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight.assign(weight.value - slope)
+    key = () if trace.key is None else (trace.key,)
+    return Pipeline.parse().run(
+        Graph((*tree.leaves(inputs), *trace.inputs.values(), *key), (loss, *trace.updates.values()))
+    )
 
-    The reference engine keeps every result of the forward pass that the backward pass reads; scans keep theirs for all
-    steps. None where a size is not known.
+
+def training_memory(model: Any, batch_size: int) -> int | None:
+    """The most bytes that one training step holds at a time: weights, slots, batch, and what lives between the ops.
+
+    The nodes are gone through in the order in which the reference engine runs them; values that are views of others
+    take nothing themselves, convolutions take the matrix of their windows besides. None where a size is not known.
     """
-    weights = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.weights)
-    trainable = sum(w.size * numpy_dtype(w.dtype).itemsize for w in model.trainable_weights)
-    slots = len(getattr(model.optimizer, "slot_names", ())) if model.optimizer is not None else 0
-    kept = 0
-    graph = forward_graph(model, batch_size, training=True)
-    for node in graph.nodes():
-        if isinstance(node.op, Scan):
-            inner = [_bytes(t) for n in node.op.body.nodes() for t in n.types]
-            if None in inner or not isinstance(node.op.length, int):
-                return None
-            kept += node.op.length * sum(x for x in inner if x is not None)
-        if node.op.word in ("reshape", "transpose", "broadcast", "const"):  # views in NumPy
-            continue
-        sizes = [_bytes(t) for t in node.types]
-        if None in sizes:
+    if not model.trainable_weights:
+        return None
+    graph = training_graph(model, batch_size)
+    nodes = graph.nodes()
+    base: dict[Value, Value] = {}
+    size: dict[Value, int] = {}
+    for value in (*graph.inputs, *(v for n in nodes for v in n.outputs)):
+        is_view = value.node.op.word in VIEWS and value.node.inputs
+        base[value] = base[value.node.inputs[0]] if is_view else value
+        count = _bytes(value.type)
+        if count is None:
             return None
-        kept += sum(x for x in sizes if x is not None)
-    inputs = [_bytes(v.type) or 0 for v in graph.inputs[: len(model.inputs)]]
-    return weights + trainable * (1 + slots) + kept + sum(inputs)
+        size[value] = 0 if is_view else count
+    last = {base[x]: i for i, n in enumerate(nodes) for x in (*n.outputs, *n.inputs)}
+    kept = {base[v] for v in graph.outputs} | set(graph.inputs)
+    ends: dict[int, int] = {}
+    for value, i in last.items():
+        if value not in kept:
+            ends[i] = ends.get(i, 0) + size[value]
+    live = peak = sum(size[v] for v in graph.inputs)
+    for i, node in enumerate(nodes):
+        live += sum(size[v] for v in node.outputs)
+        peak = max(peak, live + _scratch(node))
+        live -= ends.get(i, 0)
+    return peak
+
+
+VIEWS = ("reshape", "transpose", "broadcast", "slice", "reverse", "stop_gradient")  # in NumPy
+
+
+def _scratch(node: Node) -> int:
+    """Bytes that the reference of an op takes while it runs."""
+    if node.op.word in ("max_pool", "sum_pool", "max_pool_grad", "max_pool_gather"):
+        pooled = node.inputs[1].type if node.op.word == "max_pool_grad" else node.types[0]
+        count = product((*pooled.shape, *node.op.window)) + 2 * product(pooled.shape)  # type: ignore[attr-defined]
+        return count * numpy_dtype(pooled.dtype).itemsize if isinstance(count, int) else 0
+    if node.op.word not in ("conv", "conv_input_grad", "conv_kernel_grad"):
+        return 0
+    x = node.inputs[0] if node.op.word != "conv_input_grad" else node.outputs[0]
+    filters = (
+        node.types[0] if node.op.word == "conv" else node.inputs[0 if node.op.word == "conv_input_grad" else 1].type
+    )
+    kernel = node.types[0] if node.op.word == "conv_kernel_grad" else node.inputs[1].type
+    rows = product(filters.shape[:-1])
+    columns = product((rows, *kernel.shape[:-2], x.shape[-1]))
+    return columns * numpy_dtype(filters.dtype).itemsize if isinstance(columns, int) else 0
 
 
 def _bytes(type_: TensorType) -> int | None:
