@@ -9,6 +9,7 @@ can be found at this level are reported together, in file order; ``report`` show
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -492,7 +493,8 @@ class _Reader:
         self._raise()
 
     def _raise(self) -> NoReturn:
-        raise SpecErrors(sorted(self.errors, key=lambda error: error.where or Span(self.file, 1, 1)))
+        faults = sorted(self.errors, key=lambda error: error.where or Span(self.file, 1, 1))
+        raise SpecErrors(faults) from sys.exception()  # PyYAML's own error, where there is one
 
 
 def _unclosed(child: _Child) -> int:
