@@ -104,5 +104,5 @@ def serialize(value: Any) -> Any:
         "a function of your own cannot be written to a file.",
         expected="a name, number, list, or an object of layerkit",
         got=repr(value),
-        fix="write it as a layer class and give that to load_model(custom_objects=...)",
+        fix="write it as a class and give that to load_model(custom_objects=...), or save with include_optimizer=False",
     )

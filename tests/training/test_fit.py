@@ -190,3 +190,14 @@ def test_learning_rate_can_be_set_and_float64_trained():
     model.fit(X.astype("float64"), X[:, 0].astype("float64"), verbose=0)
     assert before[0].dtype == "float64"
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_a_loss_of_your_own_may_take_any_targets():
+    def distance(y_true, y_pred):
+        return layerkit.ops.mean(layerkit.ops.square(y_pred - layerkit.ops.one_hot(y_true, 3)), -1)
+
+    model = classifier(distance)
+    losses_ = model.fit(X, Y, epochs=3, verbose=0).history["loss"]
+    assert losses_[-1] < losses_[0]
+    with pytest.raises(ArgumentError, match="include_optimizer"):
+        model.save("never.lk")
