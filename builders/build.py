@@ -135,7 +135,10 @@ class _Builder:
 
     def _finish(self) -> None:
         if self.errors:
-            raise SpecErrors(sorted(self.errors, key=lambda e: (e.where.line, e.where.column) if e.where else (0, 0)))
+            found = {str(error): error for error in self.errors}  # a hole is met by each who reads it
+            raise SpecErrors(
+                sorted(found.values(), key=lambda e: (e.where.line, e.where.column) if e.where else (0, 0))
+            )
 
     # Sections
 
@@ -306,16 +309,16 @@ class _Builder:
             if part is not None and not (
                 key == "loss" and isinstance(part, Sequence | Mapping) and not _is_call(part, losses.LOSSES.classes)
             ):
-                self._try_argument(part, partial(make, part.plain()))
+                self._try_argument(part, lambda part=part, make=make: make(part.plain()))
         listed = node.get("metrics")
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, partial(metrics.check_name, each.plain()))
+            self._try_argument(each, lambda each=each: metrics.check_name(each.plain()))
         return arguments
 
     def _callbacks(self, node: Node | None) -> None:
         listed = node.get("callbacks") if isinstance(node, Mapping) else None
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, partial(CALLBACKS.make, each.plain()))
+            self._try_argument(each, lambda each=each: CALLBACKS.make(each.plain()))
 
     def _check_section(self, node: Node | None, names: list[str], what: str) -> dict[str, Any]:
         if node is None:
@@ -369,7 +372,11 @@ class _Builder:
         if isinstance(node, Mapping) and _is_call(node, self.classes):
             entry = node.entries[0]
             return self._layer(entry.key, entry.value, None)
-        return node.plain()
+        try:
+            return node.plain()
+        except SpecError as error:
+            self.errors.append(error)
+            return None
 
     # Faults
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import builders
+from builders import source
 from layerkit import datasets
 from layerkit.errors import DataError, LayerkitError, SpecErrors, did_you_mean
 from layerkit.utils import set_random_seed
@@ -79,18 +80,18 @@ def load_data(spec: Any) -> Any:
 
 def report(error: LayerkitError) -> str:
     """An error as the command prints it: faults of a spec with the line that they are in."""
+    faults = error.errors if isinstance(error, SpecErrors) else (error,)
+    shown = [_with_line(fault) for fault in faults]
     if isinstance(error, SpecErrors):
-        count = len(error.errors)
-        return "\n\n".join([_with_line(e) for e in error.errors] + [f"{count} fault{'s' * (count != 1)}"])
-    return _with_line(error)
+        shown.append(f"{len(faults)} fault{'s' * (len(faults) != 1)}")
+    return "\n\n".join(shown)
 
 
 def _with_line(error: LayerkitError) -> str:
-    text, where = str(error), error.where
-    if where is None:
-        return text
+    if error.where is None:
+        return str(error)
     try:
-        line = Path(where.file).read_text(encoding="utf-8").split("\n")[where.line - 1]
-    except (OSError, UnicodeDecodeError, IndexError):
-        return text
-    return f"{text}\n  | {line}\n  | {' ' * (where.column - 1)}^"
+        text = Path(error.where.file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return str(error)
+    return source.report(error, text)

@@ -86,6 +86,19 @@ def test_all_faults_are_reported_at_once(tmp_path):
     assert [e.where.line for e in caught.value.errors] == [5, 6, 8, 9]
 
 
+def test_every_hole_is_a_fault_of_the_build(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        HEAD + "  - Dense: {units: !choice [3, 5]}\n  - Dense: !int [1, 2]\n"
+        "compile: {optimizer: !choice [adam, sgd], loss: mse, metrics: [!choice [mse, mae]]}\nfit: {epochs: !int [1, 5]}\n"
+    )
+    with pytest.raises(SpecErrors) as caught:
+        builders.load(path).build()
+    assert [(e.where.line, e.got) for e in caught.value.errors] == [
+        (5, "!choice"), (6, "!int"), (7, "!choice"), (7, "!choice"), (8, "!int"),
+    ]  # fmt: skip
+
+
 def test_layers_of_your_own(tmp_path):
     class Twice(Layer):
         factor: float = 2.0
