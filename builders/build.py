@@ -309,16 +309,16 @@ class _Builder:
             if part is not None and not (
                 key == "loss" and isinstance(part, Sequence | Mapping) and not _is_call(part, losses.LOSSES.classes)
             ):
-                self._try_argument(part, lambda part=part, make=make: make(part.plain()))
+                self._try_argument(part, make)
         listed = node.get("metrics")
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, lambda each=each: metrics.check_name(each.plain()))
+            self._try_argument(each, metrics.check_name)
         return arguments
 
     def _callbacks(self, node: Node | None) -> None:
         listed = node.get("callbacks") if isinstance(node, Mapping) else None
         for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, lambda each=each: CALLBACKS.make(each.plain()))
+            self._try_argument(each, CALLBACKS.make)
 
     def _check_section(self, node: Node | None, names: list[str], what: str) -> dict[str, Any]:
         if node is None:
@@ -392,9 +392,9 @@ class _Builder:
             self.errors.append(error)
             return None
 
-    def _try_argument(self, node: Node, make: Callable[[], Any]) -> None:
+    def _try_argument(self, node: Node, make: Callable[[Any], Any]) -> None:
         try:
-            make()
+            make(node.plain())
         except LayerkitError as error:
             at = _find(node, error.argument or str(error.got)) if isinstance(node, Mapping) else None
             error.where = error.where or (at or node).span
