@@ -1,0 +1,424 @@
+"""Writing LLVM IR as text: registers, instructions, loops, functions, modules.
+
+A ``Reg`` is a name with a type; a ``Function`` appends instructions and hands out registers; a ``Module`` collects
+functions, merges those whose text is equal, and declares the intrinsics that were used. Constants are registers too
+(their name is the literal), and integer arithmetic on Python ints happens at once, so callers never ask which they have.
+IR is written in finished SSA form: no optimisation pass is needed before code generation.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+FLOATS = ("half", "float", "double")
+INT = "i64"
+
+
+@dataclass(frozen=True, slots=True)
+class Reg:
+    """A value in LLVM IR: ``%t3`` or a literal, with its type (``<16 x float>``)."""
+
+    name: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+    @property
+    def lanes(self) -> int:
+        """Elements of a vector; 1 for a scalar."""
+        return int(self.type[1 : self.type.index(" ")]) if self.type.startswith("<") else 1
+
+    @property
+    def element(self) -> str:
+        """The type of one element."""
+        return self.type.split(" x ")[1][:-1] if self.type.startswith("<") else self.type
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the elements are floating."""
+        return self.element in FLOATS
+
+
+Index = int | Reg
+"""A Python int, or an i64 register."""
+
+
+def vector(element: str, lanes: int) -> str:
+    """The type of ``lanes`` elements; one lane is a scalar.
+
+    >>> vector("float", 16), vector("i1", 1)
+    ('<16 x float>', 'i1')
+    """
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def bits(type_: str) -> int:
+    """Width of one element in bits.
+
+    >>> bits("double"), bits("<4 x i8>")
+    (64, 8)
+    """
+    element = Reg("", type_).element
+    return {"half": 16, "float": 32, "double": 64, "ptr": 64}.get(element) or int(element[1:])
+
+
+def suffix(type_: str) -> str:
+    """The part of an intrinsic's name that stands for a type: ``v16f32``."""
+    reg = Reg("", type_)
+    kind = "p0" if reg.element == "ptr" else f"{'f' if reg.is_float else 'i'}{bits(type_)}"
+    return kind if reg.lanes == 1 else f"v{reg.lanes}{kind}"
+
+
+def literal(number: Any, type_: str) -> Reg:
+    """A constant, the same in every lane."""
+    reg = Reg("", type_)
+    if reg.element == "float":
+        single = struct.unpack("<f", struct.pack("<f", _clamp32(float(number))))[0]
+        text = f"0x{struct.unpack('<Q', struct.pack('<d', single))[0]:016X}"
+    elif reg.element == "double":
+        text = f"0x{struct.unpack('<Q', struct.pack('<d', float(number)))[0]:016X}"
+    elif reg.element == "i1":
+        text = "true" if number else "false"
+    else:
+        text = str(int(number))
+    return Reg(text if reg.lanes == 1 else f"splat ({reg.element} {text})", type_)
+
+
+def _clamp32(x: float) -> float:
+    top = 3.4028235677973366e38  # from here on a double rounds to an infinite float
+    return float("inf") if x >= top else float("-inf") if x <= -top else x
+
+
+def zero(type_: str) -> Reg:
+    """0 in every lane."""
+    return Reg("zeroinitializer", type_) if type_.startswith("<") else literal(0, type_)
+
+
+class Loop:
+    """A loop being written: its index, the values carried into this turn, and (set by the body) into the next."""
+
+    def __init__(self, index: Reg, carried: list[Reg]) -> None:
+        self.index, self.carried = index, carried
+        self.next: list[Reg] = []
+        self.results: list[Reg] = []
+        """After the loop: the carried values at its end."""
+
+
+class Function:
+    """One function being written."""
+
+    def __init__(self, module: Module, params: Sequence[Reg], result: str = "void") -> None:
+        self.module, self.params, self.result = module, tuple(params), result
+        self._lines: list[str] = []
+        self._count = 0
+        self._block = "entry"
+        self._pure: dict[str, Reg] = {}
+
+    # Instructions
+
+    def emit(self, text: str, type_: str) -> Reg:
+        """An instruction with a result."""
+        self._count += 1
+        reg = Reg(f"%t{self._count}", type_)
+        self._lines.append(f"  {reg.name} = {text}")
+        return reg
+
+    def do(self, text: str) -> None:
+        """An instruction without a result."""
+        self._lines.append(f"  {text}")
+
+    def binary(self, op: str, a: Reg, b: Reg) -> Reg:
+        """``fadd``, ``mul``, ``and``, ``shl``, ...: both operands of one type."""
+        return self.emit(f"{op} {a.type} {a.name}, {b.name}", a.type)
+
+    def unary(self, op: str, a: Reg) -> Reg:
+        """``fneg``."""
+        return self.emit(f"{op} {a}", a.type)
+
+    def compare(self, predicate: str, a: Reg, b: Reg) -> Reg:
+        """``olt``, ``uno`` (floats) or ``slt``, ``eq`` (integers): i1 in each lane."""
+        op = "fcmp" if a.is_float else "icmp"
+        return self.emit(f"{op} {predicate} {a.type} {a.name}, {b.name}", vector("i1", a.lanes))
+
+    def select(self, condition: Reg, a: Reg, b: Reg) -> Reg:
+        """``a`` where the condition holds, else ``b``."""
+        return self.emit(f"select {condition}, {a}, {b}", a.type)
+
+    def convert(self, op: str, a: Reg, element: str) -> Reg:
+        """``sext``, ``trunc``, ``sitofp``, ``fptosi``, ``bitcast``, ... to another element type."""
+        to = vector(element, a.lanes)
+        return self.emit(f"{op} {a} to {to}", to)
+
+    def call(self, name: str, args: Sequence[Reg], result: str) -> Reg:
+        """A call with a result; intrinsics and other externals are declared by themselves."""
+        self._declare(name, args, result)
+        return self.emit(f"call {result} @{name}({', '.join(map(str, args))})", result)
+
+    def run(self, name: str, args: Sequence[Reg]) -> None:
+        """A call without a result."""
+        self._declare(name, args, "void")
+        self.do(f"call void @{name}({', '.join(map(str, args))})")
+
+    def _declare(self, name: str, args: Sequence[Reg], result: str) -> None:
+        if name not in self.module.names:
+            types = ", ".join(a.type for a in args)
+            self.module.declarations.add(f"declare {result} @{name}({types})")
+
+    def intrinsic(self, name: str, *args: Reg) -> Reg:
+        """``fma``, ``sqrt``, ``fabs``, ``floor``, ...: an LLVM intrinsic overloaded on its first argument's type."""
+        return self.call(f"llvm.{name}.{suffix(args[0].type)}", args, args[0].type)
+
+    def fma(self, a: Reg, b: Reg, c: Reg) -> Reg:
+        """a * b + c, rounded once."""
+        return self.intrinsic("fma", a, b, c)
+
+    def splat(self, x: Reg, lanes: int) -> Reg:
+        """A scalar in every lane."""
+        if lanes == 1:
+            return x
+        if not x.name.startswith("%"):
+            return Reg(f"splat ({x})", vector(x.type, lanes))
+        type_ = vector(x.type, lanes)
+        first = self.emit(f"insertelement {type_} poison, {x}, i64 0", type_)
+        return self.emit(f"shufflevector {first}, {type_} poison, <{lanes} x i32> zeroinitializer", type_)
+
+    def extract(self, x: Reg, lane: int) -> Reg:
+        """One lane."""
+        return x if x.lanes == 1 else self.emit(f"extractelement {x}, i64 {lane}", x.element)
+
+    def insert(self, x: Reg, lane: int, value: Reg) -> Reg:
+        """``x`` with one lane replaced."""
+        return self.emit(f"insertelement {x}, {value}, i64 {lane}", x.type)
+
+    def shuffle(self, a: Reg, b: Reg | None, lanes: Sequence[int]) -> Reg:
+        """Lanes of ``a`` followed by ``b``, by number."""
+        mask = ", ".join(f"i32 {i}" for i in lanes)
+        second = f"{a.type} poison" if b is None else str(b)
+        return self.emit(f"shufflevector {a}, {second}, <{len(lanes)} x i32> <{mask}>", vector(a.element, len(lanes)))
+
+    def lane_numbers(self, element: str, lanes: int) -> Reg:
+        """0, 1, 2, ... in the lanes."""
+        if lanes == 1:
+            return literal(0, element)
+        numbers = ", ".join(f"{element} {literal(i, element).name}" for i in range(lanes))
+        return Reg(f"<{numbers}>", vector(element, lanes))
+
+    def mask(self, count: Index, lanes: int) -> Reg:
+        """True in the first ``count`` lanes."""
+        if isinstance(count, int):
+            if lanes == 1:
+                return literal(count > 0, "i1")
+            return Reg(
+                "<" + ", ".join(f"i1 {'true' if i < count else 'false'}" for i in range(lanes)) + ">", f"<{lanes} x i1>"
+            )
+        return self.compare("slt", self.lane_numbers(INT, lanes), self.splat(count, lanes))
+
+    # Memory
+
+    def at(self, pointer: Reg, offset: Index, element: str) -> Reg:
+        """The address ``offset`` elements further."""
+        if isinstance(offset, int) and offset == 0:
+            return pointer
+        return self.emit(f"getelementptr {element}, {pointer}, i64 {self.name(offset)}", "ptr")
+
+    def load(self, pointer: Reg, type_: str, mask: Reg | None = None) -> Reg:
+        """One element or a vector; lanes outside ``mask`` are 0 and are not read."""
+        align = max(1, bits(type_) // 8)
+        if mask is None:
+            return self.emit(f"load {type_}, {pointer}, align {align}", type_)
+        if mask.lanes == 1:
+            raise ValueError("a scalar load has no mask")
+        name = f"llvm.masked.load.{suffix(type_)}.p0"
+        self.module.declarations.add(f"declare {type_} @{name}(ptr, <{mask.lanes} x i1>, {type_})")
+        return self.emit(f"call {type_} @{name}(ptr align {align} {pointer.name}, {mask}, {zero(type_)})", type_)
+
+    def store(self, value: Reg, pointer: Reg, mask: Reg | None = None) -> None:
+        """One element or a vector; lanes outside ``mask`` are not written."""
+        align = max(1, bits(value.type) // 8)
+        if mask is None:
+            self.do(f"store {value}, {pointer}, align {align}")
+            return
+        name = f"llvm.masked.store.{suffix(value.type)}.p0"
+        self.module.declarations.add(f"declare void @{name}({value.type}, ptr, <{mask.lanes} x i1>)")
+        self.do(f"call void @{name}({value}, ptr align {align} {pointer.name}, {mask})")
+
+    def gather(self, pointer: Reg, offsets: Reg, element: str, mask: Reg | None = None) -> Reg:
+        """Elements at ``offsets`` (an i64 in each lane)."""
+        lanes = offsets.lanes
+        if lanes == 1:
+            return self.load(self.at(pointer, offsets, element), element)
+        type_, places = vector(element, lanes), vector("ptr", lanes)
+        where = self.emit(f"getelementptr {element}, {pointer}, {offsets}", places)
+        mask = mask or Reg("splat (i1 true)", vector("i1", lanes))
+        name = f"llvm.masked.gather.{suffix(type_)}.{suffix(places)}"
+        self.module.declarations.add(f"declare {type_} @{name}({places}, {mask.type}, {type_})")
+        return self.emit(
+            f"call {type_} @{name}({places} align {max(1, bits(element) // 8)} {where.name}, {mask}, {zero(type_)})",
+            type_,
+        )
+
+    def prefetch(self, pointer: Reg) -> None:
+        """Ask for the line of an address that will be read soon."""
+        self.module.declarations.add("declare void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)")
+        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+
+    # Integers
+
+    @staticmethod
+    def name(x: Index) -> str:
+        """An index as text."""
+        return str(x) if isinstance(x, int) else x.name
+
+    def reg(self, x: Index) -> Reg:
+        """An index as an i64 register."""
+        return literal(x, INT) if isinstance(x, int) else x
+
+    def _int(self, op: str, a: Index, b: Index) -> Reg:
+        return self.emit(f"{op} i64 {self.name(a)}, {self.name(b)}", INT)
+
+    def add(self, a: Index, b: Index) -> Index:
+        """a + b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        if isinstance(a, int) and a == 0:
+            return b
+        if isinstance(b, int) and b == 0:
+            return a
+        return self._int("add nsw", a, b)
+
+    def sub(self, a: Index, b: Index) -> Index:
+        """a - b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return a if isinstance(b, int) and b == 0 else self._int("sub nsw", a, b)
+
+    def mul(self, a: Index, b: Index) -> Index:
+        """a * b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        for x, y in ((a, b), (b, a)):
+            if isinstance(x, int) and x in (0, 1):
+                return 0 if x == 0 else y
+        return self._int("mul nsw", a, b)
+
+    def div(self, a: Index, b: Index) -> Index:
+        """a // b for numbers that are not negative."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a // b
+        return a if isinstance(b, int) and b == 1 else self._int("udiv", a, b)
+
+    def rem(self, a: Index, b: Index) -> Index:
+        """a % b for numbers that are not negative."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a % b
+        return 0 if isinstance(b, int) and b == 1 else self._int("urem", a, b)
+
+    def min(self, a: Index, b: Index) -> Index:
+        """The smaller."""
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        return self.call("llvm.smin.i64", [self.reg(a), self.reg(b)], INT)
+
+    def max(self, a: Index, b: Index) -> Index:
+        """The larger."""
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        return self.call("llvm.smax.i64", [self.reg(a), self.reg(b)], INT)
+
+    # Control flow
+
+    def label(self, name: str) -> None:
+        """Begin a block."""
+        self._lines.append(f"{name}:")
+        self._block = name
+
+    @contextmanager
+    def loop(self, start: Index, stop: Index, step: Index = 1, carried: Sequence[Reg] = ()) -> Iterator[Loop]:
+        """``for i in range(start, stop, step)``; values in ``carried`` pass from turn to turn (set ``loop.next``)."""
+        self._count += 1
+        k, before = self._count, self._block
+        loop = Loop(Reg(f"%i{k}", INT), [Reg(f"%c{k}.{j}", r.type) for j, r in enumerate(carried)])
+        self.do(f"br label %head{k}")
+        self.label(f"head{k}")
+        where = len(self._lines)
+        going = self.emit(f"icmp slt i64 {loop.index.name}, {self.name(stop)}", "i1")
+        self.do(f"br i1 {going.name}, label %body{k}, label %exit{k}")
+        self.label(f"body{k}")
+        yield loop
+        following = self.emit(f"add nsw i64 {loop.index.name}, {self.name(step)}", INT)
+        latch = self._block
+        self.do(f"br label %head{k}")
+        phis = [f"  {loop.index.name} = phi i64 [ {self.name(start)}, %{before} ], [ {following.name}, %{latch} ]"]
+        for value, first, after in zip(loop.carried, carried, loop.next, strict=True):
+            phis.append(f"  {value.name} = phi {value.type} [ {first.name}, %{before} ], [ {after.name}, %{latch} ]")
+        self._lines[where:where] = phis
+        self.label(f"exit{k}")
+        loop.results = loop.carried
+
+    @contextmanager
+    def when(self, condition: Reg) -> Iterator[None]:
+        """Instructions that run only if the condition (i1) holds."""
+        self._count += 1
+        k = self._count
+        self.do(f"br i1 {condition.name}, label %then{k}, label %after{k}")
+        self.label(f"then{k}")
+        yield
+        self.do(f"br label %after{k}")
+        self.label(f"after{k}")
+
+    def choose(self, number: Reg, cases: Sequence[tuple[int, Callable[[], None]]]) -> None:
+        """The instructions of the case whose number it is; none of them if there is no such case."""
+        self._count += 1
+        k = self._count
+        labels = " ".join(f"{number.type} {n}, label %case{k}.{n}" for n, _ in cases)
+        self.do(f"switch {number}, label %after{k} [ {labels} ]")
+        for n, write in cases:
+            self.label(f"case{k}.{n}")
+            write()
+            self.do(f"br label %after{k}")
+        self.label(f"after{k}")
+
+    def text(self) -> str:
+        """The body, between braces."""
+        lines = list(self._lines)
+        if self.result == "void":
+            lines.append("  ret void")
+        return "{\nentry:\n" + "\n".join(lines) + "\n}\n"
+
+
+class Module:
+    """Functions that are compiled together."""
+
+    def __init__(self, attributes: str) -> None:
+        self.declarations: set[str] = set()
+        self.names: set[str] = set()
+        self._functions: dict[str, str] = {}  # text -> name
+        self._definitions: list[str] = []
+        self._attributes = attributes
+
+    def function(self, params: Sequence[Reg], result: str = "void") -> Function:
+        """A function to write; hand it to ``add`` when it is finished."""
+        return Function(self, params, result)
+
+    def add(self, function: Function, stem: str, *, exported: bool = False, inline: bool = False) -> str:
+        """Keep a finished function; returns its name, which is an earlier one's if the text is the same."""
+        params = ", ".join(map(str, function.params))
+        text = f"({params}) #{1 if inline else 0} {function.text()}"
+        key = text if not exported else f"{stem}{text}"
+        if key not in self._functions:
+            name = stem
+            if not exported:
+                number = len(self._functions)
+                name = f"{stem}.{number}"
+            self.names.add(name)
+            self._functions[key] = name
+            self._definitions.append(f"define {'' if exported else 'internal '}{function.result} @{name}{text}")
+        return self._functions[key]
+
+    def __str__(self) -> str:
+        return "\n".join([*sorted(self.declarations), *self._definitions, self._attributes])

@@ -1,0 +1,61 @@
+"""Text IR to machine code in this process."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from layerkit.engines.llvm.target import Target
+
+
+class Library:
+    """Machine code that was loaded; addresses of its exported functions by name.
+
+    The code stays loaded as long as this object lives: keep it beside every address taken from it.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def address(self, name: str) -> int:
+        """The address of an exported function."""
+        found: int = self._engine.get_function_address(name)
+        if not found:
+            raise KeyError(name)
+        return found
+
+    def function(self, name: str, *arguments: Any, result: Any = None) -> Any:
+        """A ctypes function; calling it releases the interpreter's lock."""
+        call = ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
+        call.library = self
+        return call
+
+
+def _machine(target: Target, level: int) -> Any:
+    import llvmlite.binding as llvm
+
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, jit=True
+    )
+
+
+def to_object(text: str, target: Target, level: int = 1) -> bytes:
+    """Machine code for IR, as an object file."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(text)
+    module.verify()
+    code: bytes = _machine(target, level).emit_object(module)
+    return code
+
+
+def load(code: bytes, target: Target) -> Library:
+    """An object file, loaded into this process."""
+    import llvmlite.binding as llvm
+
+    empty = llvm.parse_assembly("")
+    empty.triple = target.triple
+    engine = llvm.create_mcjit_compiler(empty, _machine(target, 1))
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return Library(engine)
