@@ -24,37 +24,31 @@ from layerkit.ops.reduction import sum_to
 # One operand ---------------------------------------------------------------------------------------------------------
 
 
+# Coefficients of the error function: W. J. Cody 1969, rational Chebyshev approximations, Math. Comp. 23.
+ERF_SMALL = (
+    3.16112374387056560e00, 1.13864154151050156e02, 3.77485237685302021e02, 3.20937758913846947e03, 1.85777706184603153e-1,
+)  # fmt: skip
+ERF_SMALL_Q = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
+ERF_MIDDLE = (
+    5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
+    1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8,
+)  # fmt: skip
+ERF_MIDDLE_Q = (
+    1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03,
+    3.29079923573345963e03, 4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03,
+)  # fmt: skip
+
+
 def _erf(x: Array) -> Array:
-    """Error function to double precision: W. J. Cody 1969, rational Chebyshev approximations, Math. Comp. 23."""
-    small = (
-        3.16112374387056560e00,
-        1.13864154151050156e02,
-        3.77485237685302021e02,
-        3.20937758913846947e03,
-        1.85777706184603153e-1,
-    )
-    small_q = (2.36012909523441209e01, 2.44024637934444173e02, 1.28261652607737228e03, 2.84423683343917062e03)
-    middle = (
-        5.64188496988670089e-1, 8.88314979438837594e00, 6.61191906371416295e01, 2.98635138197400131e02, 8.81952221241769090e02,
-        1.71204761263407058e03, 2.05107837782607147e03, 1.23033935479799725e03, 2.15311535474403846e-8,
-    )  # fmt: skip
-    middle_q = (
-        1.57449261107098347e01, 1.17693950891312499e02, 5.37181101862009858e02, 1.62138957456669019e03,
-        3.29079923573345963e03, 4.36261909014324716e03, 3.43936767414372164e03, 1.23033935480374942e03,
-    )  # fmt: skip
+    """Error function to double precision."""
     z = x.astype("float64")
     y = np.abs(z)
     t = np.where(y <= 0.46875, y * y, 0.0)
-    top, bottom = small[4] * t, t
-    for a, b in zip(small[:3], small_q[:3], strict=True):
-        top, bottom = (top + a) * t, (bottom + b) * t
-    near = z * (top + small[3]) / (bottom + small_q[3])
+    near = z * np.polyval((ERF_SMALL[4], *ERF_SMALL[:4]), t) / np.polyval((1.0, *ERF_SMALL_Q), t)
     t = np.clip(y, 0.46875, 6.0)  # beyond 6 the result rounds to 1
-    top, bottom = middle[8] * t, t
-    for a, b in zip(middle[:7], middle_q[:7], strict=True):
-        top, bottom = (top + a) * t, (bottom + b) * t
+    ratio = np.polyval((ERF_MIDDLE[8], *ERF_MIDDLE[:8]), t) / np.polyval((1.0, *ERF_MIDDLE_Q), t)
     # the published middle range ends at 4; up to 6 its tail is below 2e-8 and its relative error is not seen
-    far = np.copysign(1.0 - np.exp(-t * t) * (top + middle[7]) / (bottom + middle_q[7]), z)
+    far = np.copysign(1.0 - np.exp(-t * t) * ratio, z)
     return np.where(np.isnan(z), z, np.where(y <= 0.46875, near, far)).astype(x.dtype)
 
 
@@ -93,7 +87,7 @@ UNARY: dict[str, UnaryRule] = {
     "tanh": UnaryRule(np.tanh, lambda g, out, x: g * (1.0 - out * out)),
     "sigmoid": UnaryRule(_sigmoid, lambda g, out, x: g * out * (1.0 - out)),
     "relu": UnaryRule(
-        lambda x: np.maximum(x, 0), lambda g, out, x: where(x > 0.0, g, 0.0), "number", domain=(0.1, 2.0)
+        lambda x: np.maximum(x, 0), lambda g, out, x: where(out > 0.0, g, 0.0), "number", domain=(0.1, 2.0)
     ),
     "erf": UnaryRule(_erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x)),
     "logical_not": UnaryRule(np.logical_not, None, "bool"),

@@ -1,0 +1,1 @@
+"""The LLVM engine: graphs to machine code, run on several threads."""

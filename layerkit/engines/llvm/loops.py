@@ -1,0 +1,512 @@
+"""Fused loops: any number of elementwise results and reductions over one set of loop axes, as one kernel.
+
+A kernel is described first (``Expr``, ``Store``, ``Fold``) and written afterwards. Writing goes through the loop axes
+from the outside in; every expression is computed in the outermost loop in which all that it depends on is known, so a
+number per row costs nothing in the inner loop. The innermost axis is cut into vectors, its tail is masked.
+
+Reductions: over the innermost axes they run in vector registers, which are added up lane by lane in a fixed tree; over
+outer axes they are added into memory, one vector per place. If the first axis is reduced, each range of units writes a
+result of its own, and another kernel adds those up in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from layerkit.dtypes import numpy_dtype
+from layerkit.engines.llvm import elements
+from layerkit.engines.llvm.affine import Affine
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
+from layerkit.engines.llvm.kernel import Buffer
+from layerkit.engines.llvm.target import Target
+from layerkit.ir import Dim, Size, product
+from layerkit.ir.types import Quotient
+
+# Description ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Expr:
+    """A number for each turn of the loops."""
+
+    kind: str
+    """"load", "literal", "index", "size", "take", "random", or the family of an op: "unary", "binary", "where", "cast"."""
+    dtype: str
+    args: tuple[Expr, ...] = ()
+    word: str = ""
+    number: Any = None
+    buffer: Buffer | None = None
+    place: Affine | None = None
+    size: Size = 0
+
+    @property
+    def depth(self) -> int:
+        """The number of outer loops after which it is known."""
+        own = self.place.depth if self.place is not None else 0
+        return max([own, *(a.depth for a in self.args)])
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """An expression written to memory."""
+
+    expr: Expr
+    buffer: Buffer
+    place: Affine
+    add: bool = False
+    """Added to what is there (windows that overlap)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """An expression reduced over the axes on which ``place`` does not depend."""
+
+    function: str
+    expr: Expr
+    buffer: Buffer
+    place: Affine
+    count: Size
+    """Elements of the result."""
+
+
+@dataclass(eq=False)
+class Nest:
+    """A kernel to be written.
+
+    Attributes:
+        axes: sizes of the loops.
+        reduced: which of them are summed over.
+        results: what is computed.
+    """
+
+    axes: list[Size]
+    reduced: list[bool]
+    results: list[Store | Fold] = field(default_factory=list)
+
+    def loads(self) -> list[Expr]:
+        """Every expression that reads memory, once."""
+        seen: dict[int, Expr] = {}
+
+        def visit(e: Expr) -> None:
+            if id(e) not in seen:
+                seen[id(e)] = e
+                for a in e.args:
+                    visit(a)
+
+        for result in self.results:
+            visit(result.expr)
+        return list(seen.values())
+
+    def collapse(self, keep_first: bool) -> None:
+        """Make one axis of neighbours that are always walked through together; with ``keep_first`` not of the first."""
+        places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
+        j = len(self.axes) - 2
+        while j >= int(keep_first):
+            inner = self.axes[j + 1]
+            fits = self.reduced[j] == self.reduced[j + 1] and all(
+                p.factors[j] == p.factors[j + 1] * inner for p in places
+            )
+            if fits or self.axes[j] == 1 and self.reduced[j] == self.reduced[j + 1]:
+                self._merge(j)
+                places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
+            j -= 1
+
+    def _merge(self, j: int) -> None:
+        self.axes[j : j + 2] = [self.axes[j] * self.axes[j + 1]]
+        self.reduced[j : j + 2] = [self.reduced[j]]
+        memo: dict[int, Expr] = {}
+
+        def place(p: Affine | None) -> Affine | None:
+            return None if p is None else Affine((*p.factors[:j], *p.factors[j + 1 :]), p.constant)
+
+        def visit(e: Expr) -> Expr:
+            if id(e) not in memo:
+                memo[id(e)] = Expr(
+                    e.kind, e.dtype, tuple(map(visit, e.args)), e.word, e.number, e.buffer, place(e.place), e.size
+                )
+            return memo[id(e)]
+
+        self.results = [
+            Store(visit(r.expr), r.buffer, place(r.place), r.add)  # type: ignore[arg-type]
+            if isinstance(r, Store)
+            else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)  # type: ignore[arg-type]
+            for r in self.results
+        ]
+
+
+# Writing -------------------------------------------------------------------------------------------------------------
+
+
+class Sizes:
+    """Sizes as registers: the unknown ones are computed from the arguments of the function, once."""
+
+    def __init__(self, function: Function, names: Sequence[str]) -> None:
+        self._f = function
+        self._axes = {name: Reg(f"%size.{name}", INT) for name in names}
+        self._memo: dict[Size, Index] = {}
+
+    def __call__(self, size: Size) -> Index:
+        if isinstance(size, int):
+            return size
+        if size not in self._memo:
+            self._memo[size] = self._compute(size)
+        return self._memo[size]
+
+    def _compute(self, size: Dim) -> Index:
+        total: Index = 0
+        for factors, coefficient in size.terms:
+            term: Index = coefficient
+            for factor in factors:
+                if isinstance(factor, Quotient):
+                    term = self._f.mul(term, self._f.div(self(factor.numerator), factor.divisor))
+                else:
+                    term = self._f.mul(term, self._axes[factor])
+            total = self._f.add(total, term)
+        return total
+
+
+class Writer:
+    """Writes one nest as a function."""
+
+    def __init__(self, module: Module, target: Target, nest: Nest, sizes: Sequence[str], scale: Size) -> None:
+        self.nest, self.target, self.scale = nest, target, scale
+        self.reads = list(dict.fromkeys(e.buffer for e in nest.loads() if e.buffer is not None))
+        self.writes = [r.buffer for r in nest.results]
+        self.pointers: dict[Buffer, Reg] = {}
+        params = []
+        for i, buffer in enumerate([*self.reads, *self.writes]):
+            reg = Reg(f"%p{i}", "ptr")
+            params.append(reg)
+            self.pointers.setdefault(buffer, reg)
+        self.out = {id(r): params[len(self.reads) + i] for i, r in enumerate(nest.results)}
+        params += [Reg(f"%size.{name}", INT) for name in sizes] + [Reg("%begin", INT), Reg("%end", INT)]
+        self.f = module.function(params)
+        self.sizes = Sizes(self.f, sizes)
+        self._multiples()
+        widths = [numpy_dtype(e.dtype).itemsize for e in nest.loads()] or [4]
+        self.lanes = target.lanes(4 if min(widths) < 8 else 8)
+        self.memo: list[dict[int, Reg]] = []
+        self.offsets: list[dict[tuple[Size, ...], Index]] = []
+
+    def _multiples(self) -> None:
+        """Compute every unknown size that the nest uses before the first loop."""
+        places = [e.place for e in self.nest.loads()] + [r.place for r in self.nest.results]
+        self.places = list(dict.fromkeys(p for p in places if p is not None))
+        for place in self.places:
+            for size in (*place.factors, place.constant):
+                self.sizes(size)
+        for size in self.nest.axes:
+            self.sizes(size)
+        for e in self.nest.loads():
+            self.sizes(e.size)
+            if e.kind == "take":
+                self.sizes(e.number)
+
+    # Places
+
+    def _offset(self, place: Affine, depth: int) -> Index:
+        """The part of a place that is known inside ``depth`` loops."""
+        key = (*place.factors[:depth], place.constant)
+        memo = self.offsets[depth]
+        if key not in memo:
+            if depth == 0:
+                memo[key] = self.sizes(place.constant)
+            else:
+                below = self._offset(place, depth - 1)
+                memo[key] = self.f.add(below, self.f.mul(self.counters[depth - 1], self.sizes(place.factors[depth - 1])))
+        return memo[key]
+
+    # Expressions
+
+    def scalar(self, e: Expr, depth: int) -> Reg:
+        """An expression that is known inside ``depth`` loops, as one number."""
+        level = e.depth
+        assert level <= depth
+        found = self.memo[level].get(id(e))
+        if found is None:
+            found = self._make(e, 1, [self.scalar(a, level) for a in e.args], level, None)
+            self.memo[level][id(e)] = found
+        return found
+
+    def _prepare(self, e: Expr, depth: int) -> None:
+        """Compute the parts of an expression that become known inside exactly ``depth`` loops."""
+        if e.depth <= depth:
+            if e.depth == depth:
+                self.scalar(e, depth)
+            return
+        for a in e.args:
+            self._prepare(a, depth)
+
+    def vector(self, e: Expr, mask: Reg | None) -> Reg:
+        """An expression at ``lanes`` turns of the innermost loop."""
+        if e.depth < len(self.nest.axes):
+            return self.f.splat(self.scalar(e, e.depth), self.lanes)
+        found = self.vectors.get(id(e))
+        if found is None:
+            found = self._make(e, self.lanes, [self.vector(a, mask) for a in e.args], len(self.nest.axes), mask)
+            self.vectors[id(e)] = found
+        return found
+
+    def _make(self, e: Expr, lanes: int, args: list[Reg], depth: int, mask: Reg | None) -> Reg:
+        f = self.f
+        match e.kind:
+            case "literal":
+                return literal(e.number, elements_type(e.dtype, lanes))
+            case "load":
+                assert e.place is not None and e.buffer is not None
+                return self._load(e.buffer, e.dtype, e.place, lanes, depth, mask)
+            case "index":
+                assert e.place is not None
+                first = f.splat(f.reg(self._offset(e.place, depth)), lanes)
+                if lanes > 1 and e.place.factors[-1] != 0:
+                    step = f.splat(f.reg(self.sizes(e.place.factors[-1])), lanes)
+                    first = f.binary("add", first, f.binary("mul", f.lane_numbers(INT, lanes), step))
+                return elements.cast(f, first, "int64", e.dtype)
+            case "size":
+                return elements.cast(f, f.splat(f.reg(self.sizes(e.size)), lanes), "int64", e.dtype)
+            case "take":
+                return self._take(e, args[0], lanes, depth, mask)
+            case "unary":
+                return elements.unary(f, e.word, args[0], e.args[0].dtype)
+            case "binary":
+                return elements.binary(f, e.word, args[0], args[1], e.args[0].dtype)
+            case "where":
+                return elements.where(f, *args)
+            case "cast":
+                return elements.cast(f, args[0], e.args[0].dtype, e.dtype)
+        raise AssertionError(e.kind)
+
+    def _load(self, buffer: Buffer, dtype: str, place: Affine, lanes: int, depth: int, mask: Reg | None) -> Reg:
+        f, kind = self.f, elements.memory_type(dtype)
+        pointer = f.at(self.pointers[buffer], self._offset(place, depth), kind)
+        if lanes == 1:
+            return elements.load(f, pointer, dtype, 1)
+        step = place.factors[-1]
+        if step == 1:
+            return elements.load(f, pointer, dtype, lanes, mask)
+        offsets = f.binary("mul", f.lane_numbers(INT, lanes), f.splat(f.reg(self.sizes(step)), lanes))
+        return elements.take(f, pointer, offsets, dtype, mask)
+
+    def _take(self, e: Expr, row: Reg, lanes: int, depth: int, mask: Reg | None) -> Reg:
+        """Elements of rows whose numbers were computed; rows that do not exist are read as row 0."""
+        f, kind = self.f, elements.memory_type(e.dtype)
+        assert e.place is not None and e.buffer is not None
+        row = elements.cast(f, row, e.args[0].dtype, "int64")
+        fits = f.compare("ult", row, f.splat(f.reg(self.sizes(e.size)), lanes))
+        row = f.select(fits, row, literal(0, row.type))
+        width = self.sizes(e.number)
+        pointer = self.pointers[e.buffer]
+        if lanes > 1 and e.args[0].depth < len(self.nest.axes) and e.place.factors[-1] == 1:
+            start = f.add(f.mul(f.extract(row, 0), width), self._offset(e.place, depth))
+            return elements.load(f, f.at(pointer, start, kind), e.dtype, lanes, mask)
+        start = f.binary("mul", row, f.splat(f.reg(width), lanes))
+        pointer = f.at(pointer, self._offset(e.place, depth), kind)
+        if lanes == 1:
+            return elements.load(f, f.at(pointer, start, kind), e.dtype, 1)
+        step = f.splat(f.reg(self.sizes(e.place.factors[-1])), lanes)
+        return elements.take(f, pointer, f.binary("add", start, f.binary("mul", f.lane_numbers(INT, lanes), step)), e.dtype, mask)
+
+    # Loops
+
+    def write(self) -> Function:
+        """The finished function."""
+        f, nest = self.f, self.nest
+        rank = len(nest.axes)
+        if rank == 0:
+            nest.axes, nest.reduced = [1], [False]
+            raise AssertionError("a nest has at least one axis")
+        self.memo = [{} for _ in range(rank + 1)]
+        self.offsets = [{} for _ in range(rank + 1)]
+        self.counters: list[Index] = []
+        self._place(0)
+        scale = self.sizes(self.scale)
+        self.first = f.mul(Reg("%begin", INT), scale)
+        self.last = f.mul(Reg("%end", INT), scale)
+        inner_folds = nest.reduced[-1]
+        self.split = rank
+        if inner_folds:
+            while self.split > 0 and nest.reduced[self.split - 1]:
+                self.split -= 1
+        folds = [r for r in nest.results if isinstance(r, Fold)]
+        self._begin_results(folds)
+        self._enter(0)
+        return f
+
+    def _begin_results(self, folds: list[Fold]) -> None:
+        """Set results that are added up in memory to their neutral elements."""
+        f, nest = self.f, self.nest
+        outer = any(nest.reduced[: self.split])
+        for fold in folds:
+            if not outer:
+                continue
+            kind, lanes = elements.memory_type(fold.expr.dtype), self.lanes
+            neutral = literal(elements.reduce_identity(fold.function, fold.expr.dtype), elements_type(fold.expr.dtype, lanes))
+            per_row = self._row_elements(fold)
+            start: Index = 0 if per_row is None else f.mul(self.first, per_row)
+            stop: Index = self.sizes(fold.count) if per_row is None else f.mul(self.last, per_row)
+            pointer = self.out[id(fold)]
+            with f.loop(start, stop, lanes) as loop:
+                mask = f.mask(f.sub(stop, loop.index), lanes)
+                elements.store(f, neutral, f.at(pointer, loop.index, kind), fold.expr.dtype, mask if lanes > 1 else None)
+
+    def _row_elements(self, fold: Fold) -> Index | None:
+        """Elements of the result for one turn of the first axis, or None if that axis is reduced."""
+        return None if self.nest.reduced[0] else self.sizes(fold.place.factors[0])
+
+    def _bounds(self, level: int) -> tuple[Index, Index]:
+        return (self.first, self.last) if level == 0 else (0, self.sizes(self.nest.axes[level]))
+
+    def _enter(self, level: int) -> None:
+        """Write the loops from ``level`` inwards."""
+        f, nest = self.f, self.nest
+        rank = len(nest.axes)
+        for result in nest.results:
+            self._prepare(result.expr, level)
+        self.memo[level + 1 :] = [{} for _ in range(rank - level)]
+        if level == self.split and level < rank:
+            self._reduce_inner(level)
+            return
+        start, stop = self._bounds(level)
+        if level == rank - 1:
+            self._innermost(start, stop)
+            return
+        with f.loop(start, stop) as loop:
+            self._at(level, loop.index)
+            self._enter(level + 1)
+
+    def _at(self, level: int, counter: Index) -> None:
+        """Go inside loop ``level`` at one of its turns."""
+        self.counters[level:] = [counter]
+        for deeper in range(level + 1, len(self.nest.axes) + 1):
+            self.offsets[deeper] = {}
+            self.memo[deeper] = {}
+        self._place(level + 1)
+
+    def _place(self, depth: int) -> None:
+        """Compute here what is known of all places, so that inner blocks find it in a block that comes before them."""
+        for place in self.places:
+            self._offset(place, depth)
+
+    def _innermost(self, start: Index, stop: Index) -> None:
+        """The vectorised loop over an axis that is kept."""
+        f, lanes = self.f, self.lanes
+        level = len(self.nest.axes) - 1
+        if lanes == 1 or (isinstance(start, int) and isinstance(stop, int) and stop - start == 1):
+            with f.loop(start, stop) as loop:
+                self._at(level, loop.index)
+                for result in self.nest.results:
+                    self._prepare(result.expr, level + 1)
+                for result in self.nest.results:
+                    self._put(result, self.scalar(result.expr, level + 1), None)
+            return
+        width = f.sub(stop, start)
+        whole = f.add(start, f.mul(f.div(width, lanes), lanes))
+        if not (isinstance(width, int) and width < lanes):
+            with f.loop(start, whole, lanes) as loop:
+                self._at(level, loop.index)
+                self._vectors(None)
+        if isinstance(width, int) and width % lanes == 0:
+            return
+        rest = f.sub(stop, whole)
+        with f.when(f.compare("sgt", f.reg(rest), literal(0, INT))):
+            self._at(level, whole)
+            self._vectors(f.mask(rest, lanes))
+
+    def _vectors(self, mask: Reg | None) -> None:
+        self.vectors: dict[int, Reg] = {}
+        computed = [self.vector(r.expr, mask) for r in self.nest.results]
+        for result, value in zip(self.nest.results, computed, strict=True):
+            self._put(result, value, mask)
+
+    def _put(self, result: Store | Fold, value: Reg, mask: Reg | None) -> None:
+        """Store a result, or add it to what is there."""
+        f, dtype = self.f, result.expr.dtype
+        kind = elements.memory_type(dtype)
+        place = result.place
+        base = self.out[id(result)]
+        pointer = f.at(base, self._offset(place, len(self.nest.axes)), kind)
+        step = place.factors[-1]
+        if value.lanes == 1 or step == 1:
+            if isinstance(result, Fold) or result.add:
+                before = elements.load(f, pointer, dtype, value.lanes, mask)
+                function = result.function if isinstance(result, Fold) else "sum"
+                value = elements.combine(f, function, before, value, dtype)
+            elements.store(f, value, pointer, dtype, mask)
+            return
+        for lane in range(value.lanes):  # lanes go to places apart
+            at = f.at(pointer, f.mul(lane, self.sizes(step)), kind)
+            if mask is None:
+                self._put_lane(result, f.extract(value, lane), at)
+            else:
+                with f.when(f.extract(mask, lane)):
+                    self._put_lane(result, f.extract(value, lane), at)
+
+    def _put_lane(self, result: Store | Fold, value: Reg, pointer: Reg) -> None:
+        dtype = result.expr.dtype
+        if isinstance(result, Fold) or result.add:
+            function = result.function if isinstance(result, Fold) else "sum"
+            value = elements.combine(self.f, function, elements.load(self.f, pointer, dtype, 1), value, dtype)
+        elements.store(self.f, value, pointer, dtype)
+
+    def _reduce_inner(self, level: int) -> None:
+        """The loops over reduced axes from ``level`` to the innermost, results in registers."""
+        f, nest, lanes = self.f, self.nest, self.lanes
+        folds = [r for r in nest.results if isinstance(r, Fold)]
+        neutral = [literal(elements.reduce_identity(r.function, r.expr.dtype), elements_type(r.expr.dtype, lanes)) for r in folds]
+        totals = self._turns(level, neutral, folds)
+        for fold, total in zip(folds, totals, strict=True):
+            value = elements.horizontal(f, fold.function, total, fold.expr.dtype)
+            kind = elements.memory_type(fold.expr.dtype)
+            pointer = f.at(self.out[id(fold)], self._offset(fold.place, level), kind)
+            if any(nest.reduced[:level]):
+                before = elements.load(f, pointer, fold.expr.dtype, 1)
+                value = elements.combine(f, fold.function, before, value, fold.expr.dtype)
+            elements.store(f, value, pointer, fold.expr.dtype)
+
+    def _turns(self, level: int, carried: list[Reg], folds: list[Fold]) -> list[Reg]:
+        f, nest, lanes = self.f, self.nest, self.lanes
+        start, stop = self._bounds(level)
+        if level < len(nest.axes) - 1:
+            with f.loop(start, stop, 1, carried) as loop:
+                self._at(level, loop.index)
+                for result in nest.results:
+                    self._prepare(result.expr, level + 1)
+                loop.next = self._turns(level + 1, loop.carried, folds)
+            return loop.results
+        width = f.sub(stop, start)
+        whole = f.add(start, f.mul(f.div(width, lanes), lanes))
+        if not (isinstance(width, int) and width < lanes):
+            with f.loop(start, whole, lanes, carried) as loop:
+                self._at(level, loop.index)
+                loop.next = self._accumulate(folds, loop.carried, None)
+            carried = loop.results
+        if lanes == 1 or (isinstance(width, int) and width % lanes == 0):
+            return carried
+        self._at(level, whole)
+        return self._accumulate(folds, carried, f.mask(f.sub(stop, whole), lanes))
+
+    def _accumulate(self, folds: list[Fold], carried: list[Reg], mask: Reg | None) -> list[Reg]:
+        f = self.f
+        self.vectors = {}
+        values = [self.vector(r.expr, mask) for r in self.nest.results]
+        after = []
+        for result, value in zip(self.nest.results, values, strict=True):
+            if isinstance(result, Store):
+                self._put(result, value, mask)
+                continue
+            before = carried[len(after)]
+            total = elements.combine(f, result.function, before, value, result.expr.dtype)
+            after.append(total if mask is None else f.select(mask, total, before))
+        return after
+
+
+def elements_type(dtype: str, lanes: int) -> str:
+    """The type of a register that holds ``lanes`` numbers of ``dtype``."""
+    from layerkit.engines.llvm.builder import vector
+
+    return vector(elements.TYPES[dtype], lanes)
+
+
+__all__ = ["Expr", "Fold", "Nest", "Sizes", "Store", "Writer", "product"]
