@@ -56,25 +56,27 @@ class Kernel:
         function: its name in the module.
         reads, writes: in the order of its pointers, reads first.
         units: how many units of work there are.
-        work: floating-point operations of one unit (the larger of it and what memory traffic costs is its price).
+        price: rough nanoseconds of one unit.
         traffic: bytes of one unit.
-        workspace: bytes of scratch memory that it needs, given as its last pointer.
-        counts: buffers of one number that hold a count of units, given as integers (chunks of a partial result).
+        flops: floating-point operations of one unit.
         origins: layers it came from.
         what: ops in it, as ``explain`` shows them.
+        whole: one call has to do all units.
+        guard: its result, if not 0, ends the program before any state is changed.
+        counted: the buffer whose number of partial results it is given.
+        in_place: (read, written) pairs that may be one memory: an element is read only where it is then written.
     """
 
     function: str
     reads: list[Use]
     writes: list[Use]
     units: Size
-    work: float = 0.0
+    price: float = 0.0
     traffic: float = 0.0
-    workspace: int = 0
-    shared: int = 0
+    flops: float = 0.0
     origins: tuple[str, ...] = ()
     what: str = ""
     whole: bool = False
-    """All units must be done by one call."""
+    guard: bool = False
+    counted: Buffer | None = None
     in_place: list[tuple[Buffer, Buffer]] = field(default_factory=list)
-    """(read, written) pairs that may be one memory: each element is read before it is written, and only there."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm import elements
+from layerkit.engines.llvm import elements, random
 from layerkit.engines.llvm.affine import Affine
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
 from layerkit.engines.llvm.kernel import Buffer
@@ -57,6 +57,10 @@ class Store:
     place: Affine
     add: bool = False
     """Added to what is there (windows that overlap)."""
+    row: Expr | None = None
+    """The row of the result to write to, of ``width`` elements; rows that do not exist are left out."""
+    width: Size = 0
+    rows: Size = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,8 @@ class Nest:
                     visit(a)
 
         for result in self.results:
-            visit(result.expr)
+            for e in parts(result):
+                visit(e)
         return list(seen.values())
 
     def collapse(self, keep_first: bool) -> None:
@@ -129,11 +134,17 @@ class Nest:
             return memo[id(e)]
 
         self.results = [
-            Store(visit(r.expr), r.buffer, place(r.place), r.add)  # type: ignore[arg-type]
+            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows)  # type: ignore[arg-type]
             if isinstance(r, Store)
             else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)  # type: ignore[arg-type]
             for r in self.results
         ]
+
+
+def parts(result: Store | Fold) -> tuple[Expr, ...]:
+    """The expressions of a result."""
+    row = result.row if isinstance(result, Store) else None
+    return (result.expr,) if row is None else (row, result.expr)
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -199,6 +210,9 @@ class Writer:
                 self.sizes(size)
         for size in self.nest.axes:
             self.sizes(size)
+        for r in self.nest.results:
+            if isinstance(r, Store):
+                self.sizes(r.width), self.sizes(r.rows)
         for e in self.nest.loads():
             self.sizes(e.size)
             if e.kind == "take":
@@ -230,6 +244,11 @@ class Writer:
             self.memo[level][id(e)] = found
         return found
 
+    def _prepare_all(self, depth: int) -> None:
+        for result in self.nest.results:
+            for e in parts(result):
+                self._prepare(e, depth)
+
     def _prepare(self, e: Expr, depth: int) -> None:
         """Compute the parts of an expression that become known inside exactly ``depth`` loops."""
         if e.depth <= depth:
@@ -259,13 +278,15 @@ class Writer:
                 return self._load(e.buffer, e.dtype, e.place, lanes, depth, mask)
             case "index":
                 assert e.place is not None
-                first = f.splat(f.reg(self._offset(e.place, depth)), lanes)
-                if lanes > 1 and e.place.factors[-1] != 0:
-                    step = f.splat(f.reg(self.sizes(e.place.factors[-1])), lanes)
-                    first = f.binary("add", first, f.binary("mul", f.lane_numbers(INT, lanes), step))
-                return elements.cast(f, first, "int64", e.dtype)
+                return elements.cast(f, self._counter(e.place, lanes, depth), "int64", e.dtype)
             case "size":
                 return elements.cast(f, f.splat(f.reg(self.sizes(e.size)), lanes), "int64", e.dtype)
+            case "random":
+                assert e.place is not None
+                counter = self._counter(e.place, lanes, depth)
+                draw = {"bits": random.words, "uniform": random.uniform, "normal": random.normal}[e.word]
+                extra = () if e.word == "bits" else (elements.TYPES[e.dtype],)
+                return draw(f, args, counter, *extra)  # type: ignore[operator,no-any-return]
             case "take":
                 return self._take(e, args[0], lanes, depth, mask)
             case "unary":
@@ -277,6 +298,15 @@ class Writer:
             case "cast":
                 return elements.cast(f, args[0], e.args[0].dtype, e.dtype)
         raise AssertionError(e.kind)
+
+    def _counter(self, place: Affine, lanes: int, depth: int) -> Reg:
+        """A place as a number, in each lane."""
+        f = self.f
+        first = f.splat(f.reg(self._offset(place, depth)), lanes)
+        if lanes == 1 or place.factors[-1] == 0:
+            return first
+        step = f.splat(f.reg(self.sizes(place.factors[-1])), lanes)
+        return f.binary("add", first, f.binary("mul", f.lane_numbers(INT, lanes), step))
 
     def _load(self, buffer: Buffer, dtype: str, place: Affine, lanes: int, depth: int, mask: Reg | None) -> Reg:
         f, kind = self.f, elements.memory_type(dtype)
@@ -362,8 +392,7 @@ class Writer:
         """Write the loops from ``level`` inwards."""
         f, nest = self.f, self.nest
         rank = len(nest.axes)
-        for result in nest.results:
-            self._prepare(result.expr, level)
+        self._prepare_all(level)
         self.memo[level + 1 :] = [{} for _ in range(rank - level)]
         if level == self.split and level < rank:
             self._reduce_inner(level)
@@ -396,8 +425,7 @@ class Writer:
         if lanes == 1 or (isinstance(start, int) and isinstance(stop, int) and stop - start == 1):
             with f.loop(start, stop) as loop:
                 self._at(level, loop.index)
-                for result in self.nest.results:
-                    self._prepare(result.expr, level + 1)
+                self._prepare_all(level + 1)
                 for result in self.nest.results:
                     self._put(result, self.scalar(result.expr, level + 1), None)
             return
@@ -417,6 +445,9 @@ class Writer:
     def _vectors(self, mask: Reg | None) -> None:
         self.vectors: dict[int, Reg] = {}
         computed = [self.vector(r.expr, mask) for r in self.nest.results]
+        for r in self.nest.results:
+            if isinstance(r, Store) and r.row is not None and r.row.depth == len(self.nest.axes):
+                self.vector(r.row, mask)
         for result, value in zip(self.nest.results, computed, strict=True):
             self._put(result, value, mask)
 
@@ -428,6 +459,9 @@ class Writer:
         base = self.out[id(result)]
         pointer = f.at(base, self._offset(place, len(self.nest.axes)), kind)
         step = place.factors[-1]
+        if isinstance(result, Store) and result.row is not None:
+            self._scatter(result, value, pointer, mask)
+            return
         if value.lanes == 1 or step == 1:
             if isinstance(result, Fold) or result.add:
                 before = elements.load(f, pointer, dtype, value.lanes, mask)
@@ -442,6 +476,30 @@ class Writer:
             else:
                 with f.when(f.extract(mask, lane)):
                     self._put_lane(result, f.extract(value, lane), at)
+
+    def _scatter(self, result: Store, value: Reg, pointer: Reg, mask: Reg | None) -> None:
+        """Store to rows whose numbers were computed."""
+        f, row = self.f, result.row
+        assert row is not None
+        kind = elements.memory_type(result.expr.dtype)
+        width, count = self.sizes(result.width), f.reg(self.sizes(result.rows))
+        is_same = row.depth < len(self.nest.axes) and (value.lanes == 1 or result.place.factors[-1] == 1)
+        for lane in range(1 if is_same else value.lanes):
+            own = self.scalar(row, row.depth) if is_same or value.lanes == 1 else f.extract(self.vector(row, mask), lane)
+            at = elements.cast(f, own, row.dtype, "int64")
+            fits = f.compare("ult", at, count)
+            if mask is not None and not is_same:
+                fits = f.binary("and", fits, f.extract(mask, lane))
+            with f.when(fits):
+                start = f.at(pointer, f.mul(at, width), kind)
+                if is_same:
+                    if result.add:
+                        before = elements.load(f, start, result.expr.dtype, value.lanes, mask)
+                        value = elements.combine(f, "sum", before, value, result.expr.dtype)
+                    elements.store(f, value, start, result.expr.dtype, mask)
+                else:
+                    step = f.mul(lane, self.sizes(result.place.factors[-1]))
+                    self._put_lane(result, f.extract(value, lane), f.at(start, step, kind))
 
     def _put_lane(self, result: Store | Fold, value: Reg, pointer: Reg) -> None:
         dtype = result.expr.dtype
@@ -471,8 +529,7 @@ class Writer:
         if level < len(nest.axes) - 1:
             with f.loop(start, stop, 1, carried) as loop:
                 self._at(level, loop.index)
-                for result in nest.results:
-                    self._prepare(result.expr, level + 1)
+                self._prepare_all(level + 1)
                 loop.next = self._turns(level + 1, loop.carried, folds)
             return loop.results
         width = f.sub(stop, start)
