@@ -15,7 +15,13 @@ def _reference() -> Any:
     return ReferenceEngine()
 
 
-ENGINES: dict[str, Callable[[], Any]] = {"reference": _reference}
+def _llvm() -> Any:
+    from layerkit.engines.llvm import LLVMEngine
+
+    return LLVMEngine()
+
+
+ENGINES: dict[str, Callable[[], Any]] = {"llvm": _llvm, "reference": _reference}
 DEFAULT = "reference"
 
 

@@ -1,1 +1,30 @@
-"""The LLVM engine: graphs to machine code, run on several threads."""
+"""The LLVM engine: a graph becomes one native function."""
+
+from __future__ import annotations
+
+from layerkit.engines.llvm import rules  # noqa: F401 (registers the lowerings)
+from layerkit.engines.llvm.program import LLVMProgram
+from layerkit.engines.llvm.target import host
+from layerkit.ir import Graph, Op, TensorType
+from layerkit.passes import Pipeline
+
+
+class LLVMEngine:
+    """Machine code through llvmlite; no compiler has to be installed. Its bits do not depend on the number of threads."""
+
+    name = "llvm"
+
+    def supports(self, op: Op, *inputs: TensorType) -> bool:
+        from layerkit.engines.llvm.fusion import LOOPED
+        from layerkit.engines.llvm.lower import RULES
+
+        return isinstance(op, LOOPED) or type(op) in RULES
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline.parse()
+
+    def compile(self, graph: Graph) -> LLVMProgram:
+        return LLVMProgram(self.pipeline().run(graph), host())
+
+
+__all__ = ["LLVMEngine", "LLVMProgram"]

@@ -297,18 +297,18 @@ class Lowering:
         """Let a fold write one result for each range of units; returns the kernel that adds them up."""
         partial = Buffer(fold.buffer.dtype, fold.count, "local", label="partial")
         chunks = affine.axis(CHUNKS)
-        axes: list[Size] = [chunks, fold.count]
-        load = Expr("load", fold.buffer.dtype, buffer=partial, place=Affine((fold.count, 1)))
-        combined = Nest(axes, [True, False], [Fold(fold.function, load, fold.buffer, Affine((0, 1)), fold.count)])
-        if fold.count == 1:
-            load = Expr("load", fold.buffer.dtype, buffer=partial, place=Affine((1,)))
-            combined = Nest([chunks], [True], [Fold(fold.function, load, fold.buffer, Affine((0,)), 1)])
+        block = next((n for n in (256, 64, 32, 16) if isinstance(fold.count, int) and fold.count % n == 0), fold.count)
+        blocks = affine._divide(fold.count, block) or 1
+        load = Expr("load", fold.buffer.dtype, buffer=partial, place=Affine((block, fold.count, 1)))
+        result = Fold(fold.function, load, fold.buffer, Affine((block, 0, 1)), fold.count)
         nest.results[nest.results.index(fold)] = Fold(fold.function, fold.expr, partial, fold.place, fold.count)
+        combined = Nest([blocks, chunks, block], [False, True, False], [result])
         writer = Writer(self.module, self.target, combined, (*self.names, CHUNKS), 1)
         function = self.module.add(writer.write(), "combine")
+        price = 0.3 * block if isinstance(block, int) else 100.0
         return Kernel(
-            function, [Use(partial)], [Use(fold.buffer)], chunks, 0.0, 0.0, origins=tuple(item.origins), what="combine",
-            whole=True, counted=partial,
+            function, [Use(partial)], [Use(fold.buffer, rows=True)], blocks, price, origins=tuple(item.origins),
+            what="combine", whole=blocks == 1, counted=partial,
         )  # fmt: skip
 
 

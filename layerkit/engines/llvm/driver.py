@@ -1,0 +1,117 @@
+"""The one native function of a program: it takes chunks through their kernels, phase after phase.
+
+``step(control)`` runs all chunks in order on the calling thread. ``control`` is an array of i64:
+``[table, sizes..., (units, grain, chunks) of each segment...]``, where ``table`` points to the addresses of all buffers.
+It returns 0, or the number of the phase (from 1) whose guard was not 0: nothing after that phase has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
+from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
+from layerkit.engines.llvm.schedule import Schedule, Segment
+from layerkit.engines.llvm.target import Target
+from layerkit.dtypes import numpy_dtype
+from layerkit.engines.llvm.loops import Sizes
+
+
+def control_size(schedule: Schedule, names: Sequence[str]) -> int:
+    """Number of i64 in the control block."""
+    return 1 + len(names) + 3 * len(schedule.segments)
+
+
+def write_step(
+    module: Module, target: Target, schedule: Schedule, names: Sequence[str], slots: dict[Buffer, int],
+    producer: dict[Buffer, Segment],
+) -> None:  # fmt: skip
+    """Write the functions of all segments, and ``step``."""
+    functions = {s: _segment(module, s, names, slots, producer) for s in schedule.segments}
+    f = module.function([Reg("%control", "ptr")], INT)
+    restore = flush_subnormals(f, target)
+    f.do("br label %start")
+    f.label("start")
+    for number, phase in enumerate(schedule.phases, start=1):
+        for segment in phase:
+            units, grain, chunks = (_control(f, names, segment.index, i) for i in range(3))
+            with f.loop(0, chunks) as loop:
+                begin = f.mul(loop.index, grain)
+                end = f.min(f.add(begin, grain), units)
+                f.run(functions[segment], [Reg("%control", "ptr"), f.reg(begin), f.reg(end), loop.index])
+        guards = [k for s in phase for k in s.kernels if k.guard]
+        for k in guards:
+            flag = f.load(_address(f, slots[k.writes[0].buffer]), "i32")
+            with f.when(f.compare("ne", flag, literal(0, "i32"))):
+                restore(f)
+                f.do(f"ret i64 {number}")
+                f.label(f"never{number}.{slots[k.writes[0].buffer]}")
+    restore(f)
+    f.do("ret i64 0")
+    module.add(f, "step", exported=True)
+
+
+def _address(f: Function, slot: int) -> Reg:
+    table = f.load(Reg("%control", "ptr"), "ptr")
+    return f.load(f.at(table, slot, "ptr"), "ptr")
+
+
+def _control(f: Function, names: Sequence[str], segment: int, which: int) -> Reg:
+    return f.load(f.at(Reg("%control", "ptr"), 1 + len(names) + 3 * segment + which, INT), INT)
+
+
+def _segment(module: Module, segment: Segment, names: Sequence[str], slots: dict[Buffer, int], producer: dict[Buffer, Segment]) -> str:
+    """A function that takes one chunk through the kernels of a segment."""
+    control, begin, end, chunk = Reg("%control", "ptr"), Reg("%begin", INT), Reg("%end", INT), Reg("%chunk", INT)
+    f = module.function([control, begin, end, chunk])
+    table = f.load(control, "ptr")
+    values = [f.load(f.at(control, 1 + i, INT), INT) for i in range(len(names))]
+    sizes = Sizes(f, ())
+    sizes._axes = dict(zip(names, values, strict=True))
+    addresses: dict[Buffer, Reg] = {}
+
+    def address(use: Use) -> Reg:
+        if use.buffer not in addresses:
+            addresses[use.buffer] = f.load(f.at(table, slots[use.buffer], "ptr"), "ptr")
+        base = addresses[use.buffer]
+        if not use.chunk:
+            return base
+        share = f.mul(chunk, f.mul(sizes(use.buffer.size), numpy_dtype(use.buffer.dtype).itemsize))
+        return f.at(base, share, "i8")
+
+    for k in segment.kernels:
+        extra: list[Reg] = []
+        first: Index = begin
+        last: Index = end
+        if k.counted is not None:
+            count = f.load(f.at(control, 1 + len(names) + 3 * producer[k.counted].index + 2, INT), INT)
+            extra = [count]
+        if k.whole:
+            first = 0
+            last = sizes(k.units)
+        pointers = [address(u) for u in (*k.reads, *k.writes)]
+        f.run(k.function, [*pointers, *values, *extra, f.reg(first), f.reg(last)])
+    return module.add(f, "segment")
+
+
+def flush_subnormals(f: Function, target: Target):  # type: ignore[no-untyped-def]
+    """Treat subnormal numbers as 0 from here on; returns what writes the instructions that undo it.
+
+    They would cost a hundred times a normal number's time, and an optimizer's moments decay into them.
+    """
+    if target.triple.startswith(("x86_64", "i686", "amd64")):
+        f.module.declarations |= {"declare void @llvm.x86.sse.stmxcsr(ptr)", "declare void @llvm.x86.sse.ldmxcsr(ptr)"}
+        before, during = f.emit("alloca i32", "ptr"), f.emit("alloca i32", "ptr")
+        f.do(f"call void @llvm.x86.sse.stmxcsr(ptr {before.name})")
+        mode = f.binary("or", f.load(before, "i32"), literal(0x8040, "i32"))
+        f.store(mode, during)
+        f.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {during.name})")
+        return lambda g: g.do(f"call void @llvm.x86.sse.ldmxcsr(ptr {before.name})")
+    if target.triple.startswith(("aarch64", "arm64")):
+        before = f.call("llvm.aarch64.get.fpcr", [], "i64")
+        f.run("llvm.aarch64.set.fpcr", [f.binary("or", before, literal(1 << 24, "i64"))])
+        return lambda g: g.run("llvm.aarch64.set.fpcr", [before])
+    return lambda g: None
+
+
+__all__ = ["Kernel", "control_size", "flush_subnormals", "write_step"]
