@@ -85,9 +85,10 @@ def choose_stored(graph: Graph) -> set[Value]:
 
 def _reads_through(node: Node) -> bool:
     """Ops that are fused loops with something more: they read expressions, not memory."""
+    from layerkit.ops.linalg import MatMul
     from layerkit.ops.reduction import Reduce
 
-    return isinstance(node.op, Reduce)
+    return isinstance(node.op, Reduce | MatMul)
 
 
 def _loads(node: Node, cost: dict[Value, int], stored: set[Value]) -> int:

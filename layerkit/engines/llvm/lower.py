@@ -25,7 +25,7 @@ from layerkit.errors import LayerkitError
 from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, product
 from layerkit.ir.graph import Input
 
-CHUNKS = "#"  # the axis that counts the partial results of a reduction
+CHUNKS = "chunks"  # the axis that counts the partial results of a reduction
 MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
 SMALL = 4096  # elements that one call reduces, without partial results
 
@@ -73,6 +73,7 @@ class Lowering:
         self.items: list[Item] = []
         self.producer: dict[Buffer, Item] = {}
         self.buffers: dict[Value, Buffer] = {}
+        self.packs: dict[Any, Buffer] = {}
         for i, v in enumerate(graph.inputs):
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self._stored = choose_stored(graph)
@@ -264,6 +265,7 @@ class Lowering:
             nest.collapse(keep_first=False)
         elif symbolic or folds:
             nest.collapse(keep_first=nest.reduced[0] and not all(nest.reduced))
+        folds = [r for r in nest.results if isinstance(r, Fold)]
         units, scale = _units(nest.axes[0])
         has_partials = bool(folds) and nest.reduced[0]
         per_unit = product([scale, *nest.axes[1:]])
@@ -296,20 +298,26 @@ class Lowering:
     def _partial(self, nest: Nest, fold: Fold, item: Item) -> Kernel:
         """Let a fold write one result for each range of units; returns the kernel that adds them up."""
         partial = Buffer(fold.buffer.dtype, fold.count, "local", label="partial")
-        chunks = affine.axis(CHUNKS)
-        block = next((n for n in (256, 64, 32, 16) if isinstance(fold.count, int) and fold.count % n == 0), fold.count)
-        blocks = affine._divide(fold.count, block) or 1
-        load = Expr("load", fold.buffer.dtype, buffer=partial, place=Affine((block, fold.count, 1)))
-        result = Fold(fold.function, load, fold.buffer, Affine((block, 0, 1)), fold.count)
         nest.results[nest.results.index(fold)] = Fold(fold.function, fold.expr, partial, fold.place, fold.count)
-        combined = Nest([blocks, chunks, block], [False, True, False], [result])
-        writer = Writer(self.module, self.target, combined, (*self.names, CHUNKS), 1)
-        function = self.module.add(writer.write(), "combine")
-        price = 0.3 * block if isinstance(block, int) else 100.0
-        return Kernel(
-            function, [Use(partial)], [Use(fold.buffer, rows=True)], blocks, price, origins=tuple(item.origins),
-            what="combine", whole=blocks == 1, counted=partial,
-        )  # fmt: skip
+        kernel = combine(self, fold.function, partial, fold.buffer, fold.count)
+        kernel.origins = tuple(item.origins)
+        return kernel
+
+
+def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, count: Size) -> Kernel:
+    """The kernel that makes one result of those of all chunks, in their order."""
+    chunks = affine.axis(CHUNKS)
+    block = next((n for n in (256, 64, 32, 16) if isinstance(count, int) and count % n == 0), count)
+    blocks = affine._divide(count, block) or 1
+    load = Expr("load", out.dtype, buffer=partial, place=Affine((block, count, 1)))
+    result = Fold(function, load, out, Affine((block, 0, 1)), count)
+    nest = Nest([blocks, chunks, block], [False, True, False], [result])
+    writer = Writer(lowering.module, lowering.target, nest, (*lowering.names, CHUNKS), 1)
+    name = lowering.module.add(writer.write(), "combine")
+    price = 0.3 * block if isinstance(block, int) else 100.0
+    return Kernel(
+        name, [Use(partial)], [Use(out, rows=True)], blocks, price, what="combine", whole=blocks == 1, counted=partial
+    )
 
 
 # Joining -------------------------------------------------------------------------------------------------------------
