@@ -116,7 +116,10 @@ class Function:
             (*outputs, *(_as_value(v) for v in trace.updates.values())),
             getattr(self._call, "__name__", "f").strip("<>"),
         )
-        return Traced(graph, self._engine.compile(graph), read, written, bool(key), returned, trace)
+        # the old numbers of a weight that is written are nobody's any more
+        place = {id(w): len(given) + i for i, w in enumerate(read)}
+        donated = {len(outputs) + i: place[id(w)] for i, w in enumerate(written) if id(w) in place}
+        return Traced(graph, self._engine.compile(graph, donated), read, written, bool(key), returned, trace)
 
 
 _RANDOM: list[RandomState] = []

@@ -79,7 +79,7 @@ class Weight(Arithmetic):
             else:
                 seed = (self._seed() if self._seed else 0, stream(self.path))
                 numbers = np.asarray(self._initial(self.shape, self.dtype, seed), numpy_dtype(self.dtype))
-                self._array = np.ascontiguousarray(np.broadcast_to(numbers, self.shape)).reshape(self.shape)
+                self._array = np.array(np.broadcast_to(numbers, self.shape), order="C")  # our own: programs write to it
         return self._array
 
     @array.setter
@@ -96,7 +96,7 @@ class Weight(Arithmetic):
         return self.array.copy()
 
     def store(self, array: Array) -> None:
-        """Take over an array that a program returned, without a copy."""
+        """Take over an array that a program returned, without a copy; programs may write to it later."""
         self._array = array
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from layerkit.errors import DTypeError, ShapeError
@@ -34,8 +34,11 @@ class Engine(Protocol):
     def pipeline(self) -> Pipeline:
         """The passes that prepare a graph for it."""
 
-    def compile(self, graph: Graph) -> Program:
-        """The program that computes ``graph``."""
+    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> Program:
+        """The program that computes ``graph``.
+
+        ``donated`` maps outputs to inputs whose arrays the program may write them over, and then returns.
+        """
 
 
 def bind_sizes(types: Sequence[TensorType], arrays: Sequence[Array], labels: Sequence[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -55,5 +56,5 @@ class ReferenceEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def compile(self, graph: Graph) -> ReferenceProgram:
+    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> ReferenceProgram:
         return ReferenceProgram(self.pipeline().run(graph))

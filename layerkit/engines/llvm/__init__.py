@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from layerkit.engines.llvm import products, rules  # noqa: F401 (they register the lowerings)
 from layerkit.engines.llvm.program import LLVMProgram
 from layerkit.engines.llvm.target import host
@@ -23,8 +25,8 @@ class LLVMEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def compile(self, graph: Graph) -> LLVMProgram:
-        return LLVMProgram(self.pipeline().run(graph), host())
+    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> LLVMProgram:
+        return LLVMProgram(self.pipeline().run(graph), host(), donated)
 
 
 __all__ = ["LLVMEngine", "LLVMProgram"]

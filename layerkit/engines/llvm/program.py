@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.lower import Lowering
 from layerkit.engines.llvm.schedule import ALIGN, Layout, Schedule, plan, schedule
 from layerkit.engines.llvm.target import Target
-from layerkit.errors import DataError
-from layerkit.ir import Array, Graph
+from layerkit.errors import ArgumentError, DataError, ShapeError
+from layerkit.ir import Array, Graph, axis
 from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
 
@@ -45,6 +46,9 @@ class _Bound:
                 self.table[slot] = buffer.array.ctypes.data
         self.arena = arena
         self.shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.outputs]
+        self.input_shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.inputs]
+        self.own: list[Any] = [None] * len(self.input_shapes)
+        """The arrays of the last call, or copies where those could not be used as they are."""
 
 
 class LLVMProgram:
@@ -71,10 +75,23 @@ class LLVMProgram:
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
         self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
-        self._inputs = [(b, s) for b, s in self.slots.items() if b.kind == "input"]
-        self._outputs = lowering.outputs
+        self._input_slots = [[s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))]
+        self._output_slots = [self.slots[b] for b in lowering.outputs]
+        for output, source in self.schedule.aliases.items():
+            self._input_slots[source].append(self._output_slots[output])
+        self._donors = set(self.schedule.aliases.values())
+        self._size_places = [self._find_size(name) for name in self.names]
+        self._lock = Lock()
         self._bound: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
         self._arena: Array = np.empty(0, np.uint8)
+
+    def _find_size(self, name: str) -> tuple[int, int]:
+        """An input and its axis that tell an unknown size."""
+        for i, type_ in enumerate(self._types):
+            for at, n in enumerate(type_.shape):
+                if n == axis(name):
+                    return i, at
+        return 0, 0
 
     def arena(self, size: int) -> int:
         """The address of at least ``size`` bytes to work in."""
@@ -95,31 +112,80 @@ class LLVMProgram:
         return found
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        sizes = bind_sizes(self._types, arrays, self._labels)
-        check_arrays(self._types, arrays, self._labels)
-        bound = self._bind(sizes)
-        given = [np.ascontiguousarray(a) for a in arrays]
-        for buffer, slot in self._inputs:
-            bound.table[slot] = given[buffer.index].ctypes.data
+        if len(arrays) != len(self._types):
+            raise ArgumentError("another number of inputs.", expected=str(len(self._types)), got=str(len(arrays)))
+        with self._lock:
+            return self._run(arrays)
+
+    def _run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        key = tuple(self._size_of(arrays, i, axis) for i, axis in self._size_places)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bind(bind_sizes(self._types, arrays, self._labels))
+        changed = [i for i, a in enumerate(arrays) if a is not bound.own[i]]
+        for i in changed:
+            self._take(bound, i, arrays[i])
+        if any(i in self._donors for i in changed):
+            self._separate(bound)
         results: list[Any] = []
-        for i, (buffer, shape, dtype) in enumerate(zip(self._outputs, bound.shapes, self._dtypes, strict=True)):
-            if i in self.schedule.aliases:
-                own = given[self.schedule.aliases[i]]
-                results.append(own if own.flags.writeable else own.copy())
+        for i, (slot, shape, dtype) in enumerate(zip(self._output_slots, bound.shapes, self._dtypes, strict=True)):
+            source = self.schedule.aliases.get(i)
+            if source is None:
+                fresh = np.empty(shape, dtype)
+                bound.table[slot] = fresh.ctypes.data
+                results.append(fresh)
             else:
-                results.append(np.empty(shape, dtype))
-            bound.table[self.slots[buffer]] = results[-1].ctypes.data
-        for i, source in self.schedule.aliases.items():  # an input that had to be copied is read where it now is
-            for buffer, slot in self._inputs:
-                if buffer.index == source:
-                    bound.table[slot] = results[i].ctypes.data
-        stopped = self._step(bound.address)
-        if stopped:
-            self._complain(given, bound)
+                results.append(bound.own[source])
+        if self._step(bound.address):
+            self._complain(bound)
         return tuple(results)
 
-    def _complain(self, arrays: Sequence[Array], bound: _Bound) -> None:
-        raise DataError("a row number lies outside its table.", expected="whole numbers in [0, rows)")
+    @staticmethod
+    def _size_of(arrays: Sequence[Array], index: int, axis: int) -> int:
+        shape = arrays[index].shape
+        return shape[axis] if axis < len(shape) else -1
+
+    def _take(self, bound: _Bound, index: int, array: Array) -> None:
+        """Let an input be read where this array is."""
+        if not isinstance(array, np.ndarray):
+            raise ArgumentError("a program takes arrays.", expected="numpy.ndarray", got=type(array).__name__)
+        check_arrays([self._types[index]], [array], [self._labels[index]])
+        if array.shape != bound.input_shapes[index]:
+            raise ShapeError(
+                f"input '{self._labels[index]}' has another shape.", expected=str(bound.input_shapes[index]), got=str(array.shape)
+            )
+        own = array
+        is_mine = index not in self._donors or array.flags.writeable
+        if not (array.flags.c_contiguous and array.flags.aligned and is_mine):
+            own = np.array(array, order="C")
+        bound.own[index] = own
+        self._point(bound, index)
+
+    def _point(self, bound: _Bound, index: int) -> None:
+        address = bound.own[index].ctypes.data
+        for slot in self._input_slots[index]:
+            bound.table[slot] = address
+
+    def _separate(self, bound: _Bound) -> None:
+        """Two inputs that are one array, one of which is written: give the written one memory of its own."""
+        seen: set[int] = {bound.own[i].ctypes.data for i in range(len(bound.own)) if i not in self._donors and bound.own[i].size}
+        for i in sorted(self._donors):
+            address = bound.own[i].ctypes.data
+            if bound.own[i].size and address in seen:
+                bound.own[i] = bound.own[i].copy()
+                self._point(bound, i)
+            seen.add(bound.own[i].ctypes.data)
+
+    def _complain(self, bound: _Bound) -> None:
+        """A row number was outside its table: let the reference say which."""
+        for kernel, buffer in self.guards:
+            flag = ctypes.c_int32.from_address(int(bound.table[self.slots[buffer]])).value
+            if flag:
+                raise DataError(
+                    f"'{kernel.what}' has no row {flag - 1 if flag > 0 else flag}.", layer=" ".join(kernel.origins) or None,
+                    expected="whole numbers in [0, rows)", got=str(flag - 1 if flag > 0 else flag),
+                    fix="enlarge the table (for an Embedding: input_dim), or correct the numbers",
+                )  # fmt: skip
 
     def explain(self) -> str:
         """The compiled steps as text."""
