@@ -399,7 +399,15 @@ class Module:
         self.names: set[str] = set()
         self._functions: dict[str, str] = {}  # text -> name
         self._definitions: list[str] = []
+        self._tables: dict[str, str] = {}
         self._attributes = attributes
+
+    def table(self, numbers: Sequence[int]) -> Reg:
+        """Constant i64 numbers in memory; equal tables are one."""
+        text = f"[{len(numbers)} x i64] [{', '.join(f'i64 {n}' for n in numbers)}]"
+        if text not in self._tables:
+            self._tables[text] = f"@table.{len(self._tables)}"
+        return Reg(self._tables[text], "ptr")
 
     def function(self, params: Sequence[Reg], result: str = "void") -> Function:
         """A function to write; hand it to ``add`` when it is finished."""
@@ -421,4 +429,5 @@ class Module:
         return self._functions[key]
 
     def __str__(self) -> str:
-        return "\n".join([*sorted(self.declarations), *self._definitions, self._attributes])
+        tables = [f"{name} = internal constant {text}, align 64" for text, name in self._tables.items()]
+        return "\n".join([*sorted(self.declarations), *tables, *self._definitions, self._attributes])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-from layerkit.engines.llvm import affine, gemm
+from layerkit.engines.llvm import affine, conv, gemm, rules
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.builder import Function, Index, Reg
 from layerkit.engines.llvm.elements import TYPES
@@ -12,10 +14,11 @@ from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Nest, Sizes, Store
 from layerkit.engines.llvm.lower import Lowering, _units, rule
-from layerkit.engines.llvm.rules import matmul as matmul_loops
-from layerkit.ir import Node, Size, Value, product
+from layerkit.ir import Node, Shape, Size, Value, number
+from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.shape import Transpose
+from layerkit.ops.windows import pad_widths
 
 PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, one for each range of rows
 
@@ -26,7 +29,7 @@ def matmul(lowering: Lowering, node: Node) -> None:
     a, b = node.inputs
     element = TYPES[a.dtype]
     if len(a.shape) != 2 or element not in gemm.WIDTH or not isinstance(b.shape[1], int):
-        matmul_loops(lowering, node)
+        rules.matmul(lowering, node)
         return
     (m, k), n = a.shape, b.shape[1]
     if isinstance(m, int) and isinstance(a.node.op, Transpose) and 0 not in (m, n):
@@ -34,7 +37,7 @@ def matmul(lowering: Lowering, node: Node) -> None:
     elif isinstance(k, int) and 0 not in (k, n):
         _rows(lowering, node, a, b, m, k, n)
     else:
-        matmul_loops(lowering, node)
+        rules.matmul(lowering, node)
 
 
 def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n: int) -> None:
@@ -97,13 +100,20 @@ def packed(lowering: Lowering, node: Node, b: Value, k: int, n: int) -> Buffer:
 def pack(lowering: Lowering, node: Node, dtype: str, terms: tuple[int, ...], n: int, build: Any) -> Buffer:
     """Panels of a right operand whose rows are counted by ``terms`` axes; ``build(read, terms, column)`` is an element."""
     shape = gemm.tile(lowering.target, TYPES[dtype], n)
-    width, depth = shape.width, product(terms)
-    assert isinstance(depth, int)
-    out = lowering.scratch(dtype, shape.panels(n) * depth * width, "panels")
+    out = lowering.scratch(dtype, shape.panels(n) * prod(terms) * shape.width, "panels")
+    fill_panels(lowering, node, out, 0, dtype, terms, n, build)
+    return out
+
+
+def fill_panels(
+    lowering: Lowering, node: Node, out: Buffer, offset: int, dtype: str, terms: tuple[int, ...], n: int, build: Any
+) -> None:
+    """Write the panels of one right operand to ``out``."""
+    width, depth = gemm.tile(lowering.target, TYPES[dtype], n).width, prod(terms)
     full, rest = divmod(n, width)
     steps = affine.strides(terms)
     for first, panels, columns in ((0, full, width), (full, 1, rest)):
-        if not panels or not columns:
+        if not panels or not columns or not depth:
             continue
         axes: list[Size] = [panels, *terms, columns]
         place = affine.identity(axes)
@@ -113,9 +123,149 @@ def pack(lowering: Lowering, node: Node, dtype: str, terms: tuple[int, ...], n: 
             return build(read, place[1:-1], column)
 
         expr = lowering.reading(axes, value)
-        where = Affine((depth * width, *(s * width for s in steps), 1), first * depth * width)
+        where = Affine((depth * width, *(s * width for s in steps), 1), offset + first * depth * width)
         lowering.add(Nest(axes, [False] * len(axes), [Store(expr, out, where)]), node, join=False)
+
+
+# Convolutions --------------------------------------------------------------------------------------------------------
+
+
+def geometry(op: Any, x: Shape, kernel: Shape, out: Shape) -> conv.Geometry:
+    """The geometry of a convolution over one or two axes; one axis is the width of images of height 1."""
+    window = [number(n) for n in kernel[:-2]]
+    sizes = [number(n) for n in x[1:-1]]
+    before = [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
+
+    def pair(values: Any, fill: int) -> tuple[int, int]:
+        two = (fill, *values) if len(values) == 1 else tuple(values)
+        return int(two[0]), int(two[1])
+
+    return conv.Geometry(
+        pair(sizes, 1), pair([number(n) for n in out[1:-1]], 1), pair(window, 1), pair(op.strides, 1), pair(op.dilation, 1),
+        pair(before, 0), number(x[-1]), number(kernel[-1]), op.groups,
+    )  # fmt: skip
+
+
+def _is_blocked(x: Value, shape: conv.Geometry, frame: conv.Frame) -> bool:
+    """Whether register tiles serve this convolution; else it is written as loops."""
+    element = TYPES[x.dtype]
+    if element not in gemm.WIDTH or 0 in (*shape.sizes, *shape.out, shape.channels, shape.filters):
+        return False
+    return frame.size * gemm.WIDTH[element] <= conv.MOST_FRAME and shape.filters // shape.groups >= 2 and shape.groups <= 8
+
+
+def _dims(x: Value) -> bool:
+    return len(x.shape) in (3, 4) and all(isinstance(n, int) for n in x.shape[1:])
+
+
+@rule(Conv)
+def convolution(lowering: Lowering, node: Node) -> None:
+    """Images times panels of the kernel."""
+    x, kernel = node.inputs
+    y = node.outputs[0]
+    if not (_dims(x) and all(isinstance(n, int) for n in kernel.shape)):
+        rules.conv(lowering, node)
+        return
+    shape = geometry(node.op, x.shape, kernel.shape, y.shape)
+    frame = shape.frame()
+    if not _is_blocked(x, shape, frame):
+        rules.conv(lowering, node)
+        return
+    columns = shape.filters // shape.groups
+    width = gemm.tile(lowering.target, TYPES[x.dtype], columns).width
+    terms = (*shape.window, shape.per_group)
+    key = (kernel, "conv", shape.groups)
+    if key not in lowering.packs:
+        lowering.packs[key] = _pack_groups(
+            lowering, node, x.dtype, columns, [(g, terms, lambda g, t, c: (*t, c.shifted(g * columns))) for g in range(shape.groups)], kernel
+        )
+    parts = shape.forward(width)
+    _convolve(lowering, node, x, lowering.packs[key], frame, parts, shape)
+
+
+def _convolve(
+    lowering: Lowering, node: Node, x: Value, panels: Buffer, frame: conv.Frame, parts: Sequence[conv.Part], shape: conv.Geometry
+) -> None:
+    source = lowering.ensure(x)
+    out = lowering.new(node.outputs[0])
+    size = prod(number(n) for n in node.outputs[0].shape[1:])
+    function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
+    flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    reads = [Use(source, rows=True), Use(panels)]
+    lowering.add_kernel(Kernel(function, reads, [Use(out, rows=True)], x.shape[0], flops / 80, flops=flops), node)
+
+
+def _pack_groups(lowering: Lowering, node: Node, dtype: str, columns: int, groups: Sequence[Any], kernel: Value) -> Buffer:
+    """Panels of several parts of a kernel one after the other: (group, axes of terms, place of an element)."""
+    width = gemm.tile(lowering.target, TYPES[dtype], columns).width
+    panels = -(-columns // width)
+    total = sum(prod(terms) for _, terms, _ in groups) * panels * width
+    out = lowering.scratch(dtype, total, "panels")
+    offset = 0
+    for group, terms, place_of in groups:
+        fill_panels(
+            lowering, node, out, offset, dtype, terms, columns,
+            lambda read, t, c, group=group, place_of=place_of: read(kernel, _kernel_place(kernel, place_of(group, t, c))),
+        )  # fmt: skip
+        offset += prod(terms) * panels * width
     return out
+
+
+def _kernel_place(kernel: Value, place: Place) -> Place:
+    """A place (row, column, channel, filter) in a kernel that may have one spatial axis only."""
+    return place if len(kernel.shape) == 4 else place[1:]
+
+
+@rule(ConvInputGrad)
+def convolution_input_grad(lowering: Lowering, node: Node) -> None:
+    """The cotangent times panels of the kernel turned round, one product for each phase of the strides."""
+    g, kernel = node.inputs
+    dx = node.outputs[0]
+    if not (_dims(g) and _dims(dx) and all(isinstance(n, int) for n in kernel.shape)):
+        rules.conv_input_grad(lowering, node)
+        return
+    shape = geometry(node.op, dx.shape, kernel.shape, g.shape)
+    frame = shape.cotangent_frame()
+    if not _is_blocked(g, shape, frame) or shape.per_group < 2:
+        rules.conv_input_grad(lowering, node)
+        return
+    per_filter = shape.filters // shape.groups
+    width = gemm.tile(lowering.target, TYPES[g.dtype], shape.per_group).width
+    parts, packs = shape.backward(width)
+    groups = []
+    for group, rows, columns, _ in packs:
+        if not rows or not columns:
+            groups.append((group, (0, 0, per_filter), lambda gr, t, c: t))
+            continue
+
+        def place_of(gr: int, t: Place, c: Affine, rows: list[int] = rows, columns: list[int] = columns) -> Place:
+            step_r = rows[1] - rows[0] if len(rows) > 1 else 0
+            step_c = columns[1] - columns[0] if len(columns) > 1 else 0
+            return (t[0].scaled(step_r).shifted(rows[0]), t[1].scaled(step_c).shifted(columns[0]), c, t[2].shifted(gr * per_filter))
+
+        groups.append((group, (len(rows), len(columns), per_filter), place_of))
+    panels = _pack_groups(lowering, node, g.dtype, shape.per_group, groups, kernel)
+    _convolve(lowering, node, g, panels, frame, parts, shape)
+
+
+@rule(ConvKernelGrad)
+def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
+    """Framed images, turned, times the cotangent; partial sums for ranges of images."""
+    x, g = node.inputs
+    dw = node.outputs[0]
+    if not (_dims(x) and _dims(g)):
+        rules.conv_kernel_grad(lowering, node)
+        return
+    shape = geometry(node.op, x.shape, dw.shape, g.shape)
+    if not _is_blocked(x, shape, shape.frame()):
+        rules.conv_kernel_grad(lowering, node)
+        return
+    left, right = lowering.ensure(x), lowering.ensure(g)
+    out = lowering.new(dw)
+    function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, lowering.names)
+    count = prod(number(n) for n in dw.shape)
+    flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    sum_in_parts(lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80)
 
 
 __all__ = ["Reg", "matmul", "pack", "packed", "sum_in_parts"]

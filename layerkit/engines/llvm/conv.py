@@ -1,0 +1,292 @@
+"""Convolutions on register tiles, channels last: images are copied into a frame of zeros, windows become runs of a sum.
+
+In a framed image one row of a window is contiguous, so a sum runs over the rows of the window, and over its columns times
+channels at once; one channel is as fast as many. Output positions find their rows through a table of offsets, so tiles
+span rows of small images. The gradient by the input is again a convolution, of the cotangent with the kernel turned
+round; with strides it falls into one for each phase of the stride, each with its own part of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+
+from layerkit.engines.llvm import gemm
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, vector, zero
+from layerkit.engines.llvm.gemm import Terms
+from layerkit.engines.llvm.target import Target
+
+MOST_FRAME = 1 << 20  # bytes of stack for a framed image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image with zeros around it.
+
+    Attributes:
+        sizes: (height, width) of the image.
+        before, after: zeros added on each axis.
+        channels: numbers in a pixel.
+    """
+
+    sizes: tuple[int, int]
+    before: tuple[int, int]
+    after: tuple[int, int]
+    channels: int
+
+    @property
+    def framed(self) -> tuple[int, int]:
+        """(height, width) with the frame."""
+        h, w = (n + a + b for n, a, b in zip(self.sizes, self.before, self.after, strict=True))
+        return h, w
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is no frame."""
+        return not any((*self.before, *self.after))
+
+    @property
+    def row(self) -> int:
+        """Elements of a framed row."""
+        return self.framed[1] * self.channels
+
+    @property
+    def size(self) -> int:
+        """Elements of the framed image."""
+        return self.framed[0] * self.row
+
+
+@dataclass(frozen=True)
+class Part:
+    """One product: every output position with one set of taps.
+
+    Attributes:
+        left: offset in the framed image of the first element that each output position meets.
+        cells: offset in the output image of each position.
+        taps: (rows, columns) of the window.
+        steps: elements from one row, one column of the window to the next.
+        run: elements side by side at a tap.
+        panels: offset of the panels of this part.
+        columns: output channels.
+    """
+
+    left: tuple[int, ...]
+    cells: tuple[int, ...]
+    taps: tuple[int, int]
+    steps: tuple[int, int]
+    run: int
+    panels: int
+    columns: int
+
+    @property
+    def depth(self) -> int:
+        """Terms of a sum."""
+        return self.taps[0] * self.taps[1] * self.run
+
+    @property
+    def terms(self) -> Terms:
+        """The sum; columns that lie side by side are one run."""
+        (rows, columns), (step_row, step_column) = self.taps, self.steps
+        if step_column == self.run:
+            return Terms(columns * self.run, 1, 0, rows, step_row)
+        return Terms(self.run, columns, step_column, rows, step_row)
+
+
+def write(
+    module: Module, target: Target, element: str, frame: Frame, parts: Sequence[Part], out_size: int, names: tuple[str, ...]
+) -> str:
+    """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end."""
+    x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
+    f = module.function([x, panels, y, *gemm.sizes_params(names)])
+    tables = [(module.table(p.left), module.table(p.cells)) for p in parts]
+    with images(f, target, element, frame, x) as (number, image):
+        result = f.at(y, f.mul(number, out_size), element)
+        for part, table in zip(parts, tables, strict=True):
+            if not part.left:
+                continue
+            shape = gemm.tile(target, element, part.columns)
+            gemm.tiles(
+                f, module, shape, element, "n", rows=len(part.left), columns=part.columns, a=image,
+                b=f.at(panels, part.panels, element), c=result, lda=0, ldb=shape.width, ldc=0, panel=part.depth * shape.width,
+                terms=part.terms, tables=table,
+            )  # fmt: skip
+    return module.add(f, "conv")
+
+
+class images:
+    """The loop over images begin..end; inside, the framed image."""
+
+    def __init__(self, f: Function, target: Target, element: str, frame: Frame, x: Reg) -> None:
+        self.f, self.element, self.frame, self.x = f, element, frame, x
+        self.lanes = target.lanes(gemm.WIDTH[element])
+        if not frame.is_bare:
+            self.memory = f.emit(f"alloca {element}, i64 {frame.size + self.lanes}, align 64", "ptr")
+            kind = vector(element, self.lanes)
+            with f.loop(0, frame.size, self.lanes) as loop:
+                f.store(zero(kind), f.at(self.memory, loop.index, element))
+        self._loop = f.loop(Reg("%begin", INT), Reg("%end", INT))
+
+    def __enter__(self) -> tuple[Reg, Reg]:
+        f, frame = self.f, self.frame
+        loop = self._loop.__enter__()
+        size = prod(frame.sizes) * frame.channels
+        source = f.at(self.x, f.mul(loop.index, size), self.element)
+        if frame.is_bare:
+            return loop.index, source
+        width = frame.sizes[1] * frame.channels
+        corner = frame.before[0] * frame.row + frame.before[1] * frame.channels
+        with f.loop(0, frame.sizes[0]) as row:
+            copy(
+                f, self.element, self.lanes, f.at(source, f.mul(row.index, width), self.element),
+                f.at(self.memory, f.add(f.mul(row.index, frame.row), corner), self.element), width,
+            )  # fmt: skip
+        return loop.index, self.memory
+
+    def __exit__(self, *error: object) -> None:
+        self._loop.__exit__(None, None, None)
+
+
+def copy(f: Function, element: str, lanes: int, source: Reg, to: Reg, count: int) -> None:
+    """Copy a known number of elements."""
+    kind = vector(element, lanes)
+    whole = count // lanes * lanes
+    with f.loop(0, whole, lanes) as loop:
+        f.store(f.load(f.at(source, loop.index, element), kind), f.at(to, loop.index, element))
+    if count > whole:
+        mask = f.mask(count - whole, lanes)
+        f.store(f.load(f.at(source, whole, element), kind, mask), f.at(to, whole, element), mask)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A convolution over (height, width): everything that does not depend on the batch."""
+
+    sizes: tuple[int, int]
+    out: tuple[int, int]
+    window: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    before: tuple[int, int]
+    channels: int
+    filters: int
+    groups: int
+
+    @property
+    def per_group(self) -> int:
+        """Channels that a filter reads."""
+        return self.channels // self.groups
+
+    def frame(self) -> Frame:
+        """The input as all windows meet it."""
+        reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(self.out, self.strides, self.window, self.dilation, strict=True)]
+        after = [max(0, r - n - b) for r, n, b in zip(reach, self.sizes, self.before, strict=True)]
+        return Frame(self.sizes, self.before, (after[0], after[1]), self.channels)
+
+    def forward(self, width: int) -> list[Part]:
+        """The products of the convolution itself, one for each group; panels are ``width`` wide."""
+        frame, (sh, sw), (dh, dw) = self.frame(), self.strides, self.dilation
+        columns = self.filters // self.groups
+        positions = [(i, j) for i in range(self.out[0]) for j in range(self.out[1])]
+        depth = prod(self.window) * self.per_group
+        size = -(-columns // width) * width * depth
+        return [
+            Part(
+                tuple(i * sh * frame.row + j * sw * self.channels + g * self.per_group for i, j in positions),
+                tuple((i * self.out[1] + j) * self.filters + g * columns for i, j in positions),
+                self.window, (dh * frame.row, dw * self.channels), self.per_group, g * size, columns,
+            )
+            for g in range(self.groups)
+        ]  # fmt: skip
+
+    def phases(self) -> list[tuple[tuple[int, int], tuple[list[int], list[int]]]]:
+        """(first position, window rows and columns that reach it) for each phase of the strides, in order of the cotangent.
+
+        Position i of the input meets window element u at output (i + before - u * dilation) / stride, where that is whole.
+        """
+        found = []
+        for a in range(min(self.strides[0], self.sizes[0])):
+            for b in range(min(self.strides[1], self.sizes[1])):
+                rows, columns = (
+                    [u for u in reversed(range(self.window[x])) if (at + self.before[x] - u * self.dilation[x]) % self.strides[x] == 0]
+                    for x, at in enumerate((a, b))
+                )
+                found.append(((a, b), (rows, columns)))
+        return found
+
+    def cotangent_frame(self) -> Frame:
+        """The cotangent with as many zeros around as the gradient by the input reads."""
+        before, after = [0, 0], [0, 0]
+        for x in (0, 1):
+            for u in range(self.window[x]):
+                for i in range(self.sizes[x]):
+                    o = i + self.before[x] - u * self.dilation[x]
+                    if o % self.strides[x] == 0:
+                        o //= self.strides[x]
+                        before[x], after[x] = max(before[x], -o), max(after[x], o - self.out[x] + 1)
+        return Frame(self.out, (before[0], before[1]), (after[0], after[1]), self.filters)
+
+    def backward(self, width: int) -> tuple[list[Part], list[tuple[int, list[int], list[int], int]]]:
+        """The products of the gradient by the input; and (group, window rows, window columns, offset) of their panels."""
+        frame = self.cotangent_frame()
+        columns, depth_run = self.per_group, self.filters // self.groups
+        parts, packs, offset = [], [], 0
+        for g in range(self.groups):
+            for (a, b), (rows, cols) in self.phases():
+                positions = [(i, j) for i in range(a, self.sizes[0], self.strides[0]) for j in range(b, self.sizes[1], self.strides[1])]
+                taps = (len(rows), len(cols))
+                # from one of these window elements to the next, the output moves by dilation / gcd(dilation, stride)
+                step = [d // gcd(d, s) for d, s in zip(self.dilation, self.strides, strict=True)]
+                left, cells = [], []
+                for i, j in positions:
+                    cells.append((i * self.sizes[1] + j) * self.channels + g * columns)
+                    if prod(taps):
+                        o = (i + self.before[0] - rows[0] * self.dilation[0]) // self.strides[0] + frame.before[0]
+                        q = (j + self.before[1] - cols[0] * self.dilation[1]) // self.strides[1] + frame.before[1]
+                        left.append(o * frame.row + q * self.filters + g * depth_run)
+                    else:
+                        left.append(0)
+                parts.append(
+                    Part(tuple(left), tuple(cells), taps, (step[0] * frame.row, step[1] * self.filters), depth_run, offset, columns)
+                )
+                packs.append((g, rows, cols, offset))
+                offset += prod(taps) * depth_run * -(-columns // width) * width
+        return parts, packs
+
+
+def kernel_grad(module: Module, target: Target, element: str, shape: Geometry, names: tuple[str, ...]) -> str:
+    """``(x, g, dw, sizes..., begin, end)``: dw [window, channels / groups, filters], summed over images begin..end."""
+    frame = shape.frame()
+    x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
+    f = module.function([x, g, dw, *gemm.sizes_params(names)])
+    (oh, ow), (sh, sw), (dh, dw_) = shape.out, shape.strides, shape.dilation
+    columns = shape.filters // shape.groups
+    tile = gemm.tile(target, element, columns)
+    count = prod(shape.window) * shape.per_group * shape.filters
+    kind, lanes = vector(element, tile.lanes), tile.lanes
+    with f.loop(0, count, lanes) as loop:
+        f.store(zero(kind), f.at(dw, loop.index, element), f.mask(f.sub(count, loop.index), lanes))
+    merged = dw_ == 1 and shape.groups == 1
+    height = shape.window[1] * shape.channels if merged else shape.per_group
+    # rows of the output in a block: the cotangents of a block stay in the first cache while all tiles pass over them
+    block = max(1, min(oh, target.l1 // 2 // (ow * shape.filters * gemm.WIDTH[element])))
+    with images(f, target, element, frame, x) as (number, image):
+        cotangent = f.at(g, f.mul(number, oh * ow * shape.filters), element)
+        for start in range(0, oh, block):
+            deep = min(block, oh - start)
+            for group in range(shape.groups):
+                with f.loop(0, shape.window[0]) as r:
+                    for s in range(1 if merged else shape.window[1]):
+                        first = f.add(f.mul(r.index, dh * frame.row), start * sh * frame.row + s * dw_ * shape.channels + group * shape.per_group)
+                        cell = f.add(f.mul(r.index, shape.window[1] * shape.per_group * shape.filters), s * shape.per_group * shape.filters + group * columns)
+                        whole = sw * shape.channels * ow == sh * frame.row
+                        terms = Terms(deep * ow) if whole else Terms(ow, 1, 0, deep, sh * frame.row)
+                        gemm.tiles(
+                            f, module, tile, element, "t", rows=height, columns=columns, a=f.at(image, first, element),
+                            b=f.at(cotangent, start * ow * shape.filters + group * columns, element), c=f.at(dw, cell, element),
+                            lda=sw * shape.channels, ldb=shape.filters, ldc=shape.filters, panel=tile.width, terms=terms, add=True,
+                        )  # fmt: skip
+    return module.add(f, "conv_kernel_grad")
+
+
+__all__ = ["Frame", "Geometry", "Index", "Part", "copy", "images", "kernel_grad", "write"]
