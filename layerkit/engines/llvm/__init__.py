@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from layerkit.engines.llvm import products, rules  # noqa: F401 (they register the lowerings)
+from layerkit.engines.llvm import loop, products, rules  # noqa: F401 (they register the lowerings)
 from layerkit.engines.llvm.program import LLVMProgram
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Graph, Op, TensorType

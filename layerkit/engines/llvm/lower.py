@@ -236,20 +236,23 @@ class Lowering:
 
     # Finishing
 
-    def kernels(self) -> list[Kernel]:
-        """All kernels, in an order that respects what they need."""
+    def kernels(self, items: Sequence[Item] | None = None) -> list[Kernel]:
+        """All kernels (or those of some items), in an order that respects what they need."""
         order: list[Item] = []
         done: set[Item] = set()
+
+        chosen = self.items if items is None else list(items)
+        position = {item: i for i, item in enumerate(chosen)}
 
         def visit(item: Item) -> None:
             if item in done:
                 return
             done.add(item)
-            for need in sorted(item.needs, key=self.items.index):
+            for need in sorted((n for n in item.needs if n in position), key=position.__getitem__):
                 visit(need)
             order.append(item)
 
-        for item in self.items:
+        for item in chosen:
             visit(item)
         found: list[Kernel] = []
         for item in order:
