@@ -22,7 +22,7 @@ def _llvm() -> Any:
 
 
 ENGINES: dict[str, Callable[[], Any]] = {"llvm": _llvm, "reference": _reference}
-DEFAULT = "reference"
+DEFAULT = "llvm"
 
 
 def get(engine: str | Engine | None = None) -> Engine:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
+from layerkit.dtypes import numpy_dtype
 from layerkit.errors import DTypeError, ShapeError
-from layerkit.ir import Array, Dim, Graph, Op, TensorType
+from layerkit.ir import Array, Dim, Graph, Op, TensorType, number
 from layerkit.ir.types import Quotient
 from layerkit.passes import Pipeline
 
@@ -34,11 +35,19 @@ class Engine(Protocol):
     def pipeline(self) -> Pipeline:
         """The passes that prepare a graph for it."""
 
+    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
+        """The most bytes that a run of ``graph``, whose sizes are all known, holds at a time, inputs included."""
+
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> Program:
         """The program that computes ``graph``.
 
         ``donated`` maps outputs to inputs whose arrays the program may write them over, and then returns.
         """
+
+
+def value_bytes(type_: TensorType) -> int:
+    """Bytes of a value whose sizes are known."""
+    return number(type_.size) * numpy_dtype(type_.dtype).itemsize
 
 
 def bind_sizes(types: Sequence[TensorType], arrays: Sequence[Array], labels: Sequence[str]) -> dict[str, int]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from layerkit.engines.base import bind_sizes, check_arrays
-from layerkit.ir import Array, Graph, Op, TensorType
+from layerkit.dtypes import numpy_dtype
+from layerkit.engines.base import bind_sizes, check_arrays, value_bytes
+from layerkit.ir import Array, Graph, Node, Op, TensorType, Value, number, product
 from layerkit.ir.graph import Input
 from layerkit.ir.interpret import Schedule
 from layerkit.passes import Pipeline
@@ -56,5 +57,52 @@ class ReferenceEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
+    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
+        """Bytes held at the worst moment, by the order of the ops.
+
+        Values that are views of others take nothing themselves, convolutions take the matrix of their windows besides.
+        """
+        graph = self.pipeline().run(graph)
+        nodes = graph.nodes()
+        base: dict[Value, Value] = {}
+        size: dict[Value, int] = {}
+        for value in (*graph.inputs, *(v for n in nodes for v in n.outputs)):
+            is_view = value.node.op.word in VIEWS and value.node.inputs
+            base[value] = base[value.node.inputs[0]] if is_view else value
+            size[value] = 0 if is_view else value_bytes(value.type)
+        last = {base[x]: i for i, n in enumerate(nodes) for x in (*n.outputs, *n.inputs)}
+        kept = {base[v] for v in graph.outputs} | set(graph.inputs)
+        ends: dict[int, int] = {}
+        for value, i in last.items():
+            if value not in kept:
+                ends[i] = ends.get(i, 0) + size[value]
+        live = peak = sum(size[v] for v in graph.inputs)
+        for i, node in enumerate(nodes):
+            live += sum(size[v] for v in node.outputs)
+            peak = max(peak, live + _scratch(node))
+            live -= ends.get(i, 0)
+        return peak
+
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> ReferenceProgram:
         return ReferenceProgram(self.pipeline().run(graph))
+
+
+VIEWS = ("reshape", "transpose", "broadcast", "slice", "reverse", "stop_gradient")  # in NumPy
+
+
+def _scratch(node: Node) -> int:
+    """Bytes that the reference of an op takes while it runs."""
+    if node.op.word in ("max_pool", "sum_pool", "max_pool_grad", "max_pool_gather"):
+        pooled = node.inputs[1].type if node.op.word == "max_pool_grad" else node.types[0]
+        count = product((*pooled.shape, *node.op.window)) + 2 * product(pooled.shape)  # type: ignore[attr-defined]
+        return number(count) * numpy_dtype(pooled.dtype).itemsize
+    if node.op.word not in ("conv", "conv_input_grad", "conv_kernel_grad"):
+        return 0
+    x = node.inputs[0] if node.op.word != "conv_input_grad" else node.outputs[0]
+    filters = (
+        node.types[0] if node.op.word == "conv" else node.inputs[0 if node.op.word == "conv_input_grad" else 1].type
+    )
+    kernel = node.types[0] if node.op.word == "conv_kernel_grad" else node.inputs[1].type
+    rows = product(filters.shape[:-1])
+    columns = product((rows, *kernel.shape[:-2], x.shape[-1]))
+    return number(columns) * numpy_dtype(filters.dtype).itemsize

@@ -5,13 +5,12 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
-from layerkit import ops, tree
+from layerkit import engines, ops, tree
 from layerkit.autodiff import gradient
 from layerkit.dtypes import numpy_dtype
-from layerkit.ir import BATCH, Graph, Node, Size, TensorType, Value, placeholder, product
+from layerkit.ir import BATCH, Graph, Size, Value, placeholder
 from layerkit.layers.base import LayerCall
 from layerkit.layers.input import InputLayer
-from layerkit.passes import Pipeline
 from layerkit.trace import Trace, tracing
 
 
@@ -141,8 +140,8 @@ def multiply_adds(model: Any) -> dict[str, Size]:
     return found
 
 
-def training_graph(model: Any, batch_size: int) -> Graph:
-    """The graph of one training step with a stand-in for the loss, after the passes."""
+def training_graph(model: Any, batch_size: int) -> tuple[Graph, dict[int, int]]:
+    """The graph of one training step with a stand-in for the loss, and which outputs may be written over inputs."""
     inputs = stand_ins(model, batch_size)
     trace, weights = Trace(training=True), model.trainable_weights
     with tracing(trace):
@@ -156,64 +155,20 @@ def training_graph(model: Any, batch_size: int) -> Graph:
             for weight, slope in zip(weights, slopes, strict=True):
                 weight.assign(weight.value - slope)
     key = () if trace.key is None else (trace.key,)
-    return Pipeline.parse().run(
-        Graph((*tree.leaves(inputs), *trace.inputs.values(), *key), (loss, *trace.updates.values()))
-    )
+    given = tree.leaves(inputs)
+    place = {id(w): len(given) + i for i, w in enumerate(trace.inputs)}
+    donated = {1 + i: place[id(w)] for i, w in enumerate(trace.updates) if id(w) in place}
+    return Graph((*given, *trace.inputs.values(), *key), (loss, *trace.updates.values())), donated
 
 
 def training_memory(model: Any, batch_size: int) -> int | None:
-    """The most bytes that one training step holds at a time: weights, slots, batch, and what lives between the ops.
+    """The most bytes that one training step holds at a time: weights, slots, batch, and what the engine puts between.
 
-    The nodes are gone through in the order in which the reference engine runs them; values that are views of others
-    take nothing themselves, convolutions take the matrix of their windows besides. None where a size is not known.
+    None where a size is not known.
     """
     if not model.trainable_weights:
         return None
-    graph = training_graph(model, batch_size)
-    nodes = graph.nodes()
-    base: dict[Value, Value] = {}
-    size: dict[Value, int] = {}
-    for value in (*graph.inputs, *(v for n in nodes for v in n.outputs)):
-        is_view = value.node.op.word in VIEWS and value.node.inputs
-        base[value] = base[value.node.inputs[0]] if is_view else value
-        count = _bytes(value.type)
-        if count is None:
-            return None
-        size[value] = 0 if is_view else count
-    last = {base[x]: i for i, n in enumerate(nodes) for x in (*n.outputs, *n.inputs)}
-    kept = {base[v] for v in graph.outputs} | set(graph.inputs)
-    ends: dict[int, int] = {}
-    for value, i in last.items():
-        if value not in kept:
-            ends[i] = ends.get(i, 0) + size[value]
-    live = peak = sum(size[v] for v in graph.inputs)
-    for i, node in enumerate(nodes):
-        live += sum(size[v] for v in node.outputs)
-        peak = max(peak, live + _scratch(node))
-        live -= ends.get(i, 0)
-    return peak
-
-
-VIEWS = ("reshape", "transpose", "broadcast", "slice", "reverse", "stop_gradient")  # in NumPy
-
-
-def _scratch(node: Node) -> int:
-    """Bytes that the reference of an op takes while it runs."""
-    if node.op.word in ("max_pool", "sum_pool", "max_pool_grad", "max_pool_gather"):
-        pooled = node.inputs[1].type if node.op.word == "max_pool_grad" else node.types[0]
-        count = product((*pooled.shape, *node.op.window)) + 2 * product(pooled.shape)  # type: ignore[attr-defined]
-        return count * numpy_dtype(pooled.dtype).itemsize if isinstance(count, int) else 0
-    if node.op.word not in ("conv", "conv_input_grad", "conv_kernel_grad"):
-        return 0
-    x = node.inputs[0] if node.op.word != "conv_input_grad" else node.outputs[0]
-    filters = (
-        node.types[0] if node.op.word == "conv" else node.inputs[0 if node.op.word == "conv_input_grad" else 1].type
-    )
-    kernel = node.types[0] if node.op.word == "conv_kernel_grad" else node.inputs[1].type
-    rows = product(filters.shape[:-1])
-    columns = product((rows, *kernel.shape[:-2], x.shape[-1]))
-    return columns * numpy_dtype(filters.dtype).itemsize if isinstance(columns, int) else 0
-
-
-def _bytes(type_: TensorType) -> int | None:
-    return type_.size * numpy_dtype(type_.dtype).itemsize if isinstance(type_.size, int) else None
+    graph, donated = training_graph(model, batch_size)
+    if any(v.type.axes for v in graph.inputs):
+        return None
+    return engines.get(model.engine).memory(graph, donated)

@@ -20,14 +20,15 @@ MODELS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("engine", ["reference", "llvm"])
 @pytest.mark.parametrize("name", MODELS)
-def test_predicted_memory_is_within_15_percent(name):
+def test_predicted_memory_is_within_15_percent(name, engine):
     stack, batch_size = MODELS[name]
     model = layerkit.Sequential(stack)
-    model.compile("adam", "sparse_categorical_crossentropy")
+    model.compile("adam", "sparse_categorical_crossentropy", engine=engine)
     x = RNG.standard_normal((batch_size, *stack[0].shape[1:])).astype("float32")
     y = RNG.integers(0, 3, batch_size).astype("int32")
-    model.train_on_batch(x, y)  # compile first: what is measured is a step
+    model.train_on_batch(x[:2], y[:2])  # compile first: what is measured is a step
     predicted = training_memory(model, batch_size)
     tracemalloc.start()
     model.train_on_batch(x, y)

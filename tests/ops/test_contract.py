@@ -49,17 +49,24 @@ def traced(case: Case, dtype: str) -> Graph:
     return Graph(tuple(inputs), tuple(outputs))
 
 
+@pytest.mark.parametrize("engine", ["reference", "llvm"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_types_and_eager_agree_with_the_program(case: Case, dtype: str) -> None:
+def test_types_and_eager_agree_with_the_program(case: Case, dtype: str, engine: str) -> None:
     graph = verify(traced(case, dtype))
     arrays = case.arrays(dtype)
-    results = get().compile(graph)(*arrays)
+    results = get(engine).compile(graph)(*arrays)
     for value, result in zip(graph.outputs, results, strict=True):
         assert type_of(result) == value.type
-    if case.shapes:
-        for eager, result in zip(listed(run(case, *arrays)), results, strict=True):
+    if not case.shapes:
+        return
+    for eager, result in zip(listed(run(case, *arrays)), results, strict=True):
+        if engine == "reference":
             np.testing.assert_array_equal(np.asarray(eager), result)
+        else:
+            rtol, atol = (2e-5, 1e-6) if dtype == "float32" else (1e-12, 1e-13)
+            wide = "float64" if result.dtype != "bool" else "bool"
+            np.testing.assert_allclose(result.astype(wide), np.asarray(eager).astype(wide), rtol, atol)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from layerkit.engines.llvm import loop, products, rules  # noqa: F401 (they register the lowerings)
-from layerkit.engines.llvm.program import LLVMProgram
+from layerkit.engines.llvm import loop, products, rules
+from layerkit.engines.llvm.program import LLVMProgram, Plan
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Graph, Op, TensorType
 from layerkit.passes import Pipeline
@@ -24,6 +24,10 @@ class LLVMEngine:
 
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
+
+    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
+        plan = Plan(self.pipeline().run(graph), host(), donated)
+        return plan.memory({})
 
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> LLVMProgram:
         return LLVMProgram(self.pipeline().run(graph), host(), donated)

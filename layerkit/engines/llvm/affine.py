@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerkit.ir import Dim, Shape, Size, axis, product
+from layerkit.ir import Dim, Shape, Size, product
 
 
 @dataclass(frozen=True)

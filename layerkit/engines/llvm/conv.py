@@ -94,7 +94,13 @@ class Part:
 
 
 def write(
-    module: Module, target: Target, element: str, frame: Frame, parts: Sequence[Part], out_size: int, names: tuple[str, ...]
+    module: Module,
+    target: Target,
+    element: str,
+    frame: Frame,
+    parts: Sequence[Part],
+    out_size: int,
+    names: tuple[str, ...],
 ) -> str:
     """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end."""
     x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
@@ -179,7 +185,10 @@ class Geometry:
 
     def frame(self) -> Frame:
         """The input as all windows meet it."""
-        reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(self.out, self.strides, self.window, self.dilation, strict=True)]
+        reach = [
+            (n - 1) * s + (k - 1) * d + 1
+            for n, s, k, d in zip(self.out, self.strides, self.window, self.dilation, strict=True)
+        ]
         after = [max(0, r - n - b) for r, n, b in zip(reach, self.sizes, self.before, strict=True)]
         return Frame(self.sizes, self.before, (after[0], after[1]), self.channels)
 
@@ -208,7 +217,11 @@ class Geometry:
         for a in range(min(self.strides[0], self.sizes[0])):
             for b in range(min(self.strides[1], self.sizes[1])):
                 rows, columns = (
-                    [u for u in reversed(range(self.window[x])) if (at + self.before[x] - u * self.dilation[x]) % self.strides[x] == 0]
+                    [
+                        u
+                        for u in reversed(range(self.window[x]))
+                        if (at + self.before[x] - u * self.dilation[x]) % self.strides[x] == 0
+                    ]
                     for x, at in enumerate((a, b))
                 )
                 found.append(((a, b), (rows, columns)))
@@ -233,7 +246,11 @@ class Geometry:
         parts, packs, offset = [], [], 0
         for g in range(self.groups):
             for (a, b), (rows, cols) in self.phases():
-                positions = [(i, j) for i in range(a, self.sizes[0], self.strides[0]) for j in range(b, self.sizes[1], self.strides[1])]
+                positions = [
+                    (i, j)
+                    for i in range(a, self.sizes[0], self.strides[0])
+                    for j in range(b, self.sizes[1], self.strides[1])
+                ]
                 taps = (len(rows), len(cols))
                 # from one of these window elements to the next, the output moves by dilation / gcd(dilation, stride)
                 step = [d // gcd(d, s) for d, s in zip(self.dilation, self.strides, strict=True)]
@@ -247,7 +264,15 @@ class Geometry:
                     else:
                         left.append(0)
                 parts.append(
-                    Part(tuple(left), tuple(cells), taps, (step[0] * frame.row, step[1] * self.filters), depth_run, offset, columns)
+                    Part(
+                        tuple(left),
+                        tuple(cells),
+                        taps,
+                        (step[0] * frame.row, step[1] * self.filters),
+                        depth_run,
+                        offset,
+                        columns,
+                    )
                 )
                 packs.append((g, rows, cols, offset))
                 offset += prod(taps) * depth_run * -(-columns // width) * width
@@ -277,8 +302,14 @@ def kernel_grad(module: Module, target: Target, element: str, shape: Geometry, n
             for group in range(shape.groups):
                 with f.loop(0, shape.window[0]) as r:
                     for s in range(1 if merged else shape.window[1]):
-                        first = f.add(f.mul(r.index, dh * frame.row), start * sh * frame.row + s * dw_ * shape.channels + group * shape.per_group)
-                        cell = f.add(f.mul(r.index, shape.window[1] * shape.per_group * shape.filters), s * shape.per_group * shape.filters + group * columns)
+                        first = f.add(
+                            f.mul(r.index, dh * frame.row),
+                            start * sh * frame.row + s * dw_ * shape.channels + group * shape.per_group,
+                        )
+                        cell = f.add(
+                            f.mul(r.index, shape.window[1] * shape.per_group * shape.filters),
+                            s * shape.per_group * shape.filters + group * columns,
+                        )
                         whole = sw * shape.channels * ow == sh * frame.row
                         terms = Terms(deep * ow) if whole else Terms(ow, 1, 0, deep, sh * frame.row)
                         gemm.tiles(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
+from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.schedule import Schedule, Segment
 from layerkit.engines.llvm.target import Target
-from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm.loops import Sizes
 
 
 def control_size(schedule: Schedule, names: Sequence[str]) -> int:
@@ -60,7 +60,9 @@ def _control(f: Function, names: Sequence[str], segment: int, which: int) -> Reg
     return f.load(f.at(Reg("%control", "ptr"), 1 + len(names) + 3 * segment + which, INT), INT)
 
 
-def _segment(module: Module, segment: Segment, names: Sequence[str], slots: dict[Buffer, int], producer: dict[Buffer, Segment]) -> str:
+def _segment(
+    module: Module, segment: Segment, names: Sequence[str], slots: dict[Buffer, int], producer: dict[Buffer, Segment]
+) -> str:
     """A function that takes one chunk through the kernels of a segment."""
     control, begin, end, chunk = Reg("%control", "ptr"), Reg("%begin", INT), Reg("%end", INT), Reg("%chunk", INT)
     f = module.function([control, begin, end, chunk])

@@ -178,7 +178,9 @@ def _float_floor(f: Function, x: Reg, y: Reg) -> tuple[Reg, Reg]:
     rest = f.select(f.compare("oeq", rest, zero), f.intrinsic("copysign", zero, y), rest)
     floor = f.intrinsic("floor", quotient)
     above = f.binary("fsub", quotient, floor)
-    floor = f.select(f.compare("ogt", above, literal(0.5, x.type)), f.binary("fadd", floor, literal(1.0, x.type)), floor)
+    floor = f.select(
+        f.compare("ogt", above, literal(0.5, x.type)), f.binary("fadd", floor, literal(1.0, x.type)), floor
+    )
     plain = f.binary("fdiv", x, y)
     floor = f.select(f.compare("oeq", floor, zero), f.intrinsic("copysign", zero, plain), floor)
     return f.select(f.compare("oeq", y, zero), plain, floor), rest
@@ -227,7 +229,9 @@ def _to_whole(f: Function, x: Reg, target: str) -> Reg:
     safe = f.select(inside, x, literal(0, x.type))
     whole = f.select(inside, f.convert("fptosi", safe, "i64"), literal(-(2**63), wide))
     if target == "int32":
-        fits = f.binary("and", f.compare("sge", whole, literal(-(2**31), wide)), f.compare("slt", whole, literal(2**31, wide)))
+        fits = f.binary(
+            "and", f.compare("sge", whole, literal(-(2**31), wide)), f.compare("slt", whole, literal(2**31, wide))
+        )
         whole = f.select(fits, whole, literal(-(2**31), wide))
     return whole if target == "int64" else f.convert("trunc", whole, TYPES[target])
 

@@ -75,7 +75,9 @@ def choose_stored(graph: Graph) -> set[Value]:
         loads = _loads(node, cost, stored)
         for v in node.outputs:
             cost[v] = total
-            if readers[v] > 1 and not isinstance(node.op, Broadcast) and (total > 2 or loads > 1) and v.type.size != 1 or total > 150:
+            if (
+                readers[v] > 1 and not isinstance(node.op, Broadcast) and (total > 2 or loads > 1) and v.type.size != 1
+            ) or total > 150:
                 stored.add(v)
     for node in reversed(nodes):  # what a stored reshape shows is stored in its own shape
         if is_alias(node) and node.outputs[0] in stored and is_looped(node.inputs[0].node):
@@ -188,7 +190,7 @@ def loop_axes(value: Value, buffer_of: Callable[[Value], Any]) -> tuple[Size, ..
     stack = [value]
     while stack:
         v = stack.pop()
-        if v is not value and buffer_of(v) is not None or not is_looped(v.node):
+        if (v is not value and buffer_of(v) is not None) or not is_looped(v.node):
             continue
         for x in v.node.inputs:
             if x not in seen:

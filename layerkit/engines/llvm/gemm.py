@@ -79,7 +79,7 @@ _NUMBERS = ("lda", "ldb", "ldc", "outer", "step.outer", "inner", "step.inner", "
 
 def micro_kernel(module: Module, which: Micro) -> str:
     """Write it (once); its parameters are ``_PARAMS``, for tables two more pointers, then ``_NUMBERS``."""
-    tables = (Reg("%rows.a", "ptr"), Reg("%rows.c", "ptr")) if which.table else ()
+    tables = [Reg("%rows.a", "ptr"), Reg("%rows.c", "ptr")] if which.table else []
     params = [*(Reg(f"%{n}", "ptr") for n in _PARAMS), *tables, *(Reg(f"%{n}", INT) for n in _NUMBERS)]
     f = module.function(params)
     n = {name: Reg(f"%{name}", INT) for name in _NUMBERS}
@@ -114,7 +114,10 @@ def micro_kernel(module: Module, which: Micro) -> str:
         """``count`` terms of all sums."""
         for k in range(count):
             if which.form == "n":
-                right = [f.load(f.at(f.at(b, f.mul(k, n["ldb"]), element), v * which.lanes, element), kind) for v in range(which.vectors)]
+                right = [
+                    f.load(f.at(f.at(b, f.mul(k, n["ldb"]), element), v * which.lanes, element), kind)
+                    for v in range(which.vectors)
+                ]
             else:
                 row = f.at(b, f.mul(k, n["ldb"]), element)
                 right = [f.load(f.at(row, v * which.lanes, element), kind, masked(v)) for v in range(which.vectors)]
@@ -140,7 +143,11 @@ def micro_kernel(module: Module, which: Micro) -> str:
                 own, right, now = loop.carried[:size], loop.carried[size], list(loop.carried[size + 1 :])
                 now = turns(own, right, now, count)
                 ahead = f.mul(step_a, count)
-                loop.next = [*(f.at(p, ahead, element) for p in own), f.at(right, f.mul(n["ldb"], count), element), *now]
+                loop.next = [
+                    *(f.at(p, ahead, element) for p in own),
+                    f.at(right, f.mul(n["ldb"], count), element),
+                    *now,
+                ]
             carried = loop.results
         return carried[size], carried[size + 1 :]
 
@@ -208,7 +215,17 @@ def tiles(
                 offset = f.mul(extra, 1) if start == 0 else extra
                 _heights(height, start, stop, offset, vectors, is_masked, right, result, valid)
 
-    def _heights(height: Index, start: Index, stop: Index, offset: Index, vectors: int, is_masked: bool, right: Reg, result: Reg, valid: int) -> None:
+    def _heights(
+        height: Index,
+        start: Index,
+        stop: Index,
+        offset: Index,
+        vectors: int,
+        is_masked: bool,
+        right: Reg,
+        result: Reg,
+        valid: int,
+    ) -> None:
         def call(rows_in: int) -> Callable[[], None]:
             def write() -> None:
                 which = Micro(element, shape.lanes, rows_in, vectors, form, is_masked, add, tables is not None)
@@ -227,7 +244,17 @@ def tiles(
                     else:
                         left = f.at(a, f.mul(row, lda) if form == "n" else row, element)
                         cell = f.at(result, f.mul(row, ldc), element)
-                    numbers = (lda, ldb, ldc, terms.outer, terms.step_outer, terms.inner, terms.step_inner, terms.run, valid)
+                    numbers = (
+                        lda,
+                        ldb,
+                        ldc,
+                        terms.outer,
+                        terms.step_outer,
+                        terms.inner,
+                        terms.step_inner,
+                        terms.run,
+                        valid,
+                    )
                     f.run(name, [left, right, cell, *given, *(f.reg(x) for x in numbers)])
 
             return write
@@ -250,7 +277,9 @@ def sizes_params(names: tuple[str, ...]) -> list[Reg]:
     return [*(Reg(f"%size.{n}", INT) for n in names), Reg("%begin", INT), Reg("%end", INT)]
 
 
-def matmul(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: Size = 1) -> str:
+def matmul(
+    module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: Size = 1
+) -> str:
     """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b."""
     shape = tile(target, element, n)
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
@@ -272,7 +301,15 @@ def matmul(module: Module, target: Target, element: str, k: int, n: int, names: 
 ROWS_OF_TERMS = 128  # so many rows of the right operand are copied side by side, to stay in the first cache
 
 
-def matmul_t(module: Module, target: Target, element: str, m: int, n: int, names: tuple[str, ...], rows: Callable[[Function], Index] | None) -> str:
+def matmul_t(
+    module: Module,
+    target: Target,
+    element: str,
+    m: int,
+    n: int,
+    names: tuple[str, ...],
+    rows: Callable[[Function], Index] | None,
+) -> str:
     """c[m, n] = a.T @ b for a [r, m] and b [r, n].
 
     With ``rows`` (the number r), units are tiles of rows of c: ``(a, b, c, sizes..., begin, end)``. Without it units are the
@@ -287,15 +324,14 @@ def matmul_t(module: Module, target: Target, element: str, m: int, n: int, names
     panels = shape.panels(n)
     packed = f.emit(f"alloca {element}, i64 {block * shape.width}, align 64", "ptr")
     if rows is None:
-        first, low, count = begin, 0, m
         total: Index = f.sub(end, begin)
         first_row: Index = begin
+        low: Index = 0
         height: Index = m
     else:
         total, first_row = rows(f), 0
         low = f.mul(begin, shape.rows_t)
         height = f.sub(f.min(f.mul(end, shape.rows_t), m), low)
-        first, count = begin, m
     _zero_rows(f, c, low, height, n, element, shape.lanes)
     with f.loop(0, total, block) as blocks:
         depth = f.min(f.sub(total, blocks.index), block)
@@ -313,7 +349,6 @@ def matmul_t(module: Module, target: Target, element: str, m: int, n: int, names
                 f, module, shape, element, "t", rows=height, columns=columns, a=f.at(a, f.mul(at, m), element), b=packed,
                 c=f.at(c, p * shape.width, element), lda=m, ldb=shape.width, ldc=n, panel=0, terms=Terms(depth), add=True, first=low,
             )  # fmt: skip
-    del first, count
     return module.add(f, "matmul_t")
 
 

@@ -26,9 +26,7 @@ class Library:
 
     def function(self, name: str, *arguments: Any, result: Any = None) -> Any:
         """A ctypes function; calling it releases the interpreter's lock."""
-        call = ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
-        call.library = self
-        return call
+        return ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
 
 
 def _machine(target: Target, level: int) -> Any:

@@ -48,12 +48,19 @@ def _hoist(lowering: Lowering, sub: Lowering, moving: set[Buffer]) -> list[Item]
         reads = {e.buffer for e in item.nest.loads()} if item.nest else {u.buffer for u in item.kernel.reads}  # type: ignore[union-attr]
         writes = [r.buffer for r in item.nest.results] if item.nest else [u.buffer for u in item.kernel.writes]  # type: ignore[union-attr]
         is_result = any(b.kind == "output" for b in writes)
-        if reads & moving or item.needs & touched or is_result or any(other is not item and set(writes) & moving for other in (item,)):
+        if (
+            reads & moving
+            or item.needs & touched
+            or is_result
+            or any(other is not item and set(writes) & moving for other in (item,))
+        ):
             touched.add(item)
             moving |= set(writes)
             changing.append(item)
             continue
-        item.needs = {lowering.producer[b] for b in reads if b in lowering.producer} | {n for n in item.needs if n in lowering.items}
+        item.needs = {lowering.producer[b] for b in reads if b in lowering.producer} | {
+            n for n in item.needs if n in lowering.items
+        }
         lowering.items.append(item)
         for b in writes:
             lowering.producer[b] = item
@@ -68,7 +75,13 @@ class _Steps:
         first: Any, sequences: Any, outs: list[Buffer],
     ) -> None:  # fmt: skip
         self.lowering, self.op, self.kernels = lowering, op, kernels
-        self.inside, self.results, self.first, self.sequences, self.outs = inside, results, list(first), list(sequences), outs
+        self.inside, self.results, self.first, self.sequences, self.outs = (
+            inside,
+            results,
+            list(first),
+            list(sequences),
+            outs,
+        )
         own = {*inside, *results}
         uses = [u for k in kernels for u in (*k.reads, *k.writes)]
         produced = {u.buffer for k in kernels for u in k.writes}
@@ -76,11 +89,16 @@ class _Steps:
         self.outside = [b for b in dict.fromkeys(u.buffer for u in uses) if b not in own and b not in produced]
         private = {*own, *self.locals}
         self.by_rows = bool(kernels) and all(
-            k.units == BATCH and not k.whole and k.counted is None and all(u.rows and not u.chunk for u in (*k.reads, *k.writes) if u.buffer in private)
+            k.units == BATCH
+            and not k.whole
+            and k.counted is None
+            and all(u.rows and not u.chunk for u in (*k.reads, *k.writes) if u.buffer in private)
             for k in kernels
         )
         # the carries change places after each step, so each has two memories
-        self.spare = [(lowering.scratch(b.dtype, b.size, "carry"), lowering.scratch(b.dtype, b.size, "carry")) for b in self.first]
+        self.spare = [
+            (lowering.scratch(b.dtype, b.size, "carry"), lowering.scratch(b.dtype, b.size, "carry")) for b in self.first
+        ]
 
     def kernel(self) -> Kernel:
         """The whole loop."""
@@ -126,7 +144,9 @@ class _Steps:
                 pointers = [place[u.buffer] for u in (*k.reads, *k.writes)]
                 values = [Reg(f"%size.{name}", INT) for name in self.lowering.names]
                 extra = [f.reg(1)] if k.counted is not None else []
-                begin, end = (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else (f.reg(0), f.reg(sizes(k.units)))
+                begin, end = (
+                    (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else (f.reg(0), f.reg(sizes(k.units)))
+                )
                 f.run(k.function, [*pointers, *values, *extra, begin, end])
             loop.next = [*after, *now]
         for final, out, b in zip(loop.results[:n], self.outs[:n], self.first, strict=True):

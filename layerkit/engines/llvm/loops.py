@@ -113,7 +113,7 @@ class Nest:
             fits = self.reduced[j] == self.reduced[j + 1] and all(
                 p.factors[j] == p.factors[j + 1] * inner for p in places
             )
-            if fits or self.axes[j] == 1 and self.reduced[j] == self.reduced[j + 1]:
+            if fits or (self.axes[j] == 1 and self.reduced[j] == self.reduced[j + 1]):
                 self._merge(j)
                 places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
             j -= 1
@@ -229,7 +229,9 @@ class Writer:
                 memo[key] = self.sizes(place.constant)
             else:
                 below = self._offset(place, depth - 1)
-                memo[key] = self.f.add(below, self.f.mul(self.counters[depth - 1], self.sizes(place.factors[depth - 1])))
+                memo[key] = self.f.add(
+                    below, self.f.mul(self.counters[depth - 1], self.sizes(place.factors[depth - 1]))
+                )
         return memo[key]
 
     # Expressions
@@ -274,7 +276,8 @@ class Writer:
             case "literal":
                 return literal(e.number, elements_type(e.dtype, lanes))
             case "load":
-                assert e.place is not None and e.buffer is not None
+                assert e.place is not None
+                assert e.buffer is not None
                 return self._load(e.buffer, e.dtype, e.place, lanes, depth, mask)
             case "index":
                 assert e.place is not None
@@ -322,7 +325,8 @@ class Writer:
     def _take(self, e: Expr, row: Reg, lanes: int, depth: int, mask: Reg | None) -> Reg:
         """Elements of rows whose numbers were computed; rows that do not exist are read as row 0."""
         f, kind = self.f, elements.memory_type(e.dtype)
-        assert e.place is not None and e.buffer is not None
+        assert e.place is not None
+        assert e.buffer is not None
         row = elements.cast(f, row, e.args[0].dtype, "int64")
         fits = f.compare("ult", row, f.splat(f.reg(self.sizes(e.size)), lanes))
         row = f.select(fits, row, literal(0, row.type))
@@ -336,7 +340,9 @@ class Writer:
         if lanes == 1:
             return elements.load(f, f.at(pointer, start, kind), e.dtype, 1)
         step = f.splat(f.reg(self.sizes(e.place.factors[-1])), lanes)
-        return elements.take(f, pointer, f.binary("add", start, f.binary("mul", f.lane_numbers(INT, lanes), step)), e.dtype, mask)
+        return elements.take(
+            f, pointer, f.binary("add", start, f.binary("mul", f.lane_numbers(INT, lanes), step)), e.dtype, mask
+        )
 
     # Loops
 
@@ -372,14 +378,18 @@ class Writer:
             if not outer:
                 continue
             kind, lanes = elements.memory_type(fold.expr.dtype), self.lanes
-            neutral = literal(elements.reduce_identity(fold.function, fold.expr.dtype), elements_type(fold.expr.dtype, lanes))
+            neutral = literal(
+                elements.reduce_identity(fold.function, fold.expr.dtype), elements_type(fold.expr.dtype, lanes)
+            )
             per_row = self._row_elements(fold)
             start: Index = 0 if per_row is None else f.mul(self.first, per_row)
             stop: Index = self.sizes(fold.count) if per_row is None else f.mul(self.last, per_row)
             pointer = self.out[id(fold)]
             with f.loop(start, stop, lanes) as loop:
                 mask = f.mask(f.sub(stop, loop.index), lanes)
-                elements.store(f, neutral, f.at(pointer, loop.index, kind), fold.expr.dtype, mask if lanes > 1 else None)
+                elements.store(
+                    f, neutral, f.at(pointer, loop.index, kind), fold.expr.dtype, mask if lanes > 1 else None
+                )
 
     def _row_elements(self, fold: Fold) -> Index | None:
         """Elements of the result for one turn of the first axis, or None if that axis is reduced."""
@@ -485,7 +495,9 @@ class Writer:
         width, count = self.sizes(result.width), f.reg(self.sizes(result.rows))
         is_same = row.depth < len(self.nest.axes) and (value.lanes == 1 or result.place.factors[-1] == 1)
         for lane in range(1 if is_same else value.lanes):
-            own = self.scalar(row, row.depth) if is_same or value.lanes == 1 else f.extract(self.vector(row, mask), lane)
+            own = (
+                self.scalar(row, row.depth) if is_same or value.lanes == 1 else f.extract(self.vector(row, mask), lane)
+            )
             at = elements.cast(f, own, row.dtype, "int64")
             fits = f.compare("ult", at, count)
             if mask is not None and not is_same:
@@ -512,7 +524,10 @@ class Writer:
         """The loops over reduced axes from ``level`` to the innermost, results in registers."""
         f, nest, lanes = self.f, self.nest, self.lanes
         folds = [r for r in nest.results if isinstance(r, Fold)]
-        neutral = [literal(elements.reduce_identity(r.function, r.expr.dtype), elements_type(r.expr.dtype, lanes)) for r in folds]
+        neutral = [
+            literal(elements.reduce_identity(r.function, r.expr.dtype), elements_type(r.expr.dtype, lanes))
+            for r in folds
+        ]
         totals = self._turns(level, neutral, folds)
         for fold, total in zip(folds, totals, strict=True):
             value = elements.horizontal(f, fold.function, total, fold.expr.dtype)
@@ -548,7 +563,7 @@ class Writer:
         f = self.f
         self.vectors = {}
         values = [self.vector(r.expr, mask) for r in self.nest.results]
-        after = []
+        after: list[Reg] = []
         for result, value in zip(self.nest.results, values, strict=True):
             if isinstance(result, Store):
                 self._put(result, value, mask)

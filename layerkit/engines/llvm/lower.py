@@ -22,7 +22,7 @@ from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store, Writer
 from layerkit.engines.llvm.target import Target
 from layerkit.errors import LayerkitError
-from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, product
+from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
 from layerkit.ir.graph import Input
 
 CHUNKS = "chunks"  # the axis that counts the partial results of a reduction
@@ -68,7 +68,14 @@ class Lowering:
         outputs: memory of the graph's outputs, in order.
     """
 
-    def __init__(self, graph: Graph, module: Module, target: Target, names: Sequence[str], aliases: Sequence[Buffer] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        module: Module,
+        target: Target,
+        names: Sequence[str],
+        aliases: Sequence[Buffer] | None = None,
+    ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
         self.producer: dict[Buffer, Item] = {}
@@ -88,7 +95,11 @@ class Lowering:
     def find(self, value: Value) -> Buffer | None:
         """The memory of a value, if it has some."""
         buffer = self.buffers.get(value)
-        if buffer is None and isinstance(value.node.op, Const) and (value.type.size != 1 or value.dtype in ("bfloat16", "float16")):
+        if (
+            buffer is None
+            and isinstance(value.node.op, Const)
+            and (value.type.size != 1 or value.dtype in ("bfloat16", "float16"))
+        ):
             array = np.ascontiguousarray(value.node.op.array)
             buffer = self.buffers[value] = Buffer(value.dtype, int(array.size), "constant", array=array)
         if buffer is None and is_alias(value.node):
@@ -227,7 +238,9 @@ class Lowering:
                 continue
             if len(mine.results) + len(nest.results) > MOST_RESULTS or len(reads | set(_reads(mine))) > MOST_READS:
                 continue
-            if written & {r.buffer for r in nest.results} or any(isinstance(r, Store) and r.add for r in (*mine.results, *nest.results)):
+            if written & {r.buffer for r in nest.results} or any(
+                isinstance(r, Store) and r.add for r in (*mine.results, *nest.results)
+            ):
                 continue
             if not _sees_only_stores(nest, mine) or _reaches(item.needs - {other}, other):
                 continue
@@ -284,7 +297,11 @@ class Lowering:
         function = self.module.add(writer.write(), _stem(item))
         reads = [Use(b, _row_local(nest, b, units)) for b in writer.reads]
         writes = [
-            Use(r.buffer, _place_is_local(nest, r.place, r.buffer.size), chunk=has_partials and not whole and isinstance(r, Fold))
+            Use(
+                r.buffer,
+                _place_is_local(nest, r.place, r.buffer.size),
+                chunk=has_partials and not whole and isinstance(r, Fold),
+            )
             for r in nest.results
         ]
         price = _price(nest, scale)
@@ -309,7 +326,7 @@ class Lowering:
 
 def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, count: Size) -> Kernel:
     """The kernel that makes one result of those of all chunks, in their order."""
-    chunks = affine.axis(CHUNKS)
+    chunks = axis(CHUNKS)
     block = next((n for n in (256, 64, 32, 16) if isinstance(count, int) and count % n == 0), count)
     blocks = affine._divide(count, block) or 1
     load = Expr("load", out.dtype, buffer=partial, place=Affine((block, count, 1)))
@@ -365,7 +382,8 @@ def _reaches(start: Iterable[Item], goal: Item) -> bool:
 
 def _absorb(target: Item, item: Item) -> None:
     """Make ``item``'s results results of ``target``; numbers that both have are computed once."""
-    assert target.nest is not None and item.nest is not None
+    assert target.nest is not None
+    assert item.nest is not None
     known: dict[Any, Expr] = {}
     for r in target.nest.results:
         if isinstance(r, Store):
@@ -389,7 +407,9 @@ def _absorb(target: Item, item: Item) -> None:
 
     for r in item.nest.results:
         if isinstance(r, Store):
-            target.nest.results.append(Store(visit(r.expr), r.buffer, r.place, r.add, r.row and visit(r.row), r.width, r.rows))
+            target.nest.results.append(
+                Store(visit(r.expr), r.buffer, r.place, r.add, r.row and visit(r.row), r.width, r.rows)
+            )
         else:
             target.nest.results.append(Fold(r.function, visit(r.expr), r.buffer, r.place, r.count))
     target.nest.reduced = [a or b for a, b in zip(target.nest.reduced, item.nest.reduced, strict=True)]
@@ -426,9 +446,7 @@ def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
 
 def _row_local(nest: Nest, buffer: Buffer, units: Size) -> bool:
     uses = [e for e in nest.loads() if e.buffer is buffer]
-    return all(
-        e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses
-    )
+    return all(e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses)
 
 
 def _price(nest: Nest, scale: Size) -> float:

@@ -48,7 +48,8 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     function = gemm.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
     flops = 2.0 * k * n * (scale if isinstance(scale, int) else 1)
     lowering.add_kernel(
-        Kernel(function, [Use(left, rows=True), Use(panels)], [Use(out, rows=True)], units, flops / 100, flops=flops), node
+        Kernel(function, [Use(left, rows=True), Use(panels)], [Use(out, rows=True)], units, flops / 100, flops=flops),
+        node,
     )
 
 
@@ -151,7 +152,9 @@ def _is_blocked(x: Value, shape: conv.Geometry, frame: conv.Frame) -> bool:
     element = TYPES[x.dtype]
     if element not in gemm.WIDTH or 0 in (*shape.sizes, *shape.out, shape.channels, shape.filters):
         return False
-    return frame.size * gemm.WIDTH[element] <= conv.MOST_FRAME and shape.filters // shape.groups >= 2 and shape.groups <= 8
+    return (
+        frame.size * gemm.WIDTH[element] <= conv.MOST_FRAME and shape.filters // shape.groups >= 2 and shape.groups <= 8
+    )
 
 
 def _dims(x: Value) -> bool:
@@ -177,14 +180,25 @@ def convolution(lowering: Lowering, node: Node) -> None:
     key = (kernel, "conv", shape.groups)
     if key not in lowering.packs:
         lowering.packs[key] = _pack_groups(
-            lowering, node, x.dtype, columns, [(g, terms, lambda g, t, c: (*t, c.shifted(g * columns))) for g in range(shape.groups)], kernel
+            lowering,
+            node,
+            x.dtype,
+            columns,
+            [(g, terms, lambda g, t, c: (*t, c.shifted(g * columns))) for g in range(shape.groups)],
+            kernel,
         )
     parts = shape.forward(width)
     _convolve(lowering, node, x, lowering.packs[key], frame, parts, shape)
 
 
 def _convolve(
-    lowering: Lowering, node: Node, x: Value, panels: Buffer, frame: conv.Frame, parts: Sequence[conv.Part], shape: conv.Geometry
+    lowering: Lowering,
+    node: Node,
+    x: Value,
+    panels: Buffer,
+    frame: conv.Frame,
+    parts: Sequence[conv.Part],
+    shape: conv.Geometry,
 ) -> None:
     source = lowering.ensure(x)
     out = lowering.new(node.outputs[0])
@@ -195,7 +209,9 @@ def _convolve(
     lowering.add_kernel(Kernel(function, reads, [Use(out, rows=True)], x.shape[0], flops / 80, flops=flops), node)
 
 
-def _pack_groups(lowering: Lowering, node: Node, dtype: str, columns: int, groups: Sequence[Any], kernel: Value) -> Buffer:
+def _pack_groups(
+    lowering: Lowering, node: Node, dtype: str, columns: int, groups: Sequence[Any], kernel: Value
+) -> Buffer:
     """Panels of several parts of a kernel one after the other: (group, axes of terms, place of an element)."""
     width = gemm.tile(lowering.target, TYPES[dtype], columns).width
     panels = -(-columns // width)
@@ -241,7 +257,12 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
         def place_of(gr: int, t: Place, c: Affine, rows: list[int] = rows, columns: list[int] = columns) -> Place:
             step_r = rows[1] - rows[0] if len(rows) > 1 else 0
             step_c = columns[1] - columns[0] if len(columns) > 1 else 0
-            return (t[0].scaled(step_r).shifted(rows[0]), t[1].scaled(step_c).shifted(columns[0]), c, t[2].shifted(gr * per_filter))
+            return (
+                t[0].scaled(step_r).shifted(rows[0]),
+                t[1].scaled(step_c).shifted(columns[0]),
+                c,
+                t[2].shifted(gr * per_filter),
+            )
 
         groups.append((group, (len(rows), len(columns), per_filter), place_of))
     panels = _pack_groups(lowering, node, g.dtype, shape.per_group, groups, kernel)
@@ -265,7 +286,9 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, lowering.names)
     count = prod(number(n) for n in dw.shape)
     flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
-    sum_in_parts(lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80)
+    sum_in_parts(
+        lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80
+    )
 
 
 __all__ = ["Reg", "matmul", "pack", "packed", "sum_in_parts"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.base import bind_sizes, check_arrays
+from layerkit.engines.base import bind_sizes, check_arrays, value_bytes
 from layerkit.engines.llvm import driver, jit
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.kernel import Buffer
@@ -51,14 +51,14 @@ class _Bound:
         """The arrays of the last call, or copies where those could not be used as they are."""
 
 
-class LLVMProgram:
-    """One native function for a graph; it serves every batch size."""
+class Plan:
+    """A graph lowered and scheduled, not yet machine code."""
 
     def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None) -> None:
         self.graph = graph
         axes = {name for v in graph.inputs for name in v.type.axes}
         self.names = tuple(sorted(axes))
-        module = Module(target.attributes)
+        self.module = module = Module(target.attributes)
         lowering = Lowering(graph, module, target, self.names)
         kernels = lowering.kernels()
         self.schedule: Schedule = schedule(kernels, donated or {})
@@ -67,16 +67,33 @@ class LLVMProgram:
         self.slots: dict[Buffer, int] = {b: i for i, b in enumerate(dict.fromkeys([*buffers, *lowering.outputs]))}
         self.guards = [(k, k.writes[0].buffer) for k in kernels if k.guard]
         self.held = [b for _, b in self.guards]
+        self.outputs = lowering.outputs
         producer = {u.buffer: self.schedule.segment_of(k) for k in kernels for u in k.writes}
         driver.write_step(module, target, self.schedule, self.names, self.slots, producer)
-        self.text = str(module)
+
+    def memory(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of a run: inputs, outputs that are not written over them, and the arena."""
+        total = plan(self.schedule, sizes, self.held).size
+        total += sum(value_bytes(v.type.bind(sizes)) for v in self.graph.inputs)
+        fresh = (v for i, v in enumerate(self.graph.outputs) if i not in self.schedule.aliases)
+        return total + sum(value_bytes(v.type.bind(sizes)) for v in fresh)
+
+
+class LLVMProgram(Plan):
+    """One native function for a graph; it serves every batch size."""
+
+    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None) -> None:
+        super().__init__(graph, target, donated)
+        self.text = str(self.module)
         self._library = jit.load(jit.to_object(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
         self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
-        self._input_slots = [[s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))]
-        self._output_slots = [self.slots[b] for b in lowering.outputs]
+        self._input_slots = [
+            [s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))
+        ]
+        self._output_slots = [self.slots[b] for b in self.outputs]
         for output, source in self.schedule.aliases.items():
             self._input_slots[source].append(self._output_slots[output])
         self._donors = set(self.schedule.aliases.values())
@@ -152,7 +169,9 @@ class LLVMProgram:
         check_arrays([self._types[index]], [array], [self._labels[index]])
         if array.shape != bound.input_shapes[index]:
             raise ShapeError(
-                f"input '{self._labels[index]}' has another shape.", expected=str(bound.input_shapes[index]), got=str(array.shape)
+                f"input '{self._labels[index]}' has another shape.",
+                expected=str(bound.input_shapes[index]),
+                got=str(array.shape),
             )
         own = array
         is_mine = index not in self._donors or array.flags.writeable
@@ -168,7 +187,9 @@ class LLVMProgram:
 
     def _separate(self, bound: _Bound) -> None:
         """Two inputs that are one array, one of which is written: give the written one memory of its own."""
-        seen: set[int] = {bound.own[i].ctypes.data for i in range(len(bound.own)) if i not in self._donors and bound.own[i].size}
+        seen: set[int] = {
+            bound.own[i].ctypes.data for i in range(len(bound.own)) if i not in self._donors and bound.own[i].size
+        }
         for i in sorted(self._donors):
             address = bound.own[i].ctypes.data
             if bound.own[i].size and address in seen:

@@ -6,8 +6,8 @@ kernels where those apply.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import product as every
 from typing import Any
 
@@ -59,7 +59,9 @@ def choose(condition: Expr, a: Expr, b: Expr) -> Expr:
 # Reductions ----------------------------------------------------------------------------------------------------------
 
 
-def fold(lowering: Lowering, node: Node, function: str, axes: Axes, reduced: list[bool], expr: Expr, out: Buffer) -> None:
+def fold(
+    lowering: Lowering, node: Node, function: str, axes: Axes, reduced: list[bool], expr: Expr, out: Buffer
+) -> None:
     """A reduction of ``expr`` over some of the loop axes."""
     kept = [n for n, gone in zip(axes, reduced, strict=True) if not gone]
     place = affine.linear(
@@ -97,7 +99,9 @@ def arg_reduce(lowering: Lowering, node: Node) -> None:
     value = read(x, affine.identity(axes))
     fold(lowering, node, function, axes, reduced, value, best)
     kept = tuple(n for n, gone in zip(axes, reduced, strict=True) if not gone)
-    place = affine.linear(tuple(p for p, gone in zip(affine.identity(axes), reduced, strict=True) if not gone), kept, len(axes))
+    place = affine.linear(
+        tuple(p for p, gone in zip(affine.identity(axes), reduced, strict=True) if not gone), kept, len(axes)
+    )
     top = Expr("load", x.dtype, buffer=best, place=place)
     found = op2("equal", value, top, "bool")
     if is_floating(x.dtype):
@@ -140,11 +144,15 @@ def concatenate(lowering: Lowering, node: Node) -> None:
     start: Size = 0
     for x in node.inputs:
         axes = list(x.shape)
-        expr = lowering.reading(axes, lambda read, x=x, axes=axes: read(x, affine.identity(axes)))
+        expr = lowering.reading(axes, partial(_at_identity, x))
         moved = tuple(p.shifted(start) if i == op.axis else p for i, p in enumerate(affine.identity(axes)))
         place = affine.linear(moved, shape, len(axes))
         lowering.add(Nest(axes, [False] * len(axes), [Store(expr, out, place)]), node, join=False)
         start = start + x.shape[op.axis]
+
+
+def _at_identity(x: Value, read: Reader) -> Expr:
+    return read(x, affine.identity(read.axes))
 
 
 @rule(ScatterAdd)
@@ -173,7 +181,9 @@ def scatter_add(lowering: Lowering, node: Node) -> None:
 # Windows -------------------------------------------------------------------------------------------------------------
 
 
-def padded(lowering: Lowering, node: Node, x: Value, widths: Sequence[tuple[int, int]], value: Any) -> tuple[Buffer, Shape]:
+def padded(
+    lowering: Lowering, node: Node, x: Value, widths: Sequence[tuple[int, int]], value: Any
+) -> tuple[Buffer, Shape]:
     """``x`` with its spatial axes padded, in memory."""
     if not any(map(any, widths)):
         return lowering.ensure(x), x.shape
@@ -216,7 +226,12 @@ def _chosen(taps: list[Expr]) -> list[Expr]:
         is_better = op2("greater", tap, best, "bool")
         if is_floating(tap.dtype):
             is_nan, was_nan = (Expr("unary", "bool", (e,), "isnan") for e in (tap, best))
-            is_better = op2("logical_or", is_better, op2("logical_and", is_nan, Expr("unary", "bool", (was_nan,), "logical_not"), "bool"), "bool")
+            is_better = op2(
+                "logical_or",
+                is_better,
+                op2("logical_and", is_nan, Expr("unary", "bool", (was_nan,), "logical_not"), "bool"),
+                "bool",
+            )
         best, place = choose(is_better, tap, best), choose(is_better, lit(i, "int32"), place)
     return [op2("equal", place, lit(i, "int32"), "bool") for i in range(len(taps))]
 
@@ -283,7 +298,9 @@ def pool_grad(lowering: Lowering, node: Node) -> None:
         crop(lowering, node, out, big, final, shape, [a for a, _ in widths])
 
 
-def crop(lowering: Lowering, node: Node, source: Buffer, big: Shape, out: Buffer, shape: Shape, low: Sequence[int]) -> None:
+def crop(
+    lowering: Lowering, node: Node, source: Buffer, big: Shape, out: Buffer, shape: Shape, low: Sequence[int]
+) -> None:
     """The part of a padded tensor that is no padding."""
     axes = list(shape)
     place = affine.identity(axes)
@@ -318,11 +335,11 @@ def contraction(
     x_place: Place, y_place: Place, out: Buffer,
 ) -> None:  # fmt: skip
     """The sum of products of two tensors in memory over some loop axes."""
-    loads = [
+    left, right = (
         Expr("load", out.dtype, buffer=memory, place=affine.linear(place, shape, len(axes)))
         for (memory, shape), place in ((x, x_place), (y, y_place))
-    ]
-    fold(lowering, node, "sum", axes, reduced, op2("multiply", *loads), out)
+    )
+    fold(lowering, node, "sum", axes, reduced, op2("multiply", left, right), out)
 
 
 @rule(Conv)
@@ -398,6 +415,3 @@ def conv_input_grad(lowering: Lowering, node: Node) -> None:
         lowering, node, (big, shape), weights, axes, reduced, (p[0], *inner, group.scaled(filters) + unit),
         (*taps, channel, group.scaled(filters) + unit), lowering.new(node.outputs[0]),
     )  # fmt: skip
-
-
-__all__ = ["math"]

@@ -88,7 +88,7 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int]) -> Schedule:
             phase_of = found
             break
         aliases.popitem()
-    phases: list[dict[tuple[str, Size], Segment]] = defaultdict(dict)  # type: ignore[assignment]
+    phases: dict[int, dict[tuple[str, Size], Segment]] = defaultdict(dict)
     segments: list[Segment] = []
     for k in kernels:
         key: tuple[str, Size] = ("rows", k.units)
@@ -99,7 +99,7 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int]) -> Schedule:
             in_phase[key] = Segment(1 if k.whole else k.units, [], k.whole, len(segments))
             segments.append(in_phase[key])
         in_phase[key].kernels.append(k)
-    order = sorted(phases)  # type: ignore[call-overload]
+    order = sorted(phases)
     return Schedule([list(phases[p].values()) for p in order], phase_of, segments, aliases)
 
 

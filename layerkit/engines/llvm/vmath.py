@@ -113,7 +113,9 @@ def log(f: Function, x: Reg) -> Reg:
     z = f.binary("fmul", s, s)
     r = f.binary("fmul", z, horner(f, z, _LOG32 if is_float else _LOG64))
     half = f.binary("fmul", f.binary("fmul", d, d), _k(x, 0.5))
-    high, low = (6.9313812256e-01, 9.0580006145e-06) if is_float else (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+    high, low = (
+        (6.9313812256e-01, 9.0580006145e-06) if is_float else (6.93147180369123816490e-01, 1.90821492927058770002e-10)
+    )
     inner = f.fma(s, f.binary("fadd", half, r), f.binary("fmul", k, _k(x, low)))
     y = f.fma(k, _k(x, high), f.binary("fsub", d, f.binary("fsub", half, inner)))
     y = f.select(f.compare("oeq", x, _k(x, math.inf)), x, y)
@@ -232,7 +234,9 @@ def power(f: Function, x: Reg, y: Reg) -> Reg:
     is_odd = f.binary("and", is_whole, f.compare("one", f.intrinsic("floor", half), half))
     is_minus = f.compare("olt", f.intrinsic("copysign", _k(a, 1.0), a), _k(a, 0.0))
     result = f.select(f.binary("and", is_odd, is_minus), f.unary("fneg", result), result)
-    is_undefined = f.binary("and", f.compare("olt", a, _k(a, 0.0)), f.binary("xor", is_whole, literal(1, is_whole.type)))
+    is_undefined = f.binary(
+        "and", f.compare("olt", a, _k(a, 0.0)), f.binary("xor", is_whole, literal(1, is_whole.type))
+    )
     is_finite = f.compare("olt", magnitude, _k(a, math.inf))
     result = f.select(f.binary("and", is_undefined, is_finite), _k(a, math.nan), result)
     one = _k(a, 1.0)
@@ -266,4 +270,21 @@ def arctan2(f: Function, y: Reg, x: Reg) -> Reg:
     return _narrowed(f, f.select(is_nan, _k(a, math.nan), angle), x)
 
 
-__all__ = ["arctan2", "cos", "erf", "exp", "expm1", "horner", "log", "log1p", "power", "rsqrt", "sigmoid", "sin", "sqrt", "tan", "tanh", "vector"]
+__all__ = [
+    "arctan2",
+    "cos",
+    "erf",
+    "exp",
+    "expm1",
+    "horner",
+    "log",
+    "log1p",
+    "power",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sqrt",
+    "tan",
+    "tanh",
+    "vector",
+]
