@@ -35,8 +35,8 @@ class Engine(Protocol):
     def pipeline(self) -> Pipeline:
         """The passes that prepare a graph for it."""
 
-    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
-        """The most bytes that a run of ``graph``, whose sizes are all known, holds at a time, inputs included."""
+    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
+        """The most bytes that a run of ``graph`` for these sizes holds at a time, inputs included."""
 
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> Program:
         """The program that computes ``graph``.

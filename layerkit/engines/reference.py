@@ -57,12 +57,12 @@ class ReferenceEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
+    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
         """Bytes held at the worst moment, by the order of the ops.
 
         Values that are views of others take nothing themselves, convolutions take the matrix of their windows besides.
         """
-        graph = self.pipeline().run(graph)
+        graph = self.pipeline().run(graph).bind(sizes)
         nodes = graph.nodes()
         base: dict[Value, Value] = {}
         size: dict[Value, int] = {}

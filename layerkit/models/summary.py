@@ -140,9 +140,9 @@ def multiply_adds(model: Any) -> dict[str, Size]:
     return found
 
 
-def training_graph(model: Any, batch_size: int) -> tuple[Graph, dict[int, int]]:
+def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
     """The graph of one training step with a stand-in for the loss, and which outputs may be written over inputs."""
-    inputs = stand_ins(model, batch_size)
+    inputs = stand_ins(model, BATCH)
     trace, weights = Trace(training=True), model.trainable_weights
     with tracing(trace):
         outputs = tree.leaves(model(inputs, training=True))
@@ -168,7 +168,7 @@ def training_memory(model: Any, batch_size: int) -> int | None:
     """
     if not model.trainable_weights:
         return None
-    graph, donated = training_graph(model, batch_size)
-    if any(v.type.axes for v in graph.inputs):
+    graph, donated = training_graph(model)
+    if any(v.type.axes - {"b"} for v in graph.inputs):
         return None
-    return engines.get(model.engine).memory(graph, donated)
+    return engines.get(model.engine).memory(graph, {"b": batch_size}, donated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from layerkit.engines.llvm import loop, products, rules
+from layerkit.engines.llvm import loop, products, rules  # their rules
 from layerkit.engines.llvm.program import LLVMProgram, Plan
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Graph, Op, TensorType
@@ -25,12 +25,11 @@ class LLVMEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def memory(self, graph: Graph, donated: Mapping[int, int] | None = None) -> int:
-        plan = Plan(self.pipeline().run(graph), host(), donated)
-        return plan.memory({})
+    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
+        return Plan(self.pipeline().run(graph), host(), donated).memory(sizes)
 
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> LLVMProgram:
         return LLVMProgram(self.pipeline().run(graph), host(), donated)
 
 
-__all__ = ["LLVMEngine", "LLVMProgram"]
+__all__ = ["LLVMEngine", "LLVMProgram", "loop", "products", "rules"]

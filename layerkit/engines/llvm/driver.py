@@ -7,7 +7,7 @@ It returns 0, or the number of the phase (from 1) whose guard was not 0: nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
@@ -96,7 +96,7 @@ def _segment(
     return module.add(f, "segment")
 
 
-def flush_subnormals(f: Function, target: Target):  # type: ignore[no-untyped-def]
+def flush_subnormals(f: Function, target: Target) -> Callable[[Function], None]:
     """Treat subnormal numbers as 0 from here on; returns what writes the instructions that undo it.
 
     They would cost a hundred times a normal number's time, and an optimizer's moments decay into them.

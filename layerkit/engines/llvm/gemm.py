@@ -190,7 +190,9 @@ def tiles(
         form: "n" or "t".
         rows: rows of the result, cut into tiles of nearly equal height.
         columns: its columns.
-        a, b, c: left operand, panels, result.
+        a: left operand.
+        b: panels.
+        c: result.
         lda: elements between rows of ``a`` (form "t": between terms).
         ldb: elements between terms of a panel.
         ldc: elements between rows of ``c``.

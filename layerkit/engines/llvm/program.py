@@ -164,8 +164,7 @@ class LLVMProgram(Plan):
 
     def _take(self, bound: _Bound, index: int, array: Array) -> None:
         """Let an input be read where this array is."""
-        if not isinstance(array, np.ndarray):
-            raise ArgumentError("a program takes arrays.", expected="numpy.ndarray", got=type(array).__name__)
+        array = np.asarray(array)
         check_arrays([self._types[index]], [array], [self._labels[index]])
         if array.shape != bound.input_shapes[index]:
             raise ShapeError(
