@@ -14,7 +14,7 @@ from layerkit.layers.conv import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from layerkit.layers.dense import Activation, Dense, Embedding, Masking
+from layerkit.layers.dense import Activation, Dense, Embedding, Masking, ReLU
 from layerkit.layers.input import Input, InputLayer
 from layerkit.layers.merging import (
     Add,
@@ -29,7 +29,7 @@ from layerkit.layers.merging import (
 from layerkit.layers.normalization import BatchNormalization, LayerNormalization
 from layerkit.layers.recurrent import LSTM, RNN, Bidirectional, LSTMCell, TimeDistributed
 from layerkit.layers.regularization import Dropout
-from layerkit.layers.reshaping import Flatten, Reshape
+from layerkit.layers.reshaping import Flatten, Reshape, ZeroPadding1D, ZeroPadding2D
 
 __all__ = [
     "LAYERS",
@@ -64,9 +64,12 @@ __all__ = [
     "Maximum",
     "MultiHeadAttention",
     "Multiply",
+    "ReLU",
     "Reshape",
     "Subtract",
     "TimeDistributed",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
     "add",
     "concatenate",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from layerkit import ops
 from layerkit.errors import ShapeError
-from layerkit.fields import PositiveInt
+from layerkit.fields import NonNegativeFloat, PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import Activation as ActivationName
@@ -65,6 +65,22 @@ class Activation(Layer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask
+
+
+class ReLU(Layer):
+    """Rectifier: x from ``threshold`` on, at most ``max_value``; below it ``negative_slope * (x - threshold)``."""
+
+    max_value: float | None = None
+    negative_slope: NonNegativeFloat = 0.0
+    threshold: NonNegativeFloat = 0.0
+
+    def call(self, inputs: Any) -> Any:
+        if self.threshold or self.negative_slope:
+            below = self.negative_slope * (inputs - self.threshold)
+            y = ops.where(inputs >= self.threshold if self.threshold else inputs > 0.0, inputs, below)
+        else:
+            y = ops.relu(inputs)
+        return y if self.max_value is None else ops.minimum(y, self.max_value)
 
 
 class Embedding(Layer):

@@ -20,6 +20,7 @@ FLAT, SERIES, IMAGE, TOKENS = (6,), (5, 3), (6, 6, 2), "tokens"
 CASES: dict[str, tuple[Any, Any]] = {
     "Dense": (lambda **k: L.Dense(4, activation="tanh", **k), FLAT),
     "Activation": (lambda **k: L.Activation("gelu", **k), FLAT),
+    "ReLU": (lambda **k: L.ReLU(1.5, 0.1, 0.2, **k), FLAT),
     "Embedding": (lambda **k: L.Embedding(9, 3, **k), TOKENS),
     "Masking": (lambda **k: L.Masking(**k), SERIES),
     "Conv1D": (lambda **k: L.Conv1D(4, 3, strides=2, padding="same", **k), SERIES),
@@ -34,6 +35,8 @@ CASES: dict[str, tuple[Any, Any]] = {
     "GlobalMaxPooling2D": (lambda **k: L.GlobalMaxPooling2D(**k), IMAGE),
     "Flatten": (lambda **k: L.Flatten(**k), IMAGE),
     "Reshape": (lambda **k: L.Reshape((3, -1), **k), FLAT),
+    "ZeroPadding1D": (lambda **k: L.ZeroPadding1D((2, 1), **k), SERIES),
+    "ZeroPadding2D": (lambda **k: L.ZeroPadding2D(((1, 0), (2, 1)), **k), IMAGE),
     "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
     "BatchNormalization": (lambda **k: L.BatchNormalization(**k), IMAGE),
     "LayerNormalization": (lambda **k: L.LayerNormalization(axis=(1, 2), **k), SERIES),

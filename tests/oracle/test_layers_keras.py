@@ -131,6 +131,11 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     ),
     "global-max": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.GlobalMaxPooling2D()), images()),
     "flatten": (chain(lambda L: L.Conv2D(4, 3), lambda L: L.Flatten(), lambda L: L.Dense(3)), images()),
+    "zero-padding": (
+        chain(lambda L: L.ZeroPadding2D((1, 2)), lambda L: L.Conv2D(4, 3, strides=2), lambda L: L.Flatten()),
+        images(),
+    ),
+    "relu": (chain(lambda L: L.Dense(6), lambda L: L.ReLU(1.5, 0.1, 0.2), lambda L: L.Dense(2)), FLAT),
     "reshape": (chain(lambda L: L.Dense(6), lambda L: L.Reshape((3, -1)), lambda L: L.Dense(2)), FLAT),
     "dropout-inference": (chain(lambda L: L.Dense(4), lambda L: L.Dropout(0.0)), FLAT),
     "batch-normalization": (chain(lambda L: L.Dense(4), lambda L: L.BatchNormalization(momentum=0.9)), FLAT),
