@@ -24,10 +24,13 @@ def control_size(schedule: Schedule, names: Sequence[str]) -> int:
 
 def write_step(
     module: Module, target: Target, schedule: Schedule, names: Sequence[str], slots: dict[Buffer, int],
-    producer: dict[Buffer, Segment],
+    producer: dict[Buffer, Segment], clocks: dict[Kernel, int] | None = None,
 ) -> None:  # fmt: skip
-    """Write the functions of all segments, and ``step``."""
-    functions = {s: _segment(module, s, names, slots, producer) for s in schedule.segments}
+    """Write the functions of all segments, and ``step``.
+
+    With ``clocks``, the ticks that each kernel takes are added to numbers after the control block.
+    """
+    functions = {s: _segment(module, s, schedule, names, slots, producer, clocks) for s in schedule.segments}
     f = module.function([Reg("%control", "ptr")], INT)
     restore = flush_subnormals(f, target)
     f.do("br label %start")
@@ -61,8 +64,9 @@ def _control(f: Function, names: Sequence[str], segment: int, which: int) -> Reg
 
 
 def _segment(
-    module: Module, segment: Segment, names: Sequence[str], slots: dict[Buffer, int], producer: dict[Buffer, Segment]
-) -> str:
+    module: Module, segment: Segment, schedule: Schedule, names: Sequence[str], slots: dict[Buffer, int],
+    producer: dict[Buffer, Segment], clocks: dict[Kernel, int] | None,
+) -> str:  # fmt: skip
     """A function that takes one chunk through the kernels of a segment."""
     control, begin, end, chunk = Reg("%control", "ptr"), Reg("%begin", INT), Reg("%end", INT), Reg("%chunk", INT)
     f = module.function([control, begin, end, chunk])
@@ -92,7 +96,12 @@ def _segment(
             first = 0
             last = sizes(k.units)
         pointers = [address(u) for u in (*k.reads, *k.writes)]
+        before = f.call("llvm.readcyclecounter", [], INT) if clocks else None
         f.run(k.function, [*pointers, *values, *extra, f.reg(first), f.reg(last)])
+        if clocks and before is not None:
+            spent = f.sub(f.call("llvm.readcyclecounter", [], INT), before)
+            place = f.at(control, control_size(schedule, names) + clocks[k], INT)
+            f.store(f.reg(f.add(f.load(place, INT), spent)), place)
     return module.add(f, "segment")
 
 

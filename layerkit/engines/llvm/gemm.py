@@ -300,6 +300,64 @@ def matmul(
     return module.add(f, "matmul")
 
 
+def pack_transposed(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...]) -> str:
+    """``(b, panels, sizes..., begin, end)``: panels begin..end of the transpose of b [n, k]."""
+    shape = tile(target, element, n)
+    lanes, kind = shape.lanes, vector(element, shape.lanes)
+    b, out = Reg("%b", "ptr"), Reg("%panels", "ptr")
+    f = module.function([b, out, *sizes_params(names)])
+
+    def square(row: Index, column: Index, to: Reg, rows: int, columns: int) -> None:
+        """Write ``columns`` x lanes of the panel: the transpose of rows row..row+rows at a column."""
+        mask = f.mask(columns, lanes) if columns < lanes else None
+        turned = []
+        for i in range(lanes):
+            if i < rows:
+                turned.append(f.load(f.at(b, f.add(f.mul(f.add(row, i), k), column), element), kind, mask))
+            else:
+                turned.append(zero(kind))
+        for j, line in enumerate(_transpose(f, turned)[:columns]):
+            f.store(line, f.at(to, j * shape.width, element))
+
+    full_columns = k // lanes * lanes
+    with f.loop(Reg("%begin", INT), Reg("%end", INT)) as p:
+        panel = f.at(out, f.mul(p.index, k * shape.width), element)
+        first = f.mul(p.index, shape.width)
+        for v in range(shape.vectors):
+            row = f.add(first, v * lanes)
+            rest = n % lanes
+
+            def block(rows: int, row: Index = row, v: int = v) -> None:
+                with f.loop(0, full_columns, lanes) as c:
+                    square(row, c.index, f.at(panel, f.add(f.mul(c.index, shape.width), v * lanes), element), rows, lanes)
+                if k > full_columns:
+                    square(row, full_columns, f.at(panel, full_columns * shape.width + v * lanes, element), rows, k - full_columns)
+
+            with f.when(f.compare("sle", f.reg(f.add(row, lanes)), literal(n, INT))):
+                block(lanes)
+            if rest:
+                with f.when(f.compare("eq", f.reg(row), literal(n - rest, INT))):
+                    block(rest)
+    return module.add(f, "pack_transposed")
+
+
+def _transpose(f: Function, rows: list[Reg]) -> list[Reg]:
+    """A square of registers turned: at each step, pairs at a distance exchange halves of their blocks."""
+    lanes = len(rows)
+    distance = 1
+    while distance < lanes:
+        low = [(i // distance % 2) * lanes + i - (i // distance % 2) * distance for i in range(lanes)]
+        high = [(i // distance % 2) * lanes + i + (1 - i // distance % 2) * distance for i in range(lanes)]
+        new = list(rows)
+        for i in range(lanes):
+            if not i & distance:
+                a, b = rows[i], rows[i + distance]
+                new[i], new[i + distance] = f.shuffle(a, b, low), f.shuffle(a, b, high)
+        rows = new
+        distance *= 2
+    return rows
+
+
 ROWS_OF_TERMS = 128  # so many rows of the right operand are copied side by side, to stay in the first cache
 
 

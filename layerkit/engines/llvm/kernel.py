@@ -59,6 +59,7 @@ class Kernel:
         price: rough nanoseconds of one unit.
         traffic: bytes of one unit.
         flops: floating-point operations of one unit.
+        least: units that a chunk should have at least, so that what all units share is read seldom enough.
         origins: layers it came from.
         what: ops in it, as ``explain`` shows them.
         whole: one call has to do all units.
@@ -74,6 +75,7 @@ class Kernel:
     price: float = 0.0
     traffic: float = 0.0
     flops: float = 0.0
+    least: int = 1
     origins: tuple[str, ...] = ()
     what: str = ""
     whole: bool = False

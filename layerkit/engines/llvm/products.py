@@ -20,6 +20,7 @@ from layerkit.ops.linalg import MatMul
 from layerkit.ops.shape import Transpose
 from layerkit.ops.windows import pad_widths
 
+ROWS = 32  # of a product in one chunk, at least, where the right operand is not small
 PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, one for each range of rows
 
 
@@ -92,10 +93,27 @@ def packed(lowering: Lowering, node: Node, b: Value, k: int, n: int) -> Buffer:
     """The right operand as panels [n / width][k][width]; packed once however many products use it."""
     key = (b, "panels")
     if key not in lowering.packs:
-        lowering.packs[key] = pack(
-            lowering, node, b.dtype, (k,), n, lambda read, terms, column: read(b, (*terms, column))
-        )
+        if isinstance(b.node.op, Transpose) and lowering.find(b.node.inputs[0]) is not None:
+            lowering.packs[key] = _pack_transposed(lowering, node, b.node.inputs[0], k, n)
+        else:
+            lowering.packs[key] = pack(
+                lowering, node, b.dtype, (k,), n, lambda read, terms, column: read(b, (*terms, column))
+            )
     return lowering.packs[key]
+
+
+def _pack_transposed(lowering: Lowering, node: Node, source: Value, k: int, n: int) -> Buffer:
+    """Panels of the transpose of a stored [n, k], turned square by square in registers."""
+    shape = gemm.tile(lowering.target, TYPES[source.dtype], n)
+    panels = shape.panels(n)
+    out = lowering.scratch(source.dtype, panels * k * shape.width, "panels")
+    function = gemm.pack_transposed(lowering.module, lowering.target, TYPES[source.dtype], k, n, lowering.names)
+    kernel = Kernel(
+        function, [Use(lowering.ensure(source))], [Use(out, rows=True)], panels, 0.5 * k * shape.width,
+        traffic=8.0 * k * shape.width, what="pack",
+    )  # fmt: skip
+    lowering.add_kernel(kernel, node)
+    return out
 
 
 def pack(lowering: Lowering, node: Node, dtype: str, terms: tuple[int, ...], n: int, build: Any) -> Buffer:

@@ -36,7 +36,7 @@ class _Bound:
         control = [self.table.ctypes.data, *(sizes[n] for n in names)]
         for segment in program.schedule.segments:
             control += segment.chunks(sizes)
-        self.control = np.array(control, np.int64)
+        self.control = np.array(control + [0] * len(program.kernels), np.int64)
         self.address = ctypes.c_void_p(self.control.ctypes.data)
         arena = program.arena(self.layout.size)
         for buffer, slot in program.slots.items():
@@ -54,7 +54,8 @@ class _Bound:
 class Plan:
     """A graph lowered and scheduled, not yet machine code."""
 
-    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None) -> None:
+    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+    ) -> None:
         self.graph = graph
         axes = {name for v in graph.inputs for name in v.type.axes}
         self.names = tuple(sorted(axes))
@@ -69,7 +70,8 @@ class Plan:
         self.held = [b for _, b in self.guards]
         self.outputs = lowering.outputs
         producer = {u.buffer: self.schedule.segment_of(k) for k in kernels for u in k.writes}
-        driver.write_step(module, target, self.schedule, self.names, self.slots, producer)
+        clocks = {k: i for i, k in enumerate(kernels)} if timed else None
+        driver.write_step(module, target, self.schedule, self.names, self.slots, producer, clocks)
 
     def memory(self, sizes: Mapping[str, int]) -> int:
         """Bytes of a run: inputs, outputs that are not written over them, and the arena."""
@@ -82,8 +84,9 @@ class Plan:
 class LLVMProgram(Plan):
     """One native function for a graph; it serves every batch size."""
 
-    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None) -> None:
-        super().__init__(graph, target, donated)
+    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+    ) -> None:
+        super().__init__(graph, target, donated, timed)
         self.text = str(self.module)
         self._library = jit.load(jit.to_object(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)

@@ -51,7 +51,9 @@ class Segment:
         grain = max(1, round(CHUNK_NS / max(self.price, 1e-3)))
         if self.has_partials:
             grain = max(grain, -(-units // MOST_PARTIALS))
-        grain = min(grain, max(units, 1))
+        grain = max([grain, *(k.least for k in self.kernels)])
+        chunks = max(1, -(-units // grain))
+        grain = max(1, -(-units // chunks))  # chunks of nearly equal size
         return units, grain, max(1, -(-units // grain))
 
 
