@@ -1,4 +1,4 @@
-"""Passes one after the other, written as text: ``fold,simplify,share,prune``."""
+"""Passes one after the other, written as text: ``fold,simplify,share,hoist,share,prune``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from layerkit.errors import UnknownNameError, did_you_mean
 from layerkit.ir import Graph, verify
 from layerkit.passes.base import Pass
 from layerkit.passes.fold import Fold
+from layerkit.passes.hoist import Hoist
 from layerkit.passes.prune import Prune
 from layerkit.passes.share import Share
 from layerkit.passes.simplify import Simplify
 
-PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Share, Prune)}
-DEFAULT = "fold,simplify,share,prune"
+PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Share, Hoist, Prune)}
+DEFAULT = "fold,simplify,share,hoist,share,prune"
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,32 @@ def test_a_scan_and_its_gradient_share_the_forward_loop() -> None:
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(v.shape).astype("float32") for v in (h, xs, w)]
     for a, b in zip(ReferenceProgram(merged)(*arrays), ReferenceProgram(graph)(*arrays), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)  # sums over all steps are made in another order
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_products_are_hoisted_out_of_loops(reverse: bool) -> None:
+    """Only the recurrent products stay inside: one in the loop, one in its gradient."""
+    shapes = {"h": (2, 3), "xs": (4, 2, 5), "u": (3, 3), "w": (5, 3), "b": (3,), "v": (3, 2)}
+    values = [placeholder(n, "float64", s) for n, s in shapes.items()]
+    h, xs, u, w, b, v = values
+
+    def step(c: Any, x: Any) -> Any:
+        c = ops.tanh(ops.matmul(c, u) + ops.matmul(x * 2.0, w) + b)
+        return c, ops.matmul(c, v)
+
+    last, ys = ops.scan(step, h, xs, reverse=reverse)
+    loss = ops.sum(last) + ops.sum(ys * ys)
+    graph = Graph(tuple(values), (loss, *gradient(loss, values)))
+    hoisted = verify(Pipeline.parse().run(graph))
+    inside = [
+        sum(n.op.word == "matmul" for n in node.op.body.nodes()) for node in hoisted.nodes() if node.op.word == "scan"
+    ]
+    assert inside == [1, 1]
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(x.shape) for x in values]
+    for a, e in zip(ReferenceProgram(hoisted)(*arrays), ReferenceProgram(graph)(*arrays), strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-11, atol=1e-12)
 
 
 def test_prune_drops_results_that_nobody_reads() -> None:

@@ -44,8 +44,8 @@ def write_step(
                 f.run(functions[segment], [Reg("%control", "ptr"), f.reg(begin), f.reg(end), loop.index])
         guards = [k for s in phase for k in s.kernels if k.guard]
         for k in guards:
-            flag = f.load(_address(f, slots[k.writes[0].buffer]), "i32")
-            with f.when(f.compare("ne", flag, literal(0, "i32"))):
+            flag = f.load(_address(f, slots[k.writes[0].buffer]), INT)
+            with f.when(f.compare("ne", flag, literal(0, INT))):
                 restore(f)
                 f.do(f"ret i64 {number}")
                 f.label(f"never{number}.{slots[k.writes[0].buffer]}")

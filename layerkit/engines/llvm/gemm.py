@@ -329,9 +329,17 @@ def pack_transposed(module: Module, target: Target, element: str, k: int, n: int
 
             def block(rows: int, row: Index = row, v: int = v) -> None:
                 with f.loop(0, full_columns, lanes) as c:
-                    square(row, c.index, f.at(panel, f.add(f.mul(c.index, shape.width), v * lanes), element), rows, lanes)
+                    square(
+                        row, c.index, f.at(panel, f.add(f.mul(c.index, shape.width), v * lanes), element), rows, lanes
+                    )
                 if k > full_columns:
-                    square(row, full_columns, f.at(panel, full_columns * shape.width + v * lanes, element), rows, k - full_columns)
+                    square(
+                        row,
+                        full_columns,
+                        f.at(panel, full_columns * shape.width + v * lanes, element),
+                        rows,
+                        k - full_columns,
+                    )
 
             with f.when(f.compare("sle", f.reg(f.add(row, lanes)), literal(n, INT))):
                 block(lanes)

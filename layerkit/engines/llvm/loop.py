@@ -18,6 +18,8 @@ from layerkit.engines.llvm.lower import Item, Lowering, rule
 from layerkit.ir import BATCH, Node, Size
 from layerkit.ops.scan import Scan
 
+LEAST = 8  # rows that go through a loop together, at least
+
 
 @rule(Scan)
 def scan(lowering: Lowering, node: Node) -> None:
@@ -116,7 +118,7 @@ class _Steps:
         return Kernel(
             function, [Use(b, rows and b in local) for b in reads], [Use(b, rows and b in local) for b in writes],
             BATCH if rows else 1, max(1.0, length * sum(k.price for k in self.kernels)), flops=length * sum(k.flops for k in self.kernels),
-            what="scan", whole=not rows,
+            what="scan", whole=not rows, least=max([LEAST, *(k.least for k in self.kernels)]),
         )  # fmt: skip
 
     def _write(self, f: Function, module: Module, sizes: Sizes, at: dict[Buffer, Reg]) -> None:

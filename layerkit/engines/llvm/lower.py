@@ -46,6 +46,8 @@ class Item:
 
 Rule = Callable[["Lowering", Node], None]
 RULES: dict[type, Rule] = {}
+GUARDS: dict[type, Rule] = {}
+"""Checks of what can only be seen when the program runs."""
 
 
 def rule(*ops: type) -> Callable[[Rule], Rule]:
@@ -85,6 +87,8 @@ class Lowering:
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self._stored = choose_stored(graph)
         for node in graph.nodes():
+            if aliases is None and type(node.op) in GUARDS:
+                GUARDS[type(node.op)](self, node)
             for v in node.outputs:
                 if v in self._stored or not is_looped(node):
                     self.ensure(v)

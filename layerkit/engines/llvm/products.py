@@ -48,10 +48,10 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     units, scale = _units(m)
     function = gemm.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
     flops = 2.0 * k * n * (scale if isinstance(scale, int) else 1)
-    lowering.add_kernel(
-        Kernel(function, [Use(left, rows=True), Use(panels)], [Use(out, rows=True)], units, flops / 100, flops=flops),
-        node,
-    )
+    is_large = 4 * k * n > lowering.target.l1
+    least = -(-ROWS // scale) if is_large and isinstance(scale, int) else 1
+    reads, writes = [Use(left, rows=True), Use(panels)], [Use(out, rows=True)]
+    lowering.add_kernel(Kernel(function, reads, writes, units, flops / 100, flops=flops, least=least), node)
 
 
 def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: int, rows: Size) -> None:

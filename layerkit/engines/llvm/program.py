@@ -54,7 +54,8 @@ class _Bound:
 class Plan:
     """A graph lowered and scheduled, not yet machine code."""
 
-    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+    def __init__(
+        self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
     ) -> None:
         self.graph = graph
         axes = {name for v in graph.inputs for name in v.type.axes}
@@ -84,7 +85,8 @@ class Plan:
 class LLVMProgram(Plan):
     """One native function for a graph; it serves every batch size."""
 
-    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+    def __init__(
+        self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
     ) -> None:
         super().__init__(graph, target, donated, timed)
         self.text = str(self.module)
@@ -202,11 +204,12 @@ class LLVMProgram(Plan):
     def _complain(self, bound: _Bound) -> None:
         """A row number was outside its table: let the reference say which."""
         for kernel, buffer in self.guards:
-            flag = ctypes.c_int32.from_address(int(bound.table[self.slots[buffer]])).value
+            flag = ctypes.c_int64.from_address(int(bound.table[self.slots[buffer]])).value
             if flag:
+                row = -(flag // 2) if flag % 2 else flag // 2 - 1
                 raise DataError(
-                    f"'{kernel.what}' has no row {flag - 1 if flag > 0 else flag}.", layer=" ".join(kernel.origins) or None,
-                    expected="whole numbers in [0, rows)", got=str(flag - 1 if flag > 0 else flag),
+                    f"'{kernel.what}' has no row {row}.", layer=" ".join(kernel.origins) or None,
+                    expected="whole numbers in [0, rows)", got=str(row),
                     fix="enlarge the table (for an Embedding: input_dim), or correct the numbers",
                 )  # fmt: skip
 

@@ -18,10 +18,10 @@ from layerkit.engines.llvm.elements import reduce_identity
 from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store
-from layerkit.engines.llvm.lower import Lowering, rule
+from layerkit.engines.llvm.lower import GUARDS, Lowering, rule
 from layerkit.ir import Node, Shape, Size, TensorType, Value, number, product
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from layerkit.ops.indexing import ScatterAdd
+from layerkit.ops.indexing import Gather, ScatterAdd
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGrad, SumPool, SumPoolGrad
 from layerkit.ops.reduction import ArgReduce, Reduce
@@ -175,6 +175,33 @@ def scatter_add(lowering: Lowering, node: Node) -> None:
 
     lowering.ensure(indices)
     lowering.add(Nest(axes, [False] * len(axes), [lowering.reading(axes, build)]), node, join=False)
+    lowering.items[-1].whole = True
+
+
+def guard(lowering: Lowering, node: Node) -> None:
+    """Look for row numbers outside [0, rows): 0 if there are none, else twice the number of one, +1 for the sign."""
+    op: Any = node.op
+    indices = node.inputs[1]
+    rows = op.rows if isinstance(op, ScatterAdd) else node.inputs[0].shape[0]
+    key = (indices, "guard", rows)
+    if key in lowering.packs:
+        return
+    axes = list(indices.shape) or [1]
+    flag = lowering.packs[key] = lowering.scratch("int64", 1, "guard")
+    place = affine.identity(axes)[: len(indices.shape)]
+    index = lowering.reading(axes, lambda read: Expr("cast", "int64", (read(indices, place),)))
+    limit = Expr("size", "int64", size=rows)
+    two = lit(2, "int64")
+    above = op2("multiply", op2("add", index, lit(1, "int64")), two)
+    below = op2("add", op2("multiply", Expr("unary", "int64", (index,), "negative"), two), lit(1, "int64"))
+    expr = choose(
+        op2("greater_equal", index, limit, "bool"),
+        above,
+        choose(op2("less", index, lit(0, "int64"), "bool"), below, lit(0, "int64")),
+    )
+    lowering.add(
+        Nest(axes, [True] * len(axes), [Fold("max", expr, flag, still(len(axes)), 1)]), node, join=False, guard=True
+    )
     lowering.items[-1].whole = True
 
 
@@ -415,3 +442,6 @@ def conv_input_grad(lowering: Lowering, node: Node) -> None:
         lowering, node, (big, shape), weights, axes, reduced, (p[0], *inner, group.scaled(filters) + unit),
         (*taps, channel, group.scaled(filters) + unit), lowering.new(node.outputs[0]),
     )  # fmt: skip
+
+
+GUARDS[Gather] = GUARDS[ScatterAdd] = guard

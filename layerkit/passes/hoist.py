@@ -1,0 +1,232 @@
+"""Products moved out of loops: what a step does not owe to the step before it is done for all steps at once.
+
+In the loop of a recurrent network, ``x_t @ W`` needs no carried value, so it becomes one product of the whole sequence
+before the loop. Its gradient adds ``x_t.T @ dz_t`` to a sum in each step; the sum is one product of the stacked ``x`` and
+``dz`` after the loop. A result ``dz_t @ W.T`` likewise. What stays inside is the recurrent product and elementwise work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder, product
+from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, Where
+from layerkit.ops.linalg import MatMul
+from layerkit.ops.reduction import Reduce
+from layerkit.ops.scan import Scan
+from layerkit.ops.shape import Reshape, Transpose, reshape, transpose
+from layerkit.passes.base import Pass, rewrite
+
+
+@dataclass(frozen=True)
+class Hoist(Pass):
+    """Move products, and sums of products, out of scans."""
+
+    name = "hoist"
+    exact = False
+
+    def run(self, graph: Graph) -> Graph:
+        return rewrite(graph, lambda node: _hoist(node) if isinstance(node.op, Scan) else None, self.run)
+
+
+def _hoist(node: Node) -> tuple[Value, ...] | None:
+    loop = _Loop(node)
+    loop.before()
+    loop.after()
+    return loop.rebuilt() if loop.changed else None
+
+
+class _Loop:
+    """One scan, taken apart."""
+
+    def __init__(self, node: Node) -> None:
+        assert isinstance(node.op, Scan)
+        self.node, self.op, self.body = node, node.op, node.op.body
+        self.carries, self.slices, self.captures = self.op.split(self.body.inputs)
+        self.given = dict(zip(self.body.inputs, node.inputs, strict=True))
+        self.carried = set(self.carries)
+        self.moving = {*self.carries, *self.slices}
+        for n in self.body.nodes():
+            if any(x in self.carried for x in n.inputs):
+                self.carried |= set(n.outputs)
+            if any(x in self.moving for x in n.inputs):
+                self.moving |= set(n.outputs)
+        self.new_slices: dict[Value, tuple[Value, Value]] = {}
+        """A value of the body -> its place as a slice, and the sequence that it is a slice of."""
+        self.stacks: dict[Value, int] = {}
+        """Values of the body that the loop hands out besides its results, in order."""
+        self.sums: dict[int, Node] = {}
+        """Carries that only add up: number -> the node of what is added."""
+        self.products: dict[int, Node] = {}
+        """Results that are products with something that does not change: number -> their node."""
+        self._lifted: dict[Value, Value | None] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything can be moved."""
+        return bool(self.new_slices or self.sums or self.products)
+
+    # Before the loop
+
+    def before(self) -> None:
+        """Products that depend on slices, but on no carry."""
+        for n in self.body.nodes():
+            if isinstance(n.op, MatMul) and n.outputs[0] in self.moving and n.outputs[0] not in self.carried:
+                whole = self.lift(n.outputs[0])
+                if whole is not None:
+                    v = n.outputs[0]
+                    self.new_slices[v] = placeholder(f"h{len(self.new_slices)}", v.dtype, v.shape), whole
+
+    def lift(self, value: Value) -> Value | None:
+        """A value of the body for all steps, (length, ...); None where that is not known to be possible."""
+        if value not in self._lifted:
+            self._lifted[value] = self._lift(value)
+        return self._lifted[value]
+
+    def _lift(self, value: Value) -> Value | None:
+        if value in self.carried or value not in self.moving:
+            return None
+        if value in self.given:
+            return self.given[value]
+        op, xs, length = value.node.op, value.node.inputs, self.op.length
+        if isinstance(op, MatMul):
+            left = self.lift(xs[0])
+            right = self.outside(xs[1])
+            if left is None or right is None or len(xs[0].shape) != 2:
+                return None
+            rows = reshape(left, (length * xs[0].shape[0], xs[0].shape[1]))
+            return reshape(apply(op, rows, right), (length, *value.shape))  # type: ignore[no-any-return]
+        if isinstance(op, Unary | Binary | Where | Cast | StopGradient):
+            found = [self._operand(x, value.ndim) for x in xs]
+            return None if any(x is None for x in found) else apply(op, *found)  # type: ignore[no-any-return]
+        inner = self.lift(xs[0]) if isinstance(op, Transpose | Reshape) else None
+        if inner is None:
+            return None
+        if isinstance(op, Transpose):
+            return transpose(inner, (0, *(i + 1 for i in op.order)))  # type: ignore[no-any-return]
+        return reshape(inner, (length, *value.shape))  # type: ignore[no-any-return]
+
+    def _operand(self, x: Value, rank: int) -> Value | None:
+        """An operand for all steps, with as many axes as the others have."""
+        if x not in self.moving:
+            return self.outside(x)
+        whole = self.lift(x)
+        if whole is None or x.ndim == rank:
+            return whole
+        return reshape(whole, (self.op.length, *(1,) * (rank - x.ndim), *x.shape))  # type: ignore[no-any-return]
+
+    def outside(self, value: Value) -> Value | None:
+        """A value that depends on captures only, computed outside."""
+        return None if value in self.moving else inline((value,), self.given)[0]
+
+    # After the loop
+
+    def after(self) -> None:
+        """Sums of products, and results that are products."""
+        n = self.op.carries
+        for i, (before, after) in enumerate(zip(self.carries, self.body.outputs[:n], strict=True)):
+            added = self._added(before, after)
+            if added is not None and self._can_sum(added):
+                self.sums[i] = added.node
+        for i, value in enumerate(self.body.outputs[n:], start=n):
+            op, xs = value.node.op, value.node.inputs
+            if isinstance(op, MatMul) and value in self.carried and len(xs[0].shape) == 2 and xs[1] not in self.moving:
+                inside = {x for m in self.body.nodes() for x in m.inputs}
+                if value not in inside:
+                    self.products[i] = value.node
+
+    def _added(self, before: Value, after: Value) -> Value | None:
+        """What a carry grows by, if growing is all that happens to it."""
+        op = after.node.op
+        if not isinstance(op, Binary) or op.function != "add" or all(x is not before for x in after.node.inputs):
+            return None
+        users = [m for m in self.body.nodes() if any(x is before for x in m.inputs)]
+        if (
+            users != [after.node]
+            or sum(v is before for v in self.body.outputs)
+            or sum(v is after for v in self.body.outputs) != 1
+        ):
+            return None
+        if any(x is after for m in self.body.nodes() for x in m.inputs):
+            return None
+        x, y = after.node.inputs
+        other = y if x is before else x
+        return other if other is not before and other.type == before.type else None
+
+    def _can_sum(self, value: Value) -> bool:
+        op, xs = value.node.op, value.node.inputs
+        if isinstance(op, MatMul) and len(xs[0].shape) == 2:
+            return isinstance(xs[0].node.op, Transpose)
+        return isinstance(op, Reduce) and op.function == "sum" and not op.keepdims
+
+    def stacked(self, value: Value, results: Sequence[Value], start: int) -> Value:
+        """A value of the body for all steps: computed outside, or handed out by the new loop."""
+        whole = self.lift(value)
+        if whole is not None:
+            return whole
+        return results[start + self.stacks[value]]
+
+    def _wanted(self) -> None:
+        """Collect what the new loop has to hand out."""
+        wanted: list[Value] = []
+        for node in self.sums.values():
+            left = node.inputs[0]
+            wanted += [left.node.inputs[0], node.inputs[1]] if isinstance(node.op, MatMul) else [left]
+        wanted += [node.inputs[0] for node in self.products.values()]
+        for value in wanted:
+            if self.lift(value) is None:
+                self.stacks.setdefault(value, len(self.stacks))
+
+    # The new loop
+
+    def rebuilt(self) -> tuple[Value, ...]:
+        """The outputs of the scan, from a smaller one."""
+        self._wanted()
+        n, op = self.op.carries, self.op
+        kept = [i for i in range(n) if i not in self.sums]
+        results = [i for i in range(n, len(self.body.outputs)) if i not in self.products]
+        slots = {v: place for v, (place, _) in self.new_slices.items()}
+        outputs = (*(self.body.outputs[i] for i in (*kept, *results)), *self.stacks)
+        body = Graph(
+            (*(self.carries[i] for i in kept), *self.slices, *slots.values(), *self.captures),
+            inline(outputs, slots),
+            self.body.name,
+        )
+        sequences = [whole for _, whole in self.new_slices.values()]
+        inputs = (
+            *(self.given[self.carries[i]] for i in kept), *(self.given[s] for s in self.slices), *sequences,
+            *(self.given[c] for c in self.captures),
+        )  # fmt: skip
+        made = make(
+            Scan(len(kept), len(self.slices) + len(sequences), op.length, op.reverse, body), inputs, self.node.origin
+        ).outputs
+        found = dict(zip((*kept, *results), made, strict=False))
+        start = len(kept) + len(results)
+        for i, node in self.sums.items():
+            found[i] = self._plus(self.given[self.carries[i]], self._sum(node, made, start))
+        for i, node in self.products.items():
+            left = self.stacked(node.inputs[0], made, start)
+            rows = reshape(left, (op.length * node.inputs[0].shape[0], node.inputs[0].shape[1]))
+            found[i] = reshape(apply(node.op, rows, self.outside(node.inputs[1])), (op.length, *node.types[0].shape))
+        return tuple(found[i] for i in range(len(self.body.outputs)))
+
+    def _sum(self, node: Node, made: Sequence[Value], start: int) -> Value:
+        """The sum over all steps of what one step adds."""
+        length = self.op.length
+        if isinstance(node.op, Reduce):
+            whole = self.stacked(node.inputs[0], made, start)
+            return apply(Reduce("sum", (0, *(a + 1 for a in node.op.axes)), False), whole)  # type: ignore[no-any-return]
+        factors = []
+        for x in (node.inputs[0].node.inputs[0], node.inputs[1]):
+            factors.append(reshape(self.stacked(x, made, start), (product((length, x.shape[0])), x.shape[1])))
+        return apply(node.op, transpose(factors[0], (1, 0)), factors[1])  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _plus(first: Value, total: Value) -> Value:
+        op = first.node.op
+        if isinstance(op, Const) and not np.any(op.array):
+            return total
+        return apply(Binary("add"), first, total)  # type: ignore[no-any-return]
