@@ -7,12 +7,12 @@ before the loop. Its gradient adds ``x_t.T @ dz_t`` to a sum in each step; the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder, product
+from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, Where
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.reduction import Reduce
@@ -56,18 +56,19 @@ class _Loop:
                 self.moving |= set(n.outputs)
         self.new_slices: dict[Value, tuple[Value, Value]] = {}
         """A value of the body -> its place as a slice, and the sequence that it is a slice of."""
-        self.stacks: dict[Value, int] = {}
-        """Values of the body that the loop hands out besides its results, in order."""
-        self.sums: dict[int, Node] = {}
-        """Carries that only add up: number -> the node of what is added."""
-        self.products: dict[int, Node] = {}
-        """Results that are products with something that does not change: number -> their node."""
+        self.stacks: dict[Value, Value] = {}
+        """A value of the body that the loop hands out besides its results -> its stand-in outside."""
+        self.moved: dict[int, Value] = {}
+        """Outputs that are computed after the loop, from stand-ins."""
         self._lifted: dict[Value, Value | None] = {}
+        needed = Graph(self.body.inputs, self.body.outputs[: self.op.carries])
+        self.inside = set(needed.nodes())
+        """Nodes on which a later step depends."""
 
     @property
     def changed(self) -> bool:
         """Whether anything can be moved."""
-        return bool(self.new_slices or self.sums or self.products)
+        return bool(self.new_slices or self.moved)
 
     # Before the loop
 
@@ -83,37 +84,38 @@ class _Loop:
     def lift(self, value: Value) -> Value | None:
         """A value of the body for all steps, (length, ...); None where that is not known to be possible."""
         if value not in self._lifted:
-            self._lifted[value] = self._lift(value)
+            is_steady = value in self.moving and value not in self.carried
+            known = self.given.get(value)
+            self._lifted[value] = (
+                None if not is_steady else known if known is not None else self._rebuild(value, self.lift)
+            )
         return self._lifted[value]
 
-    def _lift(self, value: Value) -> Value | None:
-        if value in self.carried or value not in self.moving:
-            return None
-        if value in self.given:
-            return self.given[value]
+    def _rebuild(self, value: Value, lift: Callable[[Value], Value | None]) -> Value | None:
+        """The op of a value for all steps at once, its operands lifted."""
         op, xs, length = value.node.op, value.node.inputs, self.op.length
         if isinstance(op, MatMul):
-            left = self.lift(xs[0])
+            left = lift(xs[0])
             right = self.outside(xs[1])
             if left is None or right is None or len(xs[0].shape) != 2:
                 return None
             rows = reshape(left, (length * xs[0].shape[0], xs[0].shape[1]))
             return reshape(apply(op, rows, right), (length, *value.shape))  # type: ignore[no-any-return]
         if isinstance(op, Unary | Binary | Where | Cast | StopGradient):
-            found = [self._operand(x, value.ndim) for x in xs]
+            found = [self._operand(x, value.ndim, lift) for x in xs]
             return None if any(x is None for x in found) else apply(op, *found)  # type: ignore[no-any-return]
-        inner = self.lift(xs[0]) if isinstance(op, Transpose | Reshape) else None
+        inner = lift(xs[0]) if isinstance(op, Transpose | Reshape) else None
         if inner is None:
             return None
         if isinstance(op, Transpose):
             return transpose(inner, (0, *(i + 1 for i in op.order)))  # type: ignore[no-any-return]
         return reshape(inner, (length, *value.shape))  # type: ignore[no-any-return]
 
-    def _operand(self, x: Value, rank: int) -> Value | None:
+    def _operand(self, x: Value, rank: int, lift: Callable[[Value], Value | None]) -> Value | None:
         """An operand for all steps, with as many axes as the others have."""
         if x not in self.moving:
             return self.outside(x)
-        whole = self.lift(x)
+        whole = lift(x)
         if whole is None or x.ndim == rank:
             return whole
         return reshape(whole, (self.op.length, *(1,) * (rank - x.ndim), *x.shape))  # type: ignore[no-any-return]
@@ -125,18 +127,39 @@ class _Loop:
     # After the loop
 
     def after(self) -> None:
-        """Sums of products, and results that are products."""
+        """Sums of products, and results that are made of products."""
         n = self.op.carries
         for i, (before, after) in enumerate(zip(self.carries, self.body.outputs[:n], strict=True)):
             added = self._added(before, after)
-            if added is not None and self._can_sum(added):
-                self.sums[i] = added.node
+            total = None if added is None else self._sum(added.node)
+            if total is not None:
+                self.moved[i] = self._plus(self.given[before], total)
         for i, value in enumerate(self.body.outputs[n:], start=n):
-            op, xs = value.node.op, value.node.inputs
-            if isinstance(op, MatMul) and value in self.carried and len(xs[0].shape) == 2 and xs[1] not in self.moving:
-                inside = {x for m in self.body.nodes() for x in m.inputs}
-                if value not in inside:
-                    self.products[i] = value.node
+            if value in self.carried and self._has_product(value):
+                self.moved[i] = self.later(value)
+
+    def _has_product(self, value: Value) -> bool:
+        """Whether a product that no later step needs goes into a value."""
+        stack = [value.node]
+        while stack:
+            node = stack.pop()
+            if node in self.inside or node.outputs[0] not in self.moving:
+                continue
+            if isinstance(node.op, MatMul) and len(node.inputs[0].shape) == 2 and node.inputs[1] not in self.moving:
+                return True
+            stack.extend(x.node for x in node.inputs)
+        return False
+
+    def later(self, value: Value) -> Value:
+        """A value for all steps: computed before or after the loop, or handed out by it."""
+        whole = self.lift(value)
+        if whole is None and value.node not in self.inside and value not in self.given and self._has_product(value):
+            whole = self._rebuild(value, self.later)
+        if whole is not None:
+            return whole
+        if value not in self.stacks:
+            self.stacks[value] = placeholder(f"s{len(self.stacks)}", value.dtype, (self.op.length, *value.shape))
+        return self.stacks[value]
 
     def _added(self, before: Value, after: Value) -> Value | None:
         """What a carry grows by, if growing is all that happens to it."""
@@ -156,38 +179,23 @@ class _Loop:
         other = y if x is before else x
         return other if other is not before and other.type == before.type else None
 
-    def _can_sum(self, value: Value) -> bool:
-        op, xs = value.node.op, value.node.inputs
-        if isinstance(op, MatMul) and len(xs[0].shape) == 2:
-            return isinstance(xs[0].node.op, Transpose)
-        return isinstance(op, Reduce) and op.function == "sum" and not op.keepdims
-
-    def stacked(self, value: Value, results: Sequence[Value], start: int) -> Value:
-        """A value of the body for all steps: computed outside, or handed out by the new loop."""
-        whole = self.lift(value)
-        if whole is not None:
-            return whole
-        return results[start + self.stacks[value]]
-
-    def _wanted(self) -> None:
-        """Collect what the new loop has to hand out."""
-        wanted: list[Value] = []
-        for node in self.sums.values():
-            left = node.inputs[0]
-            wanted += [left.node.inputs[0], node.inputs[1]] if isinstance(node.op, MatMul) else [left]
-        wanted += [node.inputs[0] for node in self.products.values()]
-        for value in wanted:
-            if self.lift(value) is None:
-                self.stacks.setdefault(value, len(self.stacks))
+    def _sum(self, node: Node) -> Value | None:
+        """The sum over all steps of what one step adds; None if it is better left in the loop."""
+        op, xs, length = node.op, node.inputs, self.op.length
+        if isinstance(op, Reduce) and op.function == "sum" and not op.keepdims:
+            return apply(Reduce("sum", (0, *(a + 1 for a in op.axes)), False), self.later(xs[0]))  # type: ignore[no-any-return]
+        if not (isinstance(op, MatMul) and len(xs[0].shape) == 2 and isinstance(xs[0].node.op, Transpose)):
+            return None
+        factors = [reshape(self.later(x), (length * x.shape[0], x.shape[1])) for x in (xs[0].node.inputs[0], xs[1])]
+        return apply(op, transpose(factors[0], (1, 0)), factors[1])  # type: ignore[no-any-return]
 
     # The new loop
 
     def rebuilt(self) -> tuple[Value, ...]:
         """The outputs of the scan, from a smaller one."""
-        self._wanted()
         n, op = self.op.carries, self.op
-        kept = [i for i in range(n) if i not in self.sums]
-        results = [i for i in range(n, len(self.body.outputs)) if i not in self.products]
+        kept = [i for i in range(n) if i not in self.moved]
+        results = [i for i in range(n, len(self.body.outputs)) if i not in self.moved]
         slots = {v: place for v, (place, _) in self.new_slices.items()}
         outputs = (*(self.body.outputs[i] for i in (*kept, *results)), *self.stacks)
         body = Graph(
@@ -204,25 +212,9 @@ class _Loop:
             Scan(len(kept), len(self.slices) + len(sequences), op.length, op.reverse, body), inputs, self.node.origin
         ).outputs
         found = dict(zip((*kept, *results), made, strict=False))
-        start = len(kept) + len(results)
-        for i, node in self.sums.items():
-            found[i] = self._plus(self.given[self.carries[i]], self._sum(node, made, start))
-        for i, node in self.products.items():
-            left = self.stacked(node.inputs[0], made, start)
-            rows = reshape(left, (op.length * node.inputs[0].shape[0], node.inputs[0].shape[1]))
-            found[i] = reshape(apply(node.op, rows, self.outside(node.inputs[1])), (op.length, *node.types[0].shape))
+        handed_out = dict(zip(self.stacks.values(), made[len(kept) + len(results) :], strict=True))
+        found |= dict(zip(self.moved, inline(list(self.moved.values()), handed_out), strict=True))
         return tuple(found[i] for i in range(len(self.body.outputs)))
-
-    def _sum(self, node: Node, made: Sequence[Value], start: int) -> Value:
-        """The sum over all steps of what one step adds."""
-        length = self.op.length
-        if isinstance(node.op, Reduce):
-            whole = self.stacked(node.inputs[0], made, start)
-            return apply(Reduce("sum", (0, *(a + 1 for a in node.op.axes)), False), whole)  # type: ignore[no-any-return]
-        factors = []
-        for x in (node.inputs[0].node.inputs[0], node.inputs[1]):
-            factors.append(reshape(self.stacked(x, made, start), (product((length, x.shape[0])), x.shape[1])))
-        return apply(node.op, transpose(factors[0], (1, 0)), factors[1])  # type: ignore[no-any-return]
 
     @staticmethod
     def _plus(first: Value, total: Value) -> Value:
