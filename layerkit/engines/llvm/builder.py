@@ -119,6 +119,16 @@ class Function:
         self._block = "entry"
         self._pure: dict[str, Reg] = {}
 
+    @property
+    def block(self) -> str:
+        """The block that is being written."""
+        return self._block
+
+    def number(self) -> int:
+        """A number that no label has yet."""
+        self._count += 1
+        return self._count
+
     # Instructions
 
     def emit(self, text: str, type_: str) -> Reg:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from layerkit.dtypes import numpy_dtype
+from layerkit.engines.llvm import threads
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
@@ -42,16 +43,80 @@ def write_step(
                 begin = f.mul(loop.index, grain)
                 end = f.min(f.add(begin, grain), units)
                 f.run(functions[segment], [Reg("%control", "ptr"), f.reg(begin), f.reg(end), loop.index])
-        guards = [k for s in phase for k in s.kernels if k.guard]
-        for k in guards:
-            flag = f.load(_address(f, slots[k.writes[0].buffer]), INT)
-            with f.when(f.compare("ne", flag, literal(0, INT))):
-                restore(f)
-                f.do(f"ret i64 {number}")
-                f.label(f"never{number}.{slots[k.writes[0].buffer]}")
+        _stop_if_guarded(f, phase, slots, number, restore)
     restore(f)
     f.do("ret i64 0")
     module.add(f, "step", exported=True)
+    if clocks is None:
+        write_parallel_step(module, target, schedule, names, slots, functions)
+
+
+def write_parallel_step(
+    module: Module,
+    target: Target,
+    schedule: Schedule,
+    names: Sequence[str],
+    slots: dict[Buffer, int],
+    functions: dict[Segment, str],
+) -> None:
+    """``parallel(control, counters)``: what ``step`` does, for any number of threads that call it at once.
+
+    ``counters`` are zeros: for each phase three lines of memory, chunks claimed, chunks done, threads asleep.
+    """
+    control, counters = Reg("%control", "ptr"), Reg("%counters", "ptr")
+    f = module.function([control, counters], INT)
+    restore = flush_subnormals(f, target)
+    f.do("br label %start")
+    f.label("start")
+    for number, phase in enumerate(schedule.phases):
+        base = f.at(counters, 3 * threads.LINE * number, "i8")
+        claimed, done, asleep = (f.at(base, i * threads.LINE, "i8") for i in range(3))
+        counts = [_control(f, names, s.index, 2) for s in phase]
+        total: Index = 0
+        for count in counts:
+            total = f.add(total, count)
+        wanted = f.convert("trunc", f.reg(total), "i32")
+        k = f.number()
+        f.do(f"br label %claim{k}")
+        f.label(f"claim{k}")
+        mine = threads.atomic_add(f, claimed, 1)
+        is_some = f.compare("slt", mine, wanted)
+        f.do(f"br i1 {is_some.name}, label %work{k}, label %rest{k}")
+        f.label(f"work{k}")
+        chunk: Index = f.convert("sext", mine, INT)
+        for segment, count in zip(phase, counts, strict=True):
+            inside = f.binary(
+                "and", f.compare("sge", f.reg(chunk), literal(0, INT)), f.compare("slt", f.reg(chunk), count)
+            )
+            with f.when(inside):
+                units, grain = (_control(f, names, segment.index, i) for i in range(2))
+                begin = f.mul(chunk, grain)
+                end = f.min(f.add(begin, grain), units)
+                f.run(functions[segment], [control, f.reg(begin), f.reg(end), f.reg(chunk)])
+            chunk = f.sub(chunk, count)
+        before = threads.atomic_add(f, done, 1)
+        is_last = f.compare("eq", f.binary("add", before, literal(1, "i32")), wanted)
+        is_awaited = f.compare("ne", threads.atomic_load(f, asleep), literal(0, "i32"))
+        with f.when(f.binary("and", is_last, is_awaited)):
+            threads.wake_all(f, done)
+        f.do(f"br label %claim{k}")
+        f.label(f"rest{k}")
+        threads.wait_until(f, target, done, wanted, threads.SPINS_PHASE, asleep, equal=True)
+        _stop_if_guarded(f, phase, slots, number + 1, restore)
+    restore(f)
+    f.do("ret i64 0")
+    module.add(f, "parallel", exported=True)
+
+
+def _stop_if_guarded(
+    f: Function, phase: Sequence[Segment], slots: dict[Buffer, int], number: int, restore: Callable[[Function], None]
+) -> None:
+    for k in (k for s in phase for k in s.kernels if k.guard):
+        flag = f.load(_address(f, slots[k.writes[0].buffer]), INT)
+        with f.when(f.compare("ne", flag, literal(0, INT))):
+            restore(f)
+            f.do(f"ret i64 {number}")
+            f.label(f"never{f.number()}")
 
 
 def _address(f: Function, slot: int) -> Reg:

@@ -12,7 +12,7 @@ import numpy as np
 
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines.base import bind_sizes, check_arrays, value_bytes
-from layerkit.engines.llvm import driver, jit
+from layerkit.engines.llvm import driver, jit, threads
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.lower import Lowering
@@ -23,6 +23,7 @@ from layerkit.ir import Array, Graph, axis
 from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
 
+PARALLEL_NS = 100_000.0  # estimated cost from which a step is worth several threads
 BOUND_SIZES = 8  # batch sizes whose memory plan is kept
 
 
@@ -37,6 +38,8 @@ class _Bound:
         for segment in program.schedule.segments:
             control += segment.chunks(sizes)
         self.control = np.array(control + [0] * len(program.kernels), np.int64)
+        self.counters = np.zeros(3 * threads.LINE * (len(program.schedule.phases) + 1), np.uint8)
+        self.price = sum(s.price * s.chunks(sizes)[0] for s in program.schedule.segments)
         self.address = ctypes.c_void_p(self.control.ctypes.data)
         arena = program.arena(self.layout.size)
         for buffer, slot in program.slots.items():
@@ -92,6 +95,7 @@ class LLVMProgram(Plan):
         self.text = str(self.module)
         self._library = jit.load(jit.to_object(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
+        self._parallel = None if timed else self._library.address("parallel")
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
         self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
@@ -158,9 +162,23 @@ class LLVMProgram(Plan):
                 results.append(fresh)
             else:
                 results.append(bound.own[source])
-        if self._step(bound.address):
+        if self._start(bound):
             self._complain(bound)
         return tuple(results)
+
+    def _start(self, bound: _Bound) -> int:
+        """Run the step, on several threads if it is worth it and no other step has them."""
+        if bound.price > PARALLEL_NS and self._parallel is not None and (count := threads.threads()) > 1:
+            pool = threads.pool()
+            if pool.lock.acquire(blocking=False):
+                try:
+                    pool.ensure(count - 1)
+                    bound.counters.fill(0)
+                    return pool.run(self._parallel, bound.control.ctypes.data, bound.counters.ctypes.data)
+                finally:
+                    pool.lock.release()
+        result: int = self._step(bound.address)
+        return result
 
     @staticmethod
     def _size_of(arrays: Sequence[Array], index: int, axis: int) -> int:
