@@ -20,7 +20,7 @@ BUDGETS_S = {
     "builders": 20,
     "cli": 30,
     "data": 10,
-    "engines": 30,
+    "engines": 120,
     "examples": 120,
     "ir": 10,
     "layers": 60,

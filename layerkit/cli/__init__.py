@@ -1,4 +1,4 @@
-"""The ``layerkit`` command: ``train`` and ``summary`` of YAML specs.
+"""The ``layerkit`` command: ``train`` and ``summary`` of YAML specs, ``cache`` of compiled code.
 
 Exit codes: 0 ok, 1 failed (a fault in the spec, the data or the training), 2 wrong use.
 """
@@ -42,6 +42,13 @@ def train(spec: Path, seed: int, epochs: int | None, save_to: Path | None, quiet
 def summary(spec: Path, batch_size: int) -> None:
     """Show layers, shapes, parameters, multiply-adds and memory of the model that SPEC describes."""
     commands.summary(spec, batch_size=batch_size)
+
+
+@cli.command()
+@click.option("--clear", is_flag=True, help="Remove all entries.")
+def cache(clear: bool) -> None:
+    """Show the compiled code that is kept on disk, or remove it."""
+    commands.cache(clear=clear)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -11,6 +11,7 @@ import click
 import builders
 from builders import source
 from layerkit import datasets
+from layerkit.engines.llvm.cache import ObjectCache
 from layerkit.errors import DataError, LayerkitError, SpecErrors, did_you_mean
 from layerkit.utils import set_random_seed
 
@@ -55,6 +56,19 @@ def train(spec: Path, *, seed: int, epochs: int | None, save_to: Path | None, qu
     if save_to is not None:
         model.save(save_to)
         click.echo(f"saved {save_to}")
+
+
+def cache(*, clear: bool) -> None:
+    """Show the cache of compiled code, or empty it."""
+    found = ObjectCache.default()
+    if clear:
+        click.echo(f"removed {found.clear() / 1e6:.1f} MB from {found.folder}")
+        return
+    state = "on" if found.reason is None else f"off: {found.reason}"
+    click.echo(f"folder   {found.folder}")
+    click.echo(f"state    {state}")
+    click.echo(f"entries  {len(found.entries())}")
+    click.echo(f"size     {found.size / 1e6:.1f} MB of at most {found.most_bytes / 1e6:.0f} MB")
 
 
 def load_data(spec: Any) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from layerkit.engines.base import Engine, Program
@@ -22,7 +25,15 @@ def _llvm() -> Any:
 
 
 ENGINES: dict[str, Callable[[], Any]] = {"llvm": _llvm, "reference": _reference}
-DEFAULT = "llvm"
+
+
+@cache
+def default() -> str:
+    """The name of the best engine that works here; says once if it is not the fast one."""
+    if find_spec("llvmlite") is not None:
+        return "llvm"
+    warnings.warn("llvmlite is not installed: models run on the slow engine 'reference'.", UserWarning, stacklevel=2)
+    return "reference"
 
 
 def get(engine: str | Engine | None = None) -> Engine:
@@ -33,11 +44,11 @@ def get(engine: str | Engine | None = None) -> Engine:
     """
     if engine is not None and not isinstance(engine, str):
         return engine
-    name = engine or DEFAULT
+    name = engine or default()
     if name not in ENGINES:
         raise UnknownNameError(f"there is no engine '{name}'.", got=name, fix=did_you_mean(name, ENGINES))
     found: Engine = ENGINES[name]()
     return found
 
 
-__all__ = ["DEFAULT", "ENGINES", "Engine", "Program", "get"]
+__all__ = ["ENGINES", "Engine", "Program", "default", "get"]

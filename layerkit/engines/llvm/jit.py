@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from layerkit.engines.llvm.cache import ObjectCache, key_of
 from layerkit.engines.llvm.target import Target
 
 
@@ -45,6 +46,14 @@ def to_object(text: str, target: Target, level: int = 1) -> bytes:
     module.verify()
     code: bytes = _machine(target, level).emit_object(module)
     return code
+
+
+def compiled(text: str, target: Target) -> bytes:
+    """Machine code for IR, from the cache on disk if it has been compiled before."""
+    import llvmlite
+
+    parts = (text, target.triple, target.cpu, target.features, llvmlite.__version__)
+    return ObjectCache.default().compiled(key_of(*parts), lambda: to_object(text, target))
 
 
 def load(code: bytes, target: Target) -> Library:

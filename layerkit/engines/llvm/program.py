@@ -93,7 +93,7 @@ class LLVMProgram(Plan):
     ) -> None:
         super().__init__(graph, target, donated, timed)
         self.text = str(self.module)
-        self._library = jit.load(jit.to_object(self.text, target), target)
+        self._library = jit.load(jit.compiled(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
         self._parallel = None if timed else self._library.address("parallel")
         self._types = [v.type for v in graph.inputs]

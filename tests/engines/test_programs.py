@@ -1,0 +1,209 @@
+"""Programs of the LLVM engine: any batch size, any number of threads, state in place, hard moments of a process."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import engines
+from layerkit import layers as L
+from layerkit.engines.llvm import threads
+from layerkit.engines.llvm.target import host
+from layerkit.errors import ArgumentError, DataError
+from layerkit.utils import set_random_seed
+
+RNG = np.random.default_rng(0)
+
+
+def convolutional() -> layerkit.Sequential:
+    return layerkit.Sequential([
+        L.Input((9, 8, 3)), L.Conv2D(16, 3, padding="same", use_bias=False), L.BatchNormalization(), L.Activation("relu"),
+        L.Conv2D(20, 3, strides=2), L.MaxPooling2D(2), L.Flatten(), L.Dropout(0.3), L.Dense(70, activation="gelu"), L.Dense(5),
+    ])  # fmt: skip
+
+
+def recurrent() -> layerkit.Sequential:
+    return layerkit.Sequential(
+        [
+            L.Input((9, 24)),
+            L.Conv1D(12, 3),
+            L.Masking(),
+            L.Bidirectional(L.LSTM(17)),
+            L.LayerNormalization(),
+            L.Dense(5),
+        ]
+    )
+
+
+def embedded() -> layerkit.Sequential:
+    return layerkit.Sequential(
+        [L.Input((11,), dtype="int32"), L.Embedding(30, 8), L.GlobalAveragePooling1D(), L.Dense(5)]
+    )
+
+
+MODELS: dict[str, Any] = {"convolutional": convolutional, "recurrent": recurrent, "embedded": embedded}
+
+
+def data(model: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    shape = model.input_shape[1:]
+    x = (
+        RNG.integers(0, 30, (rows, *shape)).astype("int32")
+        if len(shape) == 1
+        else RNG.normal(size=(rows, *shape)).astype("float32")
+    )
+    return x, RNG.integers(0, 5, rows).astype("int32")
+
+
+def trained(
+    make: Any, engine: str, batches: list[tuple[np.ndarray, np.ndarray]], **settings: Any
+) -> tuple[list[float], list[np.ndarray]]:
+    set_random_seed(3)
+    model = make()
+    model.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True), engine=engine, **settings)
+    losses = [model.train_on_batch(x, y) for x, y in batches]
+    return losses, model.get_weights()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_agrees_with_the_reference_for_several_batch_sizes(name: str) -> None:
+    model = MODELS[name]()
+    batches = [data(model, rows) for rows in (32, 32, 7, 1, 32, 65)]
+    expected, _ = trained(MODELS[name], "reference", batches)
+    losses, _ = trained(MODELS[name], "llvm", batches)
+    np.testing.assert_allclose(losses, expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_number_of_threads_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    batches = [data(MODELS[name](), rows) for rows in (64, 13, 64)]
+    results = []
+    try:
+        for count in (1, 2, 3, 8):
+            layerkit.set_threads(count)
+            results.append(trained(MODELS[name], "llvm", batches))
+    finally:
+        layerkit.set_threads(None)
+    for losses, weights in results[1:]:
+        assert losses == results[0][0]
+        for a, b in zip(weights, results[0][1], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_narrower_vectors_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [data(MODELS[name](), 16)] * 2
+    expected, _ = trained(MODELS[name], "llvm", batches)
+    narrow = host("avx512f")
+    monkeypatch.setattr("layerkit.engines.llvm.host", lambda: narrow)
+    losses, _ = trained(MODELS[name], "llvm", batches)
+    np.testing.assert_allclose(losses, expected, rtol=2e-4)
+
+
+def test_one_program_serves_all_batch_sizes() -> None:
+    model = convolutional()
+    for rows in (1, 5, 64):
+        assert model.predict_on_batch(data(model, rows)[0]).shape == (rows, 5)
+    assert len(model._functions["predict"]._traced) == 1
+
+
+def test_inputs_of_any_layout() -> None:
+    model = convolutional()
+    x = data(model, 8)[0]
+    expected = model.predict_on_batch(x)
+    spread = np.zeros((8, 9, 8, 6), "float32")
+    spread[..., ::2] = x
+    np.testing.assert_array_equal(model.predict_on_batch(spread[..., ::2]), expected)
+    np.testing.assert_array_equal(model.predict_on_batch(np.asfortranarray(x)), expected)
+    view = spread[..., ::2]
+    model.predict_on_batch(view)
+    view[:] = 0  # the same array with other numbers
+    np.testing.assert_array_equal(model.predict_on_batch(view), model.predict_on_batch(np.zeros_like(x)))
+
+
+def test_weights_handed_out_are_copies() -> None:
+    model = embedded()
+    model.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 8)
+    model.train_on_batch(x, y)
+    before = model.get_weights()
+    kept = [w.copy() for w in before]
+    model.train_on_batch(x, y)
+    for a, b in zip(before, kept, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_wrong_row_number_changes_no_state() -> None:
+    model = embedded()
+    model.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 8)
+    model.train_on_batch(x, y)
+    before = model.get_weights()
+    for wrong in (30, -1, 2**31 - 1):
+        x[2, 3] = wrong
+        with pytest.raises(DataError, match=f"no row {wrong}"):
+            model.train_on_batch(x, y)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_several_python_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    model = recurrent()
+    x = data(model, 40)[0]
+    expected = model.predict_on_batch(x)
+    try:
+        layerkit.set_threads(2)
+        with ThreadPoolExecutor(4) as pool:
+            for result in pool.map(lambda _: model.predict_on_batch(x), range(40)):
+                np.testing.assert_array_equal(result, expected)
+    finally:
+        layerkit.set_threads(None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_a_forked_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    model = recurrent()
+    x = data(model, 40)[0]
+    try:
+        layerkit.set_threads(2)
+        expected = model.predict_on_batch(x)
+        child = os.fork()
+        if child == 0:
+            same = np.array_equal(model.predict_on_batch(x), expected)
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        layerkit.set_threads(None)
+
+
+def test_threads_by_environment_and_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(threads.VARIABLE, "3")
+    assert threads.threads() == 3
+    try:
+        layerkit.set_threads(2)
+        assert threads.threads() == 2
+    finally:
+        layerkit.set_threads(None)
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ArgumentError):
+            layerkit.set_threads(wrong)  # type: ignore[arg-type]
+
+
+def test_without_llvmlite_the_reference_serves_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    engines.default.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="llvmlite"):
+            assert engines.get().name == "reference"
+        assert engines.get().name == "reference"
+    finally:
+        engines.default.cache_clear()
