@@ -50,7 +50,7 @@ MODELS: dict[str, Any] = {"convolutional": convolutional, "recurrent": recurrent
 
 
 def data(model: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    shape = model.input_shape[1:]
+    shape = model.inputs[0].shape[1:]
     x = (
         RNG.integers(0, 30, (rows, *shape)).astype("int32")
         if len(shape) == 1
