@@ -119,7 +119,9 @@ class Function:
         # the old numbers of a weight that is written are nobody's any more
         place = {id(w): len(given) + i for i, w in enumerate(read)}
         donated = {len(outputs) + i: place[id(w)] for i, w in enumerate(written) if id(w) in place}
-        return Traced(graph, self._engine.compile(graph, donated), read, written, bool(key), returned, trace)
+        return Traced(
+            graph, self._engine.compile(graph, donated, place.values()), read, written, bool(key), returned, trace
+        )
 
 
 _RANDOM: list[RandomState] = []

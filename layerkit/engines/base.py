@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from layerkit.dtypes import numpy_dtype
@@ -38,10 +38,12 @@ class Engine(Protocol):
     def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
         """The most bytes that a run of ``graph`` for these sizes holds at a time, inputs included."""
 
-    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> Program:
+    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()) -> Program:
         """The program that computes ``graph``.
 
-        ``donated`` maps outputs to inputs whose arrays the program may write them over, and then returns.
+        ``donated`` maps outputs to inputs whose arrays the program may write them over, and then returns. The arrays of
+        inputs in ``kept`` change only by being replaced or by programs that write over them: what depends on nothing
+        else may be computed once.
         """
 
 

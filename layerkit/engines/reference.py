@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -83,7 +83,9 @@ class ReferenceEngine:
             live -= ends.get(i, 0)
         return peak
 
-    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> ReferenceProgram:
+    def compile(
+        self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()
+    ) -> ReferenceProgram:
         return ReferenceProgram(self.pipeline().run(graph))
 
 

@@ -112,6 +112,24 @@ def test_one_program_serves_all_batch_sizes() -> None:
     assert len(model._functions["predict"]._traced) == 1
 
 
+def test_predictions_follow_the_weights() -> None:
+    """What is prepared once for a program is prepared again when weights are replaced, or trained in place."""
+    model = convolutional()
+    model.compile("sgd", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 12)
+    first = model.predict_on_batch(x)
+    np.testing.assert_array_equal(model.predict_on_batch(x), first)
+    kept = model.get_weights()
+    model.train_on_batch(x, y)
+    second = model.predict_on_batch(x)
+    assert not np.array_equal(first, second)
+    model.set_weights(kept)
+    np.testing.assert_array_equal(model.predict_on_batch(x), first)
+    assert model.predict_on_batch(x[:3]).shape == (3, 5)
+    model.predict_on_batch(data(model, 200)[0])  # another size, a larger arena
+    np.testing.assert_array_equal(model.predict_on_batch(x), first)
+
+
 def test_inputs_of_any_layout() -> None:
     model = convolutional()
     x = data(model, 8)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from layerkit.engines.llvm import loop, products, rules  # their rules
 from layerkit.engines.llvm.program import LLVMProgram, Plan
@@ -28,8 +28,10 @@ class LLVMEngine:
     def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
         return Plan(self.pipeline().run(graph), host(), donated).memory(sizes)
 
-    def compile(self, graph: Graph, donated: Mapping[int, int] | None = None) -> LLVMProgram:
-        return LLVMProgram(self.pipeline().run(graph), host(), donated)
+    def compile(
+        self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()
+    ) -> LLVMProgram:
+        return LLVMProgram(self.pipeline().run(graph), host(), donated, kept)
 
 
 __all__ = ["LLVMEngine", "LLVMProgram", "loop", "products", "rules"]

@@ -1,6 +1,7 @@
 """The one native function of a program: it takes chunks through their kernels, phase after phase.
 
-``step(control)`` runs all chunks in order on the calling thread. ``control`` is an array of i64:
+``prepare(control)`` does what depends on kept inputs only; ``step(control)`` runs all other chunks in order on the calling
+thread, ``parallel(control, counters)`` on all threads that call it. ``control`` is an array of i64:
 ``[table, sizes..., (units, grain, chunks) of each segment...]``, where ``table`` points to the addresses of all buffers.
 It returns 0, or the number of the phase (from 1) whose guard was not 0: nothing after that phase has run.
 """
@@ -32,21 +33,25 @@ def write_step(
     With ``clocks``, the ticks that each kernel takes are added to numbers after the control block.
     """
     functions = {s: _segment(module, s, schedule, names, slots, producer, clocks) for s in schedule.segments}
-    f = module.function([Reg("%control", "ptr")], INT)
-    restore = flush_subnormals(f, target)
-    f.do("br label %start")
-    f.label("start")
-    for number, phase in enumerate(schedule.phases, start=1):
-        for segment in phase:
-            units, grain, chunks = (_control(f, names, segment.index, i) for i in range(3))
-            with f.loop(0, chunks) as loop:
-                begin = f.mul(loop.index, grain)
-                end = f.min(f.add(begin, grain), units)
-                f.run(functions[segment], [Reg("%control", "ptr"), f.reg(begin), f.reg(end), loop.index])
-        _stop_if_guarded(f, phase, slots, number, restore)
-    restore(f)
-    f.do("ret i64 0")
-    module.add(f, "step", exported=True)
+    for name, phases in (
+        ("prepare", schedule.phases[: schedule.prologue]),
+        ("step", schedule.phases[schedule.prologue :]),
+    ):
+        f = module.function([Reg("%control", "ptr")], INT)
+        restore = flush_subnormals(f, target)
+        f.do("br label %start")
+        f.label("start")
+        for number, phase in enumerate(phases, start=1):
+            for segment in phase:
+                units, grain, chunks = (_control(f, names, segment.index, i) for i in range(3))
+                with f.loop(0, chunks) as loop:
+                    begin = f.mul(loop.index, grain)
+                    end = f.min(f.add(begin, grain), units)
+                    f.run(functions[segment], [Reg("%control", "ptr"), f.reg(begin), f.reg(end), loop.index])
+            _stop_if_guarded(f, phase, slots, number, restore)
+        restore(f)
+        f.do("ret i64 0")
+        module.add(f, name, exported=True)
     if clocks is None:
         write_parallel_step(module, target, schedule, names, slots, functions)
 
@@ -68,7 +73,7 @@ def write_parallel_step(
     restore = flush_subnormals(f, target)
     f.do("br label %start")
     f.label("start")
-    for number, phase in enumerate(schedule.phases):
+    for number, phase in enumerate(schedule.phases[schedule.prologue :]):
         base = f.at(counters, 3 * threads.LINE * number, "i8")
         claimed, done, asleep = (f.at(base, i * threads.LINE, "i8") for i in range(3))
         counts = [_control(f, names, s.index, 2) for s in phase]

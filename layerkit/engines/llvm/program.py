@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -24,6 +24,7 @@ from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
 
 PARALLEL_NS = 100_000.0  # estimated cost from which a step is worth several threads
+_WRITES = [0]  # runs so far, of all programs, that wrote over their inputs
 BOUND_SIZES = 8  # batch sizes whose memory plan is kept
 
 
@@ -58,7 +59,12 @@ class Plan:
     """A graph lowered and scheduled, not yet machine code."""
 
     def __init__(
-        self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+        self,
+        graph: Graph,
+        target: Target,
+        donated: Mapping[int, int] | None = None,
+        kept: Collection[int] = (),
+        timed: bool = False,
     ) -> None:
         self.graph = graph
         axes = {name for v in graph.inputs for name in v.type.axes}
@@ -66,7 +72,7 @@ class Plan:
         self.module = module = Module(target.attributes)
         lowering = Lowering(graph, module, target, self.names)
         kernels = lowering.kernels()
-        self.schedule: Schedule = schedule(kernels, donated or {})
+        self.schedule: Schedule = schedule(kernels, donated or {}, kept)
         self.kernels = kernels
         buffers = [use.buffer for k in kernels for use in (*k.reads, *k.writes)]
         self.slots: dict[Buffer, int] = {b: i for i, b in enumerate(dict.fromkeys([*buffers, *lowering.outputs]))}
@@ -89,13 +95,22 @@ class LLVMProgram(Plan):
     """One native function for a graph; it serves every batch size."""
 
     def __init__(
-        self, graph: Graph, target: Target, donated: Mapping[int, int] | None = None, timed: bool = False
+        self,
+        graph: Graph,
+        target: Target,
+        donated: Mapping[int, int] | None = None,
+        kept: Collection[int] = (),
+        timed: bool = False,
     ) -> None:
-        super().__init__(graph, target, donated, timed)
+        super().__init__(graph, target, donated, kept, timed)
         self.text = str(self.module)
         self._library = jit.load(jit.compiled(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
         self._parallel = None if timed else self._library.address("parallel")
+        self._prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
+        early = [k for phase in self.schedule.phases[: self.schedule.prologue] for s in phase for k in s.kernels]
+        self._early = sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})
+        self._prepared: tuple[int, list[Array]] | None = None
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
         self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
@@ -124,6 +139,7 @@ class LLVMProgram(Plan):
         if len(self._arena) < size + ALIGN:
             self._arena = np.empty(size + ALIGN, np.uint8)
             self._bound.clear()
+            self._prepared = None
         return -(-self._arena.ctypes.data // ALIGN) * ALIGN
 
     def _bind(self, sizes: Mapping[str, int]) -> _Bound:
@@ -168,6 +184,11 @@ class LLVMProgram(Plan):
 
     def _start(self, bound: _Bound) -> int:
         """Run the step, on several threads if it is worth it and no other step has them."""
+        if self._donors:
+            _WRITES[0] += 1
+        if self.schedule.prologue and not self._is_prepared(bound):
+            self._prepare(bound.address)
+            self._prepared = _WRITES[0], [bound.own[i] for i in self._early]
         if bound.price > PARALLEL_NS and self._parallel is not None and (count := threads.threads()) > 1:
             pool = threads.pool()
             if pool.lock.acquire(blocking=False):
@@ -179,6 +200,12 @@ class LLVMProgram(Plan):
                     pool.lock.release()
         result: int = self._step(bound.address)
         return result
+
+    def _is_prepared(self, bound: _Bound) -> bool:
+        """Whether what depends on kept inputs was computed since one of them changed."""
+        if self._prepared is None or self._prepared[0] != _WRITES[0]:
+            return False
+        return all(a is bound.own[i] for a, i in zip(self._prepared[1], self._early, strict=True))
 
     @staticmethod
     def _size_of(arrays: Sequence[Array], index: int, axis: int) -> int:

@@ -8,7 +8,7 @@ units. Everything else waits for the next phase. Chunks depend on shapes alone, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from layerkit.dtypes import numpy_dtype
@@ -64,6 +64,10 @@ class Schedule:
     phases: list[list[Segment]]
     phase_of: dict[Kernel, int]
     segments: list[Segment] = field(default_factory=list)
+    prologue: int = 0
+    """So many phases come first that depend on nothing but kept inputs: they run again only when those changed."""
+    lasting: frozenset[Buffer] = frozenset()
+    """What those phases compute."""
     aliases: dict[int, int] = field(default_factory=dict)
     """Outputs that are written over the input of the same state: output -> input."""
 
@@ -76,12 +80,13 @@ def _is_local(a: Kernel, first: Use, b: Kernel, second: Use) -> bool:
     return first.rows and second.rows and not first.chunk and a.units == b.units and not a.whole and not b.whole
 
 
-def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int]) -> Schedule:
+def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int], kept: Collection[int] = ()) -> Schedule:
     """Assign phases.
 
     Args:
         kernels: in an order that respects what they need.
         donated: outputs that may be written over an input (its old numbers are not needed by anybody else).
+        kept: inputs that stay the same from call to call, mostly.
     """
     aliases = {o: i for o, i in donated.items() if _may_overwrite(kernels, o, i)}
     while True:
@@ -90,6 +95,9 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int]) -> Schedule:
             phase_of = found
             break
         aliases.popitem()
+    early = _prologue(kernels, set(kept) - set(aliases.values()))
+    first = max((phase_of[k] + 1 for k in early), default=0)
+    phase_of = {k: p if k in early else p + first for k, p in phase_of.items()}
     phases: dict[int, dict[tuple[str, Size], Segment]] = defaultdict(dict)
     segments: list[Segment] = []
     for k in kernels:
@@ -102,7 +110,32 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int]) -> Schedule:
             segments.append(in_phase[key])
         in_phase[key].kernels.append(k)
     order = sorted(phases)
-    return Schedule([list(phases[p].values()) for p in order], phase_of, segments, aliases)
+    lasting = frozenset(use.buffer for k in early for use in k.writes)
+    prologue = sum(p < first for p in order)
+    return Schedule([list(phases[p].values()) for p in order], phase_of, segments, prologue, lasting, aliases)
+
+
+def _prologue(kernels: Sequence[Kernel], kept: Collection[int]) -> set[Kernel]:
+    """Kernels that need nothing but kept inputs and constants, and whose results have one size."""
+    late: set[Buffer] = set()
+    early: set[Kernel] = set()
+    for k in kernels:
+        needs = [u.buffer for u in k.reads]
+        is_kept = all(b.kind == "constant" or (b.index in kept if b.kind == "input" else b not in late) for b in needs)
+        plain = all(u.buffer.kind == "local" and isinstance(u.buffer.size, int) and not u.chunk for u in k.writes)
+        if (
+            kept
+            and is_kept
+            and plain
+            and not k.guard
+            and k.counted is None
+            and all(u.buffer not in late for u in k.writes)
+        ):
+            early.add(k)
+        else:
+            late |= {u.buffer for u in k.writes}
+    # a buffer that a late kernel writes too is no lasting one
+    return {k for k in early if all(u.buffer not in late for u in (*k.writes, *k.reads))}
 
 
 def _may_overwrite(kernels: Sequence[Kernel], output: int, input_: int) -> bool:
@@ -192,19 +225,24 @@ def plan(found: Schedule, sizes: Mapping[str, int], held: Sequence[Buffer] = ())
         last[b] = len(found.phase_of)
     wanted = {b: _align(buffer_bytes(b, sizes, copies.get(b, 1)) + ALIGN) for b in first}
     offsets: dict[Buffer, int] = {}
+    start = 0
+    for b in first:
+        if b in found.lasting:  # at the same place for all sizes
+            offsets[b] = start
+            start += wanted[b]
     placed: list[Buffer] = []
-    for b in sorted(first, key=lambda b: (-wanted[b], first[b])):
+    for b in sorted((b for b in first if b not in found.lasting), key=lambda b: (-wanted[b], first[b])):
         taken = sorted(
             (offsets[o], offsets[o] + wanted[o]) for o in placed if first[o] <= last[b] and first[b] <= last[o]
         )
-        at = 0
+        at = start
         for low, high in taken:
             if at + wanted[b] <= low:
                 break
             at = max(at, high)
         offsets[b] = at
         placed.append(b)
-    return Layout(offsets, max((offsets[b] + wanted[b] for b in placed), default=0))
+    return Layout(offsets, max((offsets[b] + wanted[b] for b in placed), default=start))
 
 
 def _align(size: int) -> int:
