@@ -20,8 +20,11 @@ class Program(Protocol):
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         """The outputs for these inputs."""
 
-    def explain(self) -> str:
-        """What the engine made of the graph, as text."""
+    def explain(self, sizes: Mapping[str, int], arrays: Sequence[Array] | None = None) -> str:
+        """What the engine made of the graph, as text; with ``arrays`` also how long its parts take."""
+
+    def code(self) -> str:
+        """The program in the engine's own language."""
 
 
 class Engine(Protocol):

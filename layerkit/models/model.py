@@ -587,6 +587,28 @@ class Model(Layer):
         text = summarize(self, line_length, batch_size)
         (print_fn or print)(text)
 
+    def explain(
+        self, analyze: bool = False, x: Any = None, y: Any = None, show: str = "steps", batch_size: int = 32,
+        print_fn: Callable[[str], Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Print what the compiler made of a training step (of a prediction, if the model is not compiled).
+
+        Args:
+            analyze: also run the step on ``x`` and ``y``, and print how long its parts take; no weight changes.
+            x: inputs of one batch; zeros unless given.
+            y: their targets.
+            show: "steps", the compiled steps as a table; "graph", the graph that was compiled; "passes", the graph before
+                and after each pass; "code", the program in the engine's own language.
+            batch_size: rows of the batch where ``x`` is not given.
+            print_fn: ``print`` unless given.
+
+        Raises:
+            ArgumentError: ``show`` is something else, or there is nothing to analyze.
+        """
+        from layerkit.models.explain import explain
+
+        (print_fn or print)(explain(self, analyze, x, y, show, batch_size))
+
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
         """Write the model to a file: architecture, weights, and the state of training."""
         from layerkit.models.files import save_model

@@ -27,7 +27,9 @@ class Library:
 
     def function(self, name: str, *arguments: Any, result: Any = None) -> Any:
         """A ctypes function; calling it releases the interpreter's lock."""
-        return ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
+        call: Any = ctypes.CFUNCTYPE(result, *arguments)(self.address(name))
+        call.library = self
+        return call
 
 
 def _machine(target: Target, level: int) -> Any:

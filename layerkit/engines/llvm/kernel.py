@@ -40,12 +40,14 @@ class Use:
     Attributes:
         rows: it touches only the elements of its own units: unit ``u`` those from ``u * size / units`` on. None of the
             other units' elements are read or written.
+        part: it writes a part that no other kernel with such a use writes.
         chunk: it writes one copy for each range of units it is called with; a following kernel adds them up.
     """
 
     buffer: Buffer
     rows: bool = False
     chunk: bool = False
+    part: bool = False
 
 
 @dataclass(eq=False)

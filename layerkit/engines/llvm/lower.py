@@ -40,8 +40,9 @@ class Item:
     origins: dict[str, None] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     whole: bool = False
-    counted: Buffer | None = None
     guard: bool = False
+    part: bool = False
+    """Its results are parts of buffers that others write too, elsewhere."""
 
 
 Rule = Callable[["Lowering", Node], None]
@@ -215,6 +216,7 @@ class Lowering:
         kernel.what = kernel.what or node.op.word
         if node.origin:
             item.origins[node.origin] = None
+            kernel.origins = kernel.origins or (node.origin,)
         for use in (*kernel.reads, *kernel.writes):
             if use.buffer in self.producer:
                 item.needs.add(self.producer[use.buffer])
@@ -305,6 +307,7 @@ class Lowering:
                 r.buffer,
                 _place_is_local(nest, r.place, r.buffer.size),
                 chunk=has_partials and not whole and isinstance(r, Fold),
+                part=item.part,
             )
             for r in nest.results
         ]

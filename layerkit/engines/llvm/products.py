@@ -144,6 +144,7 @@ def fill_panels(
         expr = lowering.reading(axes, value)
         where = Affine((depth * width, *(s * width for s in steps), 1), offset + first * depth * width)
         lowering.add(Nest(axes, [False] * len(axes), [Store(expr, out, where)]), node, join=False)
+        lowering.items[-1].part, lowering.items[-1].words = True, ["pack"]
 
 
 # Convolutions --------------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ class LLVMProgram(Plan):
         timed: bool = False,
     ) -> None:
         super().__init__(graph, target, donated, kept, timed)
+        self._target, self._donated, self._kept = target, donated, kept
         self.text = str(self.module)
         self._library = jit.load(jit.compiled(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
@@ -258,11 +259,19 @@ class LLVMProgram(Plan):
                     fix="enlarge the table (for an Embedding: input_dim), or correct the numbers",
                 )  # fmt: skip
 
-    def explain(self) -> str:
-        """The compiled steps as text."""
-        lines = []
-        for number, phase in enumerate(self.schedule.phases):
-            for segment in phase:
-                for k in segment.kernels:
-                    lines.append(f"{number:3} {segment.units!s:>8} {k.function:40} {k.what} {' '.join(k.origins)}")
-        return "\n".join(lines)
+    def explain(self, sizes: Mapping[str, int], arrays: Sequence[Array] | None = None) -> str:
+        from layerkit.engines.llvm.report import table
+
+        return table(self, sizes, arrays)
+
+    def code(self) -> str:
+        return self.text
+
+    def timed(self) -> LLVMProgram:
+        """The same program with clocks around its kernels, for one thread."""
+        return LLVMProgram(self.graph, self._target, self._donated, self._kept, timed=True)
+
+    def ticks(self) -> Array:
+        """What the clocks of a timed program have counted, for each kernel, in the last size it ran for."""
+        control = next(reversed(self._bound.values())).control
+        return control[len(control) - len(self.kernels) :]

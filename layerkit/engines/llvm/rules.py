@@ -148,6 +148,7 @@ def concatenate(lowering: Lowering, node: Node) -> None:
         moved = tuple(p.shifted(start) if i == op.axis else p for i, p in enumerate(affine.identity(axes)))
         place = affine.linear(moved, shape, len(axes))
         lowering.add(Nest(axes, [False] * len(axes), [Store(expr, out, place)]), node, join=False)
+        lowering.items[-1].part = True
         start = start + x.shape[op.axis]
 
 

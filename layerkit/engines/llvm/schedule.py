@@ -77,6 +77,8 @@ class Schedule:
 
 
 def _is_local(a: Kernel, first: Use, b: Kernel, second: Use) -> bool:
+    if first.part and second.part:
+        return True
     return first.rows and second.rows and not first.chunk and a.units == b.units and not a.whole and not b.whole
 
 

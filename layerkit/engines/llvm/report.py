@@ -1,0 +1,137 @@
+"""What a program consists of, as a table: its fused ops and the layers they came from, work, memory, and measured time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from ctypes import c_int64, c_void_p
+from functools import cache
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layerkit.engines.llvm import jit
+from layerkit.engines.llvm.builder import INT, Module, Reg, literal, vector
+from layerkit.engines.llvm.kernel import Kernel
+from layerkit.engines.llvm.lower import CHUNKS
+from layerkit.engines.llvm.schedule import buffer_bytes, plan
+from layerkit.engines.llvm.target import host
+from layerkit.ir import Array
+from layerkit.ir.types import bind
+
+if TYPE_CHECKING:
+    from layerkit.engines.llvm.program import LLVMProgram
+
+REPEATS = 5
+
+
+def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array] | None = None) -> str:
+    """The kernels of a program in their order; with ``arrays`` also how long each takes on one thread."""
+    from rich.console import Console
+    from rich.table import Table
+
+    known = {**sizes, CHUNKS: 1}
+    seconds = measure(program, arrays) if arrays is not None else {}
+    shown = Table(title=f"{program.graph.name} for {_named(sizes)}", title_justify="left")
+    for column in ("Phase", "Ops", "Layers", "MFLOP", "MB"):
+        shown.add_column(column, justify="right" if column in ("Phase", "MFLOP", "MB") else "left")
+    if seconds:
+        for column in ("us", "GFLOP/s", "of peak", "GB/s"):
+            shown.add_column(column, justify="right")
+    last = -1
+    for k in sorted(program.kernels, key=lambda k: program.schedule.phase_of[k]):
+        phase = program.schedule.phase_of[k]
+        units = bind(k.units, known)
+        assert isinstance(units, int)
+        flops, moved = k.flops * units, traffic(k, sizes)
+        row = [
+            str(phase) if phase != last else "",
+            k.what,
+            " ".join(k.origins),
+            f"{flops / 1e6:.2f}" if flops else "",
+            f"{moved / 1e6:.2f}",
+        ]
+        if seconds:
+            took = max(seconds[k], 1e-9)
+            rate = flops / took / 1e9
+            row += [
+                f"{took * 1e6:.1f}",
+                f"{rate:.0f}" if flops else "",
+                f"{rate / peak():.0%}" if flops else "",
+                f"{moved / took / 1e9:.1f}",
+            ]
+        shown.add_row(*row)
+        last = phase
+    out = StringIO()
+    console = Console(file=out, width=140 if seconds else 100, force_terminal=False)
+    console.print(shown)
+    arena = plan(program.schedule, sizes, program.held).size
+    console.print(
+        f"{len(program.kernels)} kernels in {len(program.schedule.phases)} phases, {program.schedule.prologue} of them only when "
+        f"weights change; arena {arena / 1e6:.2f} MB, all in all {program.memory(sizes) / 1e6:.2f} MB",
+        highlight=False,
+    )
+    if seconds:
+        total = sum(seconds.values())
+        flops = sum(k.flops * float(bind(k.units, known)) for k in program.kernels)
+        console.print(
+            f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; peak of a core {peak():.0f} GFLOP/s (measured)",
+            highlight=False,
+        )
+    return out.getvalue().rstrip("\n")
+
+
+def _named(sizes: Mapping[str, int]) -> str:
+    names = {"b": "batch size"}
+    return ", ".join(f"{names.get(k, k)} {v}" for k, v in sizes.items()) or "known sizes"
+
+
+def traffic(kernel: Kernel, sizes: Mapping[str, int]) -> int:
+    """Bytes of all tensors that a kernel reads and writes, each once."""
+    return sum(buffer_bytes(b, {**sizes, CHUNKS: 1}) for b in {u.buffer for u in (*kernel.reads, *kernel.writes)})
+
+
+def measure(program: LLVMProgram, arrays: Sequence[Array]) -> dict[Kernel, float]:
+    """Seconds that each kernel takes on one thread; the arrays stay as they are."""
+    timed = program.timed()
+    copies = [np.array(a) for a in arrays]
+    best: dict[int, float] = {}
+    timed(*copies)
+    for _ in range(REPEATS):
+        ticks = timed.ticks()
+        ticks[:] = 0
+        start = time.perf_counter()
+        timed(*copies)
+        spent = time.perf_counter() - start
+        total = max(1, int(timed.ticks().sum()))
+        for i, count in enumerate(timed.ticks()):
+            best[i] = min(best.get(i, float("inf")), spent * int(count) / total)
+    # the timed program has the same kernels in the same order
+    return {k: best[i] for i, k in enumerate(program.kernels)}
+
+
+@cache
+def peak() -> float:
+    """GFLOP/s of one core that does nothing but multiply and add in float32."""
+    target = host()
+    lanes, chains, turns = target.lanes(4), 12, 100_000
+    module = Module(target.attributes)
+    f = module.function([Reg("%out", "ptr"), Reg("%n", INT)])
+    kind = vector("float", lanes)
+    factor = literal(0.999, kind)
+    with f.loop(0, f.params[1], 1, [literal(float(i), kind) for i in range(chains)]) as loop:
+        loop.next = [f.fma(x, factor, factor) for x in loop.carried]
+    total = loop.results[0]
+    for x in loop.results[1:]:
+        total = f.binary("fadd", total, x)
+    f.store(total, f.params[0])
+    module.add(f, "peak", exported=True)
+    run = jit.load(jit.compiled(str(module), target), target).function("peak", c_void_p, c_int64)
+    out = np.zeros(lanes, "float32")
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        run(out.ctypes.data, turns)
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * lanes * chains * turns / best / 1e9
