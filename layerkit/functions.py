@@ -87,10 +87,8 @@ class Function:
 
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
         """The traced function for arguments like these."""
-        types = tuple(
-            (a.dtype.name, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays
-        )
-        signature = (types, repr(structure).replace(repr(tree.LEAF), "*"), self._state())
+        types = tuple([(a.dtype, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays])
+        signature = (types, tree.key(structure), self._state())
         if signature not in self._traced:
             self._traced[signature] = self._build(arrays, structure)
             if len(self._traced) > SIGNATURES:

@@ -49,6 +49,19 @@ def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     return walk(structure)
 
 
+def key(structure: Any) -> Any:
+    """Something hashable that equal structures share.
+
+    >>> key(flatten({"a": [1, None]})[1]) == key(flatten({"a": [2, None]})[1])
+    True
+    """
+    if isinstance(structure, list | tuple):
+        return type(structure), *map(key, structure)
+    if isinstance(structure, Mapping):
+        return dict, *((k, key(v)) for k, v in structure.items())
+    return structure if structure is None or structure is LEAF else repr(structure)
+
+
 def leaves(tree: Any) -> list[Any]:
     """The leaves alone."""
     return flatten(tree)[0]

@@ -203,7 +203,7 @@ class Layer(Configurable):
                     yield from walk(f"{key}/{k}", item)
 
         for key, value in vars(self).items():
-            if key not in ("_owner", "_config", "_graph"):
+            if key not in ("_owner", "_config", "_graph", "_flat"):
                 yield from walk(key, value)
 
     def adopt(self) -> None:

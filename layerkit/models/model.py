@@ -79,6 +79,10 @@ class Model(Layer):
         self.engine: Any = None
         self._compiled: dict[str, Any] | None = None
         self._functions: dict[str, Function] = {}
+        self._flat: list[Layer] | None = None
+        """All layers, once they are built."""
+        self._ready: Any = None
+        """The mode for which everything is built."""
         self._random: RandomState | None = None
         self._epochs_done = 0
         self.history: History | None = None
@@ -248,6 +252,7 @@ class Model(Layer):
             "weighted_metrics": weighted_metrics,
         }
         self._functions = {}
+        self._ready = None
 
     def _require_compiled(self, what: str) -> None:
         if self._compiled is None:
@@ -342,8 +347,10 @@ class Model(Layer):
 
     def _mode(self) -> Any:
         """What a program depends on besides its arguments: which layers are frozen, and the schedule."""
-        frozen = tuple(layer.path for layer in self.flatten_layers() if not layer.trainable)
-        return frozen, repr(self.optimizer._rate) if self.optimizer is not None else ""
+        if self._flat is None:
+            self._flat = list(self.flatten_layers())
+        rate = None if self.optimizer is None else self.optimizer._rate
+        return tuple([layer.trainable for layer in self._flat]), id(rate)
 
     @property
     def random_state(self) -> RandomState:
@@ -354,12 +361,16 @@ class Model(Layer):
 
     def _ensure_ready(self, x: Any) -> None:
         """Build a model that gets its shapes from data, and give the optimizer its slots."""
+        if self._ready is not None and self._ready == self._mode():
+            return
+        self._flat = None
         if not self.built or not all(layer.built for layer in self.layers):
             self(tree.map_leaves(lambda a: a[:1], x))
             self.built = True
             self._example = tree.map_leaves(lambda a: {"dtype": a.dtype.name, "shape": list(a.shape[1:])}, x)
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_weights)
+        self._ready = self._mode()
 
     # fit, evaluate, predict -------------------------------------------------------------------------------------------
 

@@ -28,6 +28,12 @@ _WRITES = [0]  # runs so far, of all programs, that wrote over their inputs
 BOUND_SIZES = 8  # batch sizes whose memory plan is kept
 
 
+def address(array: Array) -> int:
+    """Where the numbers of an array begin."""
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
 class _Bound:
     """Everything that depends on the sizes of a call: where buffers lie, how many chunks there are."""
 
@@ -114,6 +120,7 @@ class LLVMProgram(Plan):
         self._prepared: tuple[int, list[Array]] | None = None
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
+        self._input_dtypes = [numpy_dtype(v.dtype) for v in graph.inputs]
         self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
         self._input_slots = [
             [s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))
@@ -175,7 +182,7 @@ class LLVMProgram(Plan):
             source = self.schedule.aliases.get(i)
             if source is None:
                 fresh = np.empty(shape, dtype)
-                bound.table[slot] = fresh.ctypes.data
+                bound.table[slot] = address(fresh)
                 results.append(fresh)
             else:
                 results.append(bound.own[source])
@@ -216,7 +223,8 @@ class LLVMProgram(Plan):
     def _take(self, bound: _Bound, index: int, array: Array) -> None:
         """Let an input be read where this array is."""
         array = np.asarray(array)
-        check_arrays([self._types[index]], [array], [self._labels[index]])
+        if array.dtype != self._input_dtypes[index]:
+            check_arrays([self._types[index]], [array], [self._labels[index]])
         if array.shape != bound.input_shapes[index]:
             raise ShapeError(
                 f"input '{self._labels[index]}' has another shape.",
@@ -231,9 +239,9 @@ class LLVMProgram(Plan):
         self._point(bound, index)
 
     def _point(self, bound: _Bound, index: int) -> None:
-        address = bound.own[index].ctypes.data
+        where = address(bound.own[index])
         for slot in self._input_slots[index]:
-            bound.table[slot] = address
+            bound.table[slot] = where
 
     def _separate(self, bound: _Bound) -> None:
         """Two inputs that are one array, one of which is written: give the written one memory of its own."""
