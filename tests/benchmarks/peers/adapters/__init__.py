@@ -1,0 +1,1 @@
+"""One file a framework. peers.adapters.NAME has a class Adapter, described in base.py."""

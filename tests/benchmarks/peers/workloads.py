@@ -1,0 +1,143 @@
+"""Every workload, once, as plain data: inputs, a list of layer nodes, loss, batch size.
+
+A workload is a dict:
+  name, batch, loss ("softmax_ce" on integer labels | "bce" on 0/1 labels), classes,
+  train (False: inference only), infer_batches,
+  inputs: {name: {"shape": per-sample shape, channels last, "dtype": "float32"|"int32", "vocab": n}}
+  nodes:  a list of dicts {"op", "name", "in": [names], ...attributes}, in topological order;
+          the last node is the output and holds logits (no softmax or sigmoid).
+
+Layer semantics (the canonical layouts are those of params.py):
+  dense(units, act, bias)              conv2d(filters, kernel, stride, pad, act, bias)
+  conv1d(filters, kernel, stride, pad, act, bias)   depthwise2d(kernel, stride, pad, bias)
+       pad is an int: that many zeros on both sides of each spatial axis
+  maxpool2d(size, stride, pad)  maxpool1d(size)  gap2d (mean over height, width)  gap1d (mean over time)
+  flatten (row-major over height, width, channel)   batchnorm(eps, momentum: kept share)
+  layernorm(eps)   relu   relu6   add (2 inputs)   concat (last axis)   sum (n inputs)
+  lstm(units, seq)  gates i,f,g,o; tanh/sigmoid; one bias; seq: whole sequence or last output
+  bilstm(units)     last outputs of a forward and a backward LSTM, concatenated
+  embedding(vocab, dim)    pos_embedding(length, dim): adds a learned table to its input
+  mha(heads)        multi-head self-attention with biases, head size dim/heads
+  column(index)     one column of a 2-D integer input
+  time_distributed(nodes)  the nested nodes on every time step; their first "in" is "@"
+"""
+
+ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-7}
+F32 = "float32"
+I32 = "int32"
+
+
+class _G:
+    """Appends nodes; a convenience for writing the data below, not part of it."""
+
+    def __init__(self, first):
+        self.nodes, self.last = [], first
+
+    def __call__(self, op, src=None, **attrs):
+        src = self.last if src is None else src
+        name = "%s_%d" % (op, len(self.nodes))
+        node = {"op": op, "name": name, "in": [src] if isinstance(src, str) else list(src)}
+        node.update(attrs)
+        self.nodes.append(node)
+        self.last = name
+        return name
+
+    def dense(self, units, act=None, src=None, bias=True):
+        return self("dense", src, units=units, act=act, bias=bias)
+
+    def conv(self, filters, kernel, stride=1, pad=0, act=None, bias=True, src=None):
+        return self("conv2d", src, filters=filters, kernel=kernel, stride=stride, pad=pad, act=act, bias=bias)
+
+    def bn(self, src=None):
+        return self("batchnorm", src, eps=1e-3, momentum=0.99)
+
+
+def _w(name, batch, inputs, g, loss, classes, train=True, infer_batches=(1,)):
+    return {
+        "name": name,
+        "batch": batch,
+        "inputs": inputs,
+        "nodes": g.nodes,
+        "loss": loss,
+        "classes": classes,
+        "train": train,
+        "infer_batches": list(infer_batches),
+    }
+
+
+def _mlp():
+    g = _G("x")
+    g.dense(512, "relu"), g.dense(512, "relu"), g.dense(10)
+    return _w("mlp", 128, {"x": {"shape": [784], "dtype": F32}}, g, "softmax_ce", 10)
+
+
+def _lenet():
+    g = _G("x")
+    g.conv(32, 5, pad=2, act="relu")
+    g("maxpool2d", size=2, stride=2, pad=0)
+    g.conv(64, 5, pad=2, act="relu")
+    g("maxpool2d", size=2, stride=2, pad=0)
+    g("flatten")
+    g.dense(1024, "relu"), g.dense(10)
+    return _w("lenet", 64, {"x": {"shape": [28, 28, 1], "dtype": F32}}, g, "softmax_ce", 10)
+
+
+def _resnet20():
+    g = _G("x")
+    g.conv(16, 3, pad=1, bias=False), g.bn()
+    x = g("relu")
+    for stage, width in enumerate((16, 32, 64)):
+        for block in range(3):
+            stride = 2 if stage and not block else 1
+            short = x
+            g.conv(width, 3, stride, 1, bias=False, src=x), g.bn(), g("relu")
+            g.conv(width, 3, 1, 1, bias=False)
+            y = g.bn()
+            if stride == 2:
+                g.conv(width, 1, 2, 0, bias=False, src=short)
+                short = g.bn()
+            g("add", [y, short])
+            x = g("relu")
+    g("gap2d"), g.dense(10)
+    return _w("resnet20", 64, {"x": {"shape": [32, 32, 3], "dtype": F32}}, g, "softmax_ce", 10)
+
+
+def _lstm():
+    g = _G("x")
+    g("lstm", units=128, seq=False), g.dense(10)
+    return _w("lstm", 64, {"x": {"shape": [100, 32], "dtype": F32}}, g, "softmax_ce", 10)
+
+
+def _sentiment():
+    g = _G("x")
+    g("embedding", vocab=20000, dim=128), g("bilstm", units=64), g.dense(1)
+    return _w("sentiment", 32, {"x": {"shape": [200], "dtype": I32, "vocab": 20000}}, g, "bce", 2)
+
+
+def _cnn_lstm_series():
+    g = _G("x")
+    g("conv1d", filters=64, kernel=5, stride=1, pad=0, act="relu", bias=True)
+    g("conv1d", filters=64, kernel=5, stride=1, pad=0, act="relu", bias=True)
+    g("maxpool1d", size=2), g("lstm", units=128, seq=False), g.dense(6)
+    return _w("cnn_lstm_series", 64, {"x": {"shape": [128, 9], "dtype": F32}}, g, "softmax_ce", 6)
+
+
+def _transformer():
+    d, length = 256, 128
+    g = _G("x")
+    g("embedding", vocab=8000, dim=d)
+    x = g("pos_embedding", length=length, dim=d)
+    for _ in range(4):
+        a = g("mha", x, heads=4)
+        g("add", [x, a])
+        x = g("layernorm", eps=1e-5)
+        g.dense(1024, "relu"), g.dense(d)
+        g("add", [x, g.last])
+        x = g("layernorm", eps=1e-5)
+    g("gap1d"), g.dense(2)
+    return _w("transformer", 16, {"x": {"shape": [length], "dtype": I32, "vocab": 8000}}, g, "softmax_ce", 2)
+
+
+WORKLOADS = {
+    w["name"]: w for w in (_mlp(), _lenet(), _resnet20(), _lstm(), _sentiment(), _cnn_lstm_series(), _transformer())
+}
