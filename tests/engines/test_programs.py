@@ -130,6 +130,15 @@ def test_predictions_follow_the_weights() -> None:
     np.testing.assert_array_equal(model.predict_on_batch(x), first)
 
 
+def test_metrics_over_batches_of_unequal_size() -> None:
+    model = layerkit.Sequential([L.Input((3,)), L.Activation("linear")])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = RNG.normal(size=(2, 10, 3)).astype("float32")
+    loss, mae = model.evaluate(x, y, batch_size=4, verbose=0)
+    assert mae == pytest.approx(np.abs(x - y).mean(), rel=1e-5)
+    assert loss == pytest.approx(((x - y) ** 2).mean(), rel=1e-5)
+
+
 def test_inputs_of_any_layout() -> None:
     model = convolutional()
     x = data(model, 8)[0]

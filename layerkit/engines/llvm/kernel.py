@@ -65,6 +65,7 @@ class Kernel:
         origins: layers it came from.
         what: ops in it, as ``explain`` shows them.
         whole: one call has to do all units.
+        sized: its numbers depend on unknown sizes, besides those of its tensors.
         guard: its result, if not 0, ends the program before any state is changed.
         counted: the buffer whose number of partial results it is given.
         in_place: (read, written) pairs that may be one memory: an element is read only where it is then written.
@@ -82,5 +83,6 @@ class Kernel:
     what: str = ""
     whole: bool = False
     guard: bool = False
+    sized: bool = False
     counted: Buffer | None = None
     in_place: list[tuple[Buffer, Buffer]] = field(default_factory=list)

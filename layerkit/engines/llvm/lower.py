@@ -315,6 +315,7 @@ class Lowering:
         kernel = Kernel(
             function, reads, writes, units, price, _traffic(nest, per_unit), origins=tuple(item.origins),
             what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
+            sized=_is_sized(nest),
         )  # fmt: skip
         for result in nest.results:
             for e in nest.loads():
@@ -449,6 +450,12 @@ def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
         return False
     inner = Affine((0, *place.factors[1:]), place.constant)
     return affine._is_below(inner, share, nest.axes)
+
+
+def _is_sized(nest: Nest) -> bool:
+    """Whether an unknown size goes into the numbers."""
+    sizes: list[Size] = [*nest.axes, *(e.size for e in nest.loads())]
+    return any(map(affine.is_symbolic, sizes))
 
 
 def _row_local(nest: Nest, buffer: Buffer, units: Size) -> bool:

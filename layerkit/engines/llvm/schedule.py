@@ -130,6 +130,7 @@ def _prologue(kernels: Sequence[Kernel], kept: Collection[int]) -> set[Kernel]:
             and is_kept
             and plain
             and not k.guard
+            and not k.sized
             and k.counted is None
             and all(u.buffer not in late for u in k.writes)
         ):
