@@ -51,7 +51,7 @@ def tile(target: Target, element: str, columns: int) -> Tile:
     needed = max(1, -(-columns // lanes))
     most = 4 if wide else 2
     vectors = -(-needed // -(-needed // most))
-    rows = {4: 6, 3: 8, 2: 10, 1: 12} if wide else {2: 5, 1: 8}
+    rows = {4: 6, 3: 8, 2: 8, 1: 8} if wide else {2: 5, 1: 8}
     rows_t = {4: 6, 3: 8, 2: 12, 1: 14} if wide else {2: 5, 1: 10}
     return Tile(lanes, vectors, rows[vectors], rows_t[vectors])
 
