@@ -1,0 +1,95 @@
+"""Random graphs with their gradients: the LLVM engine gives the reference's numbers, for several sizes of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerkit import engines, ops
+from layerkit.autodiff import gradient
+from layerkit.ir import BATCH, Graph, Value, placeholder
+
+T, C = 5, 6  # every value is (batch, T, C)
+
+
+def _image(x: Any) -> Any:
+    return ops.reshape(x, (x.shape[0], T, C, 1))
+
+
+def _recurrent(x: Any, w: Any) -> Any:
+    steps = ops.transpose(x, (1, 0, 2))
+    _, ys = ops.scan(lambda c, v: ((h := ops.tanh(ops.matmul(c, w) + ops.matmul(v, w))), h), steps[0] * 0.5, steps)
+    return ops.transpose(ys, (1, 0, 2))
+
+
+UNARY: list[Callable[[Any], Any]] = [
+    ops.tanh, ops.relu, ops.sigmoid, ops.square, lambda x: -x, ops.abs, ops.softmax, ops.gelu, ops.erf,
+    lambda x: ops.log(ops.exp(x) + 1.0), lambda x: ops.sqrt(ops.square(x) + 0.1),
+    lambda x: x - ops.mean(x, axis=-1, keepdims=True), lambda x: x / (1.0 + ops.sum(ops.square(x), axis=(0, 1))),
+    lambda x: x * ops.mean(x, axis=0, keepdims=True), lambda x: ops.max(x, axis=1, keepdims=True) - x,
+    lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (x.shape[0], T, C)), lambda x: ops.flip(x, 1),
+    lambda x: ops.concatenate([x[:, 2:], x[:, :2]], axis=1), lambda x: ops.pad(x[:, 1:-1, ::2], [(0, 0), (1, 1), (2, 1)]),
+    lambda x: ops.where(x > 0.1, x, x * 0.5), lambda x: ops.take(x, np.array([1, 1, 0, 4, 2]), axis=1),
+    lambda x: ops.cast(ops.argmax(x, axis=-1, keepdims=True), x.dtype) * 0.1 + x,
+    lambda x: ops.max_pool(_image(x), (2, 1), (1, 1), "same")[..., 0], lambda x: ops.average_pool(x, 3, 1, "same"),
+    lambda x: ops.broadcast_to(ops.expand_dims(ops.sum(x, axis=1), 1), x.shape) * 0.2,
+]  # fmt: skip
+BINARY: list[Callable[[Any, Any], Any]] = [
+    ops.add, ops.subtract, ops.multiply, ops.maximum, ops.minimum, lambda a, b: a / (ops.abs(b) + 1.0),
+    lambda a, b: ops.where(a > b, a, b), lambda a, b: ops.matmul(a, ops.transpose(b, (0, 2, 1))) @ a * 0.1,
+]  # fmt: skip
+WEIGHTED: list[Callable[[Any, Any, Any], Any]] = [
+    lambda x, w, k: ops.matmul(x, w), lambda x, w, k: ops.conv(x, k, padding="same"), lambda x, w, k: _recurrent(x, w),
+    lambda x, w, k: ops.conv(x, k[:, :2], padding="same", dilation_rate=2), lambda x, w, k: x + w[0],
+]  # fmt: skip
+
+
+Recipe = tuple[str, list[tuple[int, int, int]]]
+RECIPES = st.tuples(
+    st.sampled_from(["float32", "float64"]),
+    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8),
+)
+
+
+def built(recipe: Recipe) -> Graph:
+    """The graph of a recipe: for each op its number, and which of the values so far it reads."""
+    dtype, steps = recipe
+    x, y = (placeholder(n, dtype, (BATCH, T, C)) for n in "xy")
+    w, k = placeholder("w", dtype, (C, C)), placeholder("k", dtype, (3, C, C))
+    values: list[Any] = [x, y]
+    every: list[tuple[Any, int]] = [
+        *((f, 1) for f in UNARY),
+        *((f, 2) for f in BINARY * 2),
+        *((f, 3) for f in WEIGHTED * 2),
+    ]
+    for number, first, second in steps:
+        f, kind = every[number % len(every)]
+        a, b = values[first % len(values)], values[second % len(values)]
+        values.append(f(a) if kind == 1 else f(a, b) if kind == 2 else f(a, w, k))
+    loss = ops.sum(ops.mean(ops.tanh(values[-1]), axis=0))
+    slopes = [g for g in gradient(loss, [x, w, k]) if isinstance(g, Value)]
+    return Graph((x, y, w, k), (values[-1], loss, *slopes))
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(RECIPES)
+def test_random_graphs_agree_with_the_reference(recipe: Recipe) -> None:
+    graph, dtype = built(recipe), recipe[0]
+    rng = np.random.default_rng(0)
+    programs = [engines.get(name).compile(graph) for name in ("reference", "llvm")]
+    for rows in (33, 1, 5):
+        arrays = [
+            rng.standard_normal((rows, T, C)),
+            rng.standard_normal((rows, T, C)),
+            *(rng.standard_normal(s) * 0.3 for s in ((C, C), (3, C, C))),
+        ]
+        expected, found = (p(*(a.astype(dtype) for a in arrays)) for p in programs)
+        for e, f in zip(expected, found, strict=True):
+            scale = float(np.max(np.abs(e), initial=1.0))
+            np.testing.assert_allclose(f, e, rtol=0, atol=scale * (2e-4 if dtype == "float32" else 1e-11))
