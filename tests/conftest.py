@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import defaultdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 # Keras reads these when it is first imported; JAX must not look for an accelerator.
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Compiled code is kept between runs, but not among the user's own.
+os.environ.setdefault(
+    "LAYERKIT_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"layerkit-tests-{os.environ.get('USER', '')}")
+)
 
 import pytest
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from layerkit.dtypes import numpy_dtype
@@ -41,7 +42,7 @@ class Expr:
     place: Affine | None = None
     size: Size = 0
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """The number of outer loops after which it is known."""
         own = self.place.depth if self.place is not None else 0

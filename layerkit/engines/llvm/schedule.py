@@ -90,7 +90,8 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int], kept: Collec
         donated: outputs that may be written over an input (its old numbers are not needed by anybody else).
         kept: inputs that stay the same from call to call, mostly.
     """
-    aliases = {o: i for o, i in donated.items() if _may_overwrite(kernels, o, i)}
+    writers = {u.buffer.index: k for k in kernels for u in k.writes if u.buffer.kind == "output"}
+    aliases = {o: i for o, i in donated.items() if o in writers and _may_overwrite(writers[o], o, i)}
     while True:
         found = _phases(kernels, aliases)
         if found is not None:
@@ -141,15 +142,12 @@ def _prologue(kernels: Sequence[Kernel], kept: Collection[int]) -> set[Kernel]:
     return {k for k in early if all(u.buffer not in late for u in (*k.writes, *k.reads))}
 
 
-def _may_overwrite(kernels: Sequence[Kernel], output: int, input_: int) -> bool:
+def _may_overwrite(writer: Kernel, output: int, input_: int) -> bool:
     """Whether the kernel that writes the output reads the input element by element, or not at all."""
-    for k in kernels:
-        if any(u.buffer.kind == "output" and u.buffer.index == output for u in k.writes):
-            reads = [u for u in k.reads if u.buffer.kind == "input" and u.buffer.index == input_]
-            pairs = [(a.kind, a.index, b.kind, b.index) for a, b in k.in_place]
-            if reads and ("input", input_, "output", output) not in pairs:
-                return False
-    return True
+    if not any(u.buffer.kind == "input" and u.buffer.index == input_ for u in writer.reads):
+        return True
+    pairs = [(a.kind, a.index, b.kind, b.index) for a, b in writer.in_place]
+    return ("input", input_, "output", output) in pairs
 
 
 def _phases(kernels: Sequence[Kernel], aliases: Mapping[int, int]) -> dict[Kernel, int] | None:
