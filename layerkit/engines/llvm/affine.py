@@ -43,8 +43,8 @@ Place = tuple[Affine, ...]
 
 
 def identity(axes: Sequence[Size]) -> Place:
-    """The counters themselves: the place in a tensor whose shape is the loop axes."""
-    return tuple(Affine(tuple(int(i == j) for i in range(len(axes)))) for j in range(len(axes)))
+    """The counters themselves: the place in a tensor whose shape is the loop axes; on an axis of size 1 it is 0."""
+    return tuple(Affine(tuple(int(i == j and axes[j] != 1) for i in range(len(axes)))) for j in range(len(axes)))
 
 
 def strides(shape: Shape) -> tuple[Size, ...]:

@@ -394,7 +394,8 @@ class Writer:
 
     def _row_elements(self, fold: Fold) -> Index | None:
         """Elements of the result for one turn of the first axis, or None if that axis is reduced."""
-        return None if self.nest.reduced[0] else self.sizes(fold.place.factors[0])
+        is_one = self.nest.axes[0] == 1
+        return None if self.nest.reduced[0] or is_one else self.sizes(fold.place.factors[0])
 
     def _bounds(self, level: int) -> tuple[Index, Index]:
         return (self.first, self.last) if level == 0 else (0, self.sizes(self.nest.axes[level]))
@@ -433,7 +434,7 @@ class Writer:
         """The vectorised loop over an axis that is kept."""
         f, lanes = self.f, self.lanes
         level = len(self.nest.axes) - 1
-        if lanes == 1 or (isinstance(start, int) and isinstance(stop, int) and stop - start == 1):
+        if lanes == 1 or self.nest.axes[level] == 1:
             with f.loop(start, stop) as loop:
                 self._at(level, loop.index)
                 self._prepare_all(level + 1)
