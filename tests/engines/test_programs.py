@@ -234,3 +234,23 @@ def test_without_llvmlite_the_reference_serves_and_says_so_once(monkeypatch: pyt
         assert engines.get().name == "reference"
     finally:
         engines.default.cache_clear()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["cnn", "lstm"])
+def test_a_thousand_steps_end_at_the_same_accuracy(kind: str) -> None:
+    (x, y), (x_test, y_test) = layerkit.datasets.digits()
+    scores = []
+    for engine in ("reference", "llvm"):
+        set_random_seed(1)
+        if kind == "cnn":
+            stack: list[Any] = [L.Input((8, 8, 1)), L.Conv2D(16, 3, activation="relu"), L.MaxPooling2D(), L.Flatten()]
+        else:
+            stack = [L.Input((8, 8, 1)), L.Reshape((8, 8)), L.LSTM(32)]
+        model = layerkit.Sequential([*stack, L.Dense(10, activation="softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], engine=engine)
+        batches = -(-len(x) // 32)
+        model.fit(x, y, batch_size=32, epochs=-(-1000 // batches), verbose=0)
+        scores.append(model.evaluate(x_test, y_test, verbose=0)[1])
+    assert scores[0] > 0.93
+    assert scores[1] == pytest.approx(scores[0], abs=0.015)
