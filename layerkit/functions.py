@@ -79,10 +79,11 @@ class Function:
         arrays = [_as_array(x) for x in leaves]
         traced = self.trace(arrays, structure)
         key = () if not traced.takes_key else ((self._random or _DEFAULT_RANDOM()).next(),)
-        out = traced.program(*arrays, *(w.array for w in traced.read), *key)
+        out = traced.program(*arrays, *[w.array for w in traced.read], *key)
         count = len(out) - len(traced.written)
         for weight, array in zip(traced.written, out[count:], strict=True):
-            weight.store(array)
+            if weight.array is not array:
+                weight.store(array)
         return tree.unflatten(traced.result, out[:count])
 
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:

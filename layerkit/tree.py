@@ -20,11 +20,14 @@ def flatten(tree: Any) -> tuple[list[Any], Any]:
     def walk(node: Any) -> Any:
         if node is None:
             return None
-        if isinstance(node, Mapping):
-            return {key: walk(value) for key, value in node.items()}
+        kind = type(node)
+        if kind is tuple:
+            return tuple([walk(value) for value in node])
         if isinstance(node, list | tuple):
             walked = [walk(value) for value in node]
-            return type(node)(*walked) if hasattr(node, "_fields") else type(node)(walked)
+            return kind(*walked) if hasattr(node, "_fields") else kind(walked)
+        if kind is dict or isinstance(node, Mapping):
+            return {key: walk(value) for key, value in node.items()}
         leaves.append(node)
         return LEAF
 
@@ -55,11 +58,13 @@ def key(structure: Any) -> Any:
     >>> key(flatten({"a": [1, None]})[1]) == key(flatten({"a": [2, None]})[1])
     True
     """
+    if structure is None or structure is LEAF:
+        return structure
     if isinstance(structure, list | tuple):
         return type(structure), *map(key, structure)
     if isinstance(structure, Mapping):
         return dict, *((k, key(v)) for k, v in structure.items())
-    return structure if structure is None or structure is LEAF else repr(structure)
+    return repr(structure)
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -90,10 +90,17 @@ class CallbackList:
             callback.set_params(params)
 
     def __getattr__(self, hook: str) -> Any:
-        def call(*args: Any) -> None:
-            for callback in self.callbacks:
-                getattr(callback, hook)(*args)
+        """What calls a hook of all callbacks that do something in it."""
+        base = getattr(Callback, hook, None)
+        hooks = [
+            getattr(c, hook) for c in self.callbacks if getattr(type(c), hook, None) is not base or hook in vars(c)
+        ]
 
+        def call(*args: Any) -> None:
+            for each in hooks:
+                each(*args)
+
+        self.__dict__[hook] = call
         return call
 
 

@@ -101,15 +101,19 @@ class Arrays:
 
     def take(self, rows: Any) -> Arrays:
         """Some of the rows."""
-        pick = lambda a: a[rows]  # noqa: E731
-        return Arrays(*(tree.map_leaves(pick, part) for part in (self.x, self.y, self.sample_weight)))
+        return Arrays(*(_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight)))
 
     def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
         """All rows, ``batch_size`` at a time, in ``order``."""
         for start in range(0, self.rows, batch_size):
             rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
-            part = self.take(rows)
-            yield part.x, part.y, part.sample_weight
+            yield _rows_of(self.x, rows), _rows_of(self.y, rows), _rows_of(self.sample_weight, rows)
+
+
+def _rows_of(part: Any, rows: Any) -> Any:
+    if part is None or isinstance(part, np.ndarray):
+        return None if part is None else part[rows]
+    return tree.map_leaves(lambda a: a[rows], part)
 
 
 @dataclass

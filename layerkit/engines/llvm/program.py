@@ -59,6 +59,8 @@ class _Bound:
         self.input_shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.inputs]
         self.own: list[Any] = [None] * len(self.input_shapes)
         """The arrays of the last call, or copies where those could not be used as they are."""
+        self.results: list[Any] | None = None
+        """The outputs that are written over inputs; None for the others."""
 
 
 class Plan:
@@ -128,6 +130,8 @@ class LLVMProgram(Plan):
         self._output_slots = [self.slots[b] for b in self.outputs]
         for output, source in self.schedule.aliases.items():
             self._input_slots[source].append(self._output_slots[output])
+        self._sources = [self.schedule.aliases.get(i) for i in range(len(graph.outputs))]
+        self._fresh = [(i, self._output_slots[i], d) for i, d in enumerate(self._dtypes) if self._sources[i] is None]
         self._donors = set(self.schedule.aliases.values())
         self._size_places = [self._find_size(name) for name in self.names]
         self._lock = Lock()
@@ -172,20 +176,19 @@ class LLVMProgram(Plan):
         bound = self._bound.get(key)
         if bound is None:
             bound = self._bind(bind_sizes(self._types, arrays, self._labels))
-        changed = [i for i, a in enumerate(arrays) if a is not bound.own[i]]
+        own = bound.own
+        changed = [i for i, a in enumerate(arrays) if a is not own[i]]
         for i in changed:
             self._take(bound, i, arrays[i])
-        if any(i in self._donors for i in changed):
+        if not self._donors.isdisjoint(changed):
             self._separate(bound)
-        results: list[Any] = []
-        for i, (slot, shape, dtype) in enumerate(zip(self._output_slots, bound.shapes, self._dtypes, strict=True)):
-            source = self.schedule.aliases.get(i)
-            if source is None:
-                fresh = np.empty(shape, dtype)
-                bound.table[slot] = address(fresh)
-                results.append(fresh)
-            else:
-                results.append(bound.own[source])
+            bound.results = None
+        if bound.results is None:
+            bound.results = [None if i is None else own[i] for i in self._sources]
+        results = list(bound.results)
+        for i, slot, dtype in self._fresh:
+            fresh = results[i] = np.empty(bound.shapes[i], dtype)
+            bound.table[slot] = address(fresh)
         if self._start(bound):
             self._complain(bound)
         return tuple(results)
