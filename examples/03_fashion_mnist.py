@@ -2,7 +2,7 @@
 
 Debian has the files: ``apt-get install dataset-fashion-mnist``, then
 
-    python examples/03_fashion_mnist.py /usr/share/datasets/fashion-mnist
+    python examples/03_fashion_mnist.py /usr/share/datasets/fashion-mnist [rows [epochs]]
 """
 
 import sys
@@ -26,17 +26,17 @@ def main(folder, rows=10_000, epochs=8):
     model = layerkit.Sequential(
         [
             layers.Input((28, 28, 1)),
-            layers.Conv2D(16, 3, activation="relu"),
-            layers.MaxPooling2D(),
             layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dropout(0.3),
-            layers.Dense(64, activation="relu"),
+            layers.Dense(128, activation="relu"),
             layers.Dense(10, activation="softmax"),
         ]
     )
-    model.compile({"Adam": {"learning_rate": 2e-3}}, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile({"Adam": {"learning_rate": 1e-3}}, "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, labels[:rows].astype("int32"), batch_size=64, epochs=epochs, verbose=2)
     accuracy = model.evaluate(x_test, test_labels.astype("int32"), batch_size=250, verbose=0)[1]
     print(f"test accuracy {accuracy:.4f}")
@@ -44,4 +44,4 @@ def main(folder, rows=10_000, epochs=8):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:4]))
