@@ -50,3 +50,15 @@ def test_faults_show_the_line_and_no_traceback(tmp_path):
     assert f"{spec}:5:5" in done.stderr
     assert "  - Dens: 3" in done.stderr
     assert "did you mean 'Dense'?" in done.stderr
+
+
+def test_cache_is_shown_and_cleared(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERKIT_CACHE_DIR", str(tmp_path / "cache"))
+    shown = run("cache")
+    assert shown.returncode == 0
+    assert str(tmp_path / "cache") in shown.stdout
+    assert "entries  0" in shown.stdout
+    (tmp_path / "cache" / ("0" * 64 + ".object")).write_bytes(b"x" * 2_000_000)
+    assert "entries  1" in run("cache").stdout
+    assert "removed 2.0 MB" in run("cache", "--clear").stdout
+    assert "entries  0" in run("cache").stdout

@@ -14,7 +14,7 @@ from layerkit import engines
 from layerkit import layers as L
 from layerkit.engines.llvm import threads
 from layerkit.engines.llvm.target import host
-from layerkit.errors import ArgumentError, DataError
+from layerkit.errors import ArgumentError, DataError, UnsupportedOpError
 from layerkit.utils import set_random_seed
 
 RNG = np.random.default_rng(0)
@@ -254,3 +254,47 @@ def test_a_thousand_steps_end_at_the_same_accuracy(kind: str) -> None:
         scores.append(model.evaluate(x_test, y_test, verbose=0)[1])
     assert scores[0] > 0.85
     assert scores[1] == pytest.approx(scores[0], abs=0.015)
+
+
+def test_an_op_without_a_lowering_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    from layerkit.engines.llvm.lower import RULES
+    from layerkit.ops.reduction import ArgReduce
+
+    monkeypatch.delitem(RULES, ArgReduce)
+    with pytest.raises(UnsupportedOpError) as caught:
+        layerkit.function(lambda x: layerkit.ops.argmax(x, axis=0))(np.zeros(3, "float32"))
+    assert caught.value.got == "argmax"
+    assert "reference" in (caught.value.fix or "")
+    assert not engines.get("llvm").supports(ArgReduce("argmax", 0))
+
+
+def test_explain_shows_the_step_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    model = convolutional()
+    model.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 8)
+    model.explain(batch_size=8)
+    assert "conv_kernel_grad" in capsys.readouterr().out
+    before = model.get_weights()
+    model.explain(analyze=True, x=x, y=y)
+    assert "GFLOP/s; peak of a core" in capsys.readouterr().out
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for show, word in (("graph", "conv{"), ("passes", "after hoist:"), ("code", "define internal void @")):
+        model.explain(show=show)
+        assert word in capsys.readouterr().out
+    with pytest.raises(ArgumentError):
+        model.explain(show="picture")
+    with pytest.raises(ArgumentError):
+        model.explain(analyze=True)
+
+
+def test_memory_is_predicted_within_5_percent() -> None:
+    model = convolutional()
+    model.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 48)
+    model.train_on_batch(x, y)
+    (traced,) = model._functions["train"]._traced.values()
+    program: Any = traced.program
+    bound = next(reversed(program._bound.values()))
+    held = sum(a.nbytes for a in bound.own) + len(program._arena)
+    assert program.memory({"b": 48}) == pytest.approx(held, rel=0.05)

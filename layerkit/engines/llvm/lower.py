@@ -21,7 +21,7 @@ from layerkit.engines.llvm.fusion import Reader, Unfusable, choose_stored, is_al
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store, Writer
 from layerkit.engines.llvm.target import Target
-from layerkit.errors import LayerkitError
+from layerkit.errors import UnsupportedOpError
 from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
 from layerkit.ir.graph import Input
 
@@ -124,7 +124,7 @@ class Lowering:
         else:
             found = RULES.get(type(node.op))
             if found is None:
-                raise LayerkitError(
+                raise UnsupportedOpError(
                     f"the engine 'llvm' has no lowering for '{node.op.word}'.", layer=node.origin or None,
                     expected="an op that it knows", got=node.op.word, fix='compile with engine="reference"',
                 )  # fmt: skip
