@@ -19,6 +19,9 @@ from layerkit.ir import Array
 Batch = tuple[Any, Any, Any]
 
 
+_PLAIN = {np.dtype(n) for n in ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")}  # taken as they are
+
+
 def as_arrays(data: Any, what: str) -> Any:
     """Nested lists, frames and arrays as arrays of dtypes that tensors have.
 
@@ -27,6 +30,8 @@ def as_arrays(data: Any, what: str) -> Any:
     """
 
     def convert(value: Any) -> Any:
+        if type(value) is np.ndarray and value.dtype in _PLAIN and value.flags.c_contiguous:
+            return value
         if hasattr(value, "to_numpy"):
             value = value.to_numpy()
         array = np.asarray(value)
@@ -45,7 +50,7 @@ def as_arrays(data: Any, what: str) -> Any:
 
     if data is None:
         return None
-    if hasattr(data, "to_numpy"):
+    if type(data) is np.ndarray or hasattr(data, "to_numpy"):
         return convert(data)
     if isinstance(data, dict):
         return {k: as_arrays(v, f"{what}[{k!r}]") for k, v in data.items()}
