@@ -12,9 +12,11 @@ import pytest
 import layerkit
 from layerkit import engines
 from layerkit import layers as L
+from layerkit.autodiff import gradient
 from layerkit.engines.llvm import threads
 from layerkit.engines.llvm.target import host
 from layerkit.errors import ArgumentError, DataError, UnsupportedOpError
+from layerkit.ir import BATCH, Graph, placeholder
 from layerkit.utils import set_random_seed
 
 RNG = np.random.default_rng(0)
@@ -298,3 +300,19 @@ def test_memory_is_predicted_within_5_percent() -> None:
     bound = next(reversed(program._bound.values()))
     held = sum(a.nbytes for a in bound.own) + len(program._arena)
     assert program.memory({"b": 48}) == pytest.approx(held, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "filters", "window", "strides"), [(90, 40, 12, 3, 1), (75, 48, 20, 5, 2), (6, 200, 210, 3, 1)]
+)
+def test_large_images_and_many_channels(size: int, channels: int, filters: int, window: int, strides: int) -> None:
+    """Images that are framed in memory, and kernels whose partial sums are few."""
+    x = placeholder("x", "float32", (BATCH, size, size, channels))
+    w = placeholder("w", "float32", (window, window, channels, filters))
+    y = layerkit.ops.conv(x, w, strides, "same")
+    loss = layerkit.ops.sum(y * y)
+    graph = Graph((x, w), (y, *gradient(loss, [x, w])))
+    arrays = [RNG.normal(size=(3, size, size, channels)).astype("float32"), RNG.normal(size=w.shape).astype("float32")]
+    found, expected = (engines.get(name).compile(graph)(*arrays) for name in ("llvm", "reference"))
+    for f, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(f, e, rtol=0, atol=1e-5 * float(np.abs(e).max()))

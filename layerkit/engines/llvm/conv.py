@@ -279,9 +279,10 @@ class Geometry:
         return parts, packs
 
 
-def kernel_grad(module: Module, target: Target, element: str, shape: Geometry, names: tuple[str, ...]) -> str:
+def kernel_grad(
+    module: Module, target: Target, element: str, shape: Geometry, frame: Frame, names: tuple[str, ...]
+) -> str:
     """``(x, g, dw, sizes..., begin, end)``: dw [window, channels / groups, filters], summed over images begin..end."""
-    frame = shape.frame()
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
     f = module.function([x, g, dw, *gemm.sizes_params(names)])
     (oh, ow), (sh, sw), (dh, dw_) = shape.out, shape.strides, shape.dilation

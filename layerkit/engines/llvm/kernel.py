@@ -12,6 +12,8 @@ from typing import Any
 
 from layerkit.ir import Size
 
+MOST_PARTIALS = 16  # partial results of one reduction
+
 
 @dataclass(eq=False)
 class Buffer:
@@ -62,6 +64,7 @@ class Kernel:
         traffic: bytes of one unit.
         flops: floating-point operations of one unit.
         least: units that a chunk should have at least, so that what all units share is read seldom enough.
+        most: chunks that there may be, if each writes a result of its own.
         origins: layers it came from.
         what: ops in it, as ``explain`` shows them.
         whole: one call has to do all units.
@@ -79,6 +82,7 @@ class Kernel:
     traffic: float = 0.0
     flops: float = 0.0
     least: int = 1
+    most: int = MOST_PARTIALS
     origins: tuple[str, ...] = ()
     what: str = ""
     whole: bool = False

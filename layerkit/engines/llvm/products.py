@@ -11,16 +11,17 @@ from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.builder import Function, Index, Reg
 from layerkit.engines.llvm.elements import TYPES
 from layerkit.engines.llvm.fusion import Reader
-from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
+from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Nest, Sizes, Store
 from layerkit.engines.llvm.lower import Lowering, _units, rule
-from layerkit.ir import Node, Shape, Size, Value, number
+from layerkit.ir import Node, Shape, Size, Value, number, product
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.shape import Transpose
 from layerkit.ops.windows import pad_widths
 
 ROWS = 32  # of a product in one chunk, at least, where the right operand is not small
+PARTIAL_ELEMENTS = 1 << 22  # of all partial results of one sum together
 PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, one for each range of rows
 
 
@@ -85,7 +86,10 @@ def sum_in_parts(
     from layerkit.engines.llvm.lower import combine
 
     partial = Buffer(out.dtype, count, label="partial")
-    lowering.add_kernel(Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=price * 100), node)
+    most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // count))
+    lowering.add_kernel(
+        Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=price * 100, most=most), node
+    )
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
 
 
@@ -166,14 +170,23 @@ def geometry(op: Any, x: Shape, kernel: Shape, out: Shape) -> conv.Geometry:
     )  # fmt: skip
 
 
-def _is_blocked(x: Value, shape: conv.Geometry, frame: conv.Frame) -> bool:
+def _is_blocked(x: Value, shape: conv.Geometry) -> bool:
     """Whether register tiles serve this convolution; else it is written as loops."""
     element = TYPES[x.dtype]
     if element not in gemm.WIDTH or 0 in (*shape.sizes, *shape.out, shape.channels, shape.filters):
         return False
-    return (
-        frame.size * gemm.WIDTH[element] <= conv.MOST_FRAME and shape.filters // shape.groups >= 2 and shape.groups <= 8
-    )
+    return shape.filters // shape.groups >= 2 and shape.groups <= 8
+
+
+def _framed(lowering: Lowering, node: Node, x: Value, frame: conv.Frame) -> tuple[Buffer, conv.Frame]:
+    """Images in memory, and the frame that a kernel has to put around each: none for large ones, which are padded before."""
+    if frame.is_bare or frame.size * gemm.WIDTH[TYPES[x.dtype]] <= conv.MOST_FRAME:
+        return lowering.ensure(x), frame
+    axes = len(x.shape) - 2
+    shape = (x.shape[0], *frame.framed[2 - axes :], frame.channels)
+    out = lowering.scratch(x.dtype, product(shape), "framed")
+    rules.put_padded(lowering, node, x, out, shape, (0, *frame.before[2 - axes :], 0), (1,) * len(shape), 0)
+    return out, conv.Frame(frame.framed, (0, 0), (0, 0), frame.channels)
 
 
 def _dims(x: Value) -> bool:
@@ -190,7 +203,7 @@ def convolution(lowering: Lowering, node: Node) -> None:
         return
     shape = geometry(node.op, x.shape, kernel.shape, y.shape)
     frame = shape.frame()
-    if not _is_blocked(x, shape, frame):
+    if not _is_blocked(x, shape):
         rules.conv(lowering, node)
         return
     columns = shape.filters // shape.groups
@@ -219,7 +232,7 @@ def _convolve(
     parts: Sequence[conv.Part],
     shape: conv.Geometry,
 ) -> None:
-    source = lowering.ensure(x)
+    source, frame = _framed(lowering, node, x, frame)
     out = lowering.new(node.outputs[0])
     size = prod(number(n) for n in node.outputs[0].shape[1:])
     function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
@@ -261,7 +274,7 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
         return
     shape = geometry(node.op, dx.shape, kernel.shape, g.shape)
     frame = shape.cotangent_frame()
-    if not _is_blocked(g, shape, frame) or shape.per_group < 2:
+    if not _is_blocked(g, shape) or shape.per_group < 2:
         rules.conv_input_grad(lowering, node)
         return
     per_filter = shape.filters // shape.groups
@@ -297,12 +310,12 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
         rules.conv_kernel_grad(lowering, node)
         return
     shape = geometry(node.op, x.shape, dw.shape, g.shape)
-    if not _is_blocked(x, shape, shape.frame()):
+    if not _is_blocked(x, shape):
         rules.conv_kernel_grad(lowering, node)
         return
-    left, right = lowering.ensure(x), lowering.ensure(g)
+    (left, frame), right = _framed(lowering, node, x, shape.frame()), lowering.ensure(g)
     out = lowering.new(dw)
-    function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, lowering.names)
+    function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names)
     count = prod(number(n) for n in dw.shape)
     flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
     sum_in_parts(

@@ -18,7 +18,6 @@ from layerkit.ir import Size
 from layerkit.ir.types import bind
 
 CHUNK_NS = 100_000.0  # aim at chunks of this price
-MOST_PARTIALS = 16  # partial results of one reduction
 TINY_NS = 2_000.0  # cheaper kernels share a segment
 ALIGN = 64
 
@@ -50,7 +49,7 @@ class Segment:
             return units, max(units, 1), 1
         grain = max(1, round(CHUNK_NS / max(self.price, 1e-3)))
         if self.has_partials:
-            grain = max(grain, -(-units // MOST_PARTIALS))
+            grain = max(grain, -(-units // min(k.most for k in self.kernels)))
         grain = max([grain, *(k.least for k in self.kernels)])
         chunks = max(1, -(-units // grain))
         grain = max(1, -(-units // chunks))  # chunks of nearly equal size
