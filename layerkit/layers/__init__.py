@@ -2,11 +2,13 @@
 
 from layerkit.layers.attention import MultiHeadAttention
 from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from layerkit.layers.conv import (
     AveragePooling1D,
     AveragePooling2D,
     Conv1D,
     Conv2D,
+    DepthwiseConv2D,
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
     GlobalMaxPooling1D,
@@ -27,11 +29,13 @@ from layerkit.layers.merging import (
     concatenate,
 )
 from layerkit.layers.normalization import BatchNormalization, LayerNormalization
-from layerkit.layers.recurrent import LSTM, RNN, Bidirectional, LSTMCell, TimeDistributed
+from layerkit.layers.recurrent import GRU, LSTM, RNN, Bidirectional, SimpleRNN, TimeDistributed
 from layerkit.layers.regularization import Dropout
 from layerkit.layers.reshaping import Flatten, Reshape, ZeroPadding1D, ZeroPadding2D
+from layerkit.layers.upsampling import UpSampling2D
 
 __all__ = [
+    "GRU",
     "LAYERS",
     "LSTM",
     "RNN",
@@ -46,9 +50,11 @@ __all__ = [
     "Conv1D",
     "Conv2D",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling1D",
@@ -66,8 +72,11 @@ __all__ = [
     "Multiply",
     "ReLU",
     "Reshape",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Subtract",
     "TimeDistributed",
+    "UpSampling2D",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "add",

@@ -9,7 +9,7 @@ from layerkit.errors import ArgumentError, ShapeError
 from layerkit.fields import OneOf, PerAxis, PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
-from layerkit.layers.common import DataFormat, _Affine
+from layerkit.layers.common import Activation, Constraint, DataFormat, Initializer, Regularizer, _Affine
 from layerkit.ops.core import type_of
 from layerkit.ops.windows import check_images
 
@@ -39,10 +39,7 @@ class _Conv(_Affine):
                 expected=f"channels and filters that {self.groups} divides",
                 got=f"{channels} channels, {self.filters} filters",
             )
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ArgumentError(
-                "strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(self)
-            )
+        _check_steps(self)
         self.add_kernel_and_bias((*self.kernel_size, channels // self.groups, self.filters))
 
     def call(self, inputs: Any) -> Any:
@@ -54,6 +51,11 @@ class _Conv(_Affine):
                 got=show_shape(inputs.shape),
             )
         return self.finish(ops.conv(inputs, self.kernel, self.strides, self.padding, None, self.dilation_rate))
+
+
+def _check_steps(layer: Any) -> None:
+    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        raise ArgumentError("strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(layer))
 
 
 class Conv1D(_Conv):
@@ -83,6 +85,68 @@ class Conv2D(_Conv):
     """
 
     rank = 2
+
+
+class DepthwiseConv2D(Layer):
+    """Convolution over height and width of each channel for itself, ``depth_multiplier`` times.
+
+    Shapes:
+        inputs: (batch, height, width, channels)    returns: (batch, new height, new width, channels * depth_multiplier)
+        kernel: (*kernel_size, channels, depth_multiplier)    bias: (channels * depth_multiplier,)
+    Source: Howard et al. 2017, arXiv:1704.04861.
+
+    Example:
+        >>> import numpy as np
+        >>> DepthwiseConv2D(3, depth_multiplier=2)(np.ones((1, 6, 6, 3))).shape
+        (1, 4, 4, 6)
+    """
+
+    kernel_size: Window
+    strides: Window = 1
+    padding: Padding = "valid"
+    depth_multiplier: PositiveInt = 1
+    data_format: DataFormat = None
+    dilation_rate: Window = 1
+    activation: Activation = None
+    use_bias: bool = True
+    depthwise_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    depthwise_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    depthwise_constraint: Constraint = None
+    bias_constraint: Constraint = None
+
+    rank: ClassVar[int] = 2
+
+    def build(self, input_shape: Any) -> None:
+        if len(input_shape) != self.rank + 2:
+            return  # call says it better
+        _check_steps(self)
+        shape = (*self.kernel_size, input_shape[-1], self.depth_multiplier)
+        self.kernel = self.add_weight(
+            shape, self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint, name="kernel",
+        )  # fmt: skip
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (input_shape[-1] * self.depth_multiplier,), self.bias_initializer,
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint, name="bias",
+            )  # fmt: skip
+
+    def call(self, inputs: Any) -> Any:
+        check_images(type(self).__name__, self.rank, type_of(inputs))
+        *window, channels, times = self.kernel.shape
+        if inputs.shape[-1] != channels:
+            raise ShapeError(
+                "the input has another number of channels than the layer was built for.",
+                expected=show_shape((*inputs.shape[:-1], channels)),
+                got=show_shape(inputs.shape),
+            )
+        kernel = ops.reshape(self.kernel, (*window, 1, channels * times))  # a group for each channel
+        y = ops.conv(inputs, kernel, self.strides, self.padding, None, self.dilation_rate)
+        return self.activation(y if self.bias is None else y + self.bias)
 
 
 class _Pooling(Layer):

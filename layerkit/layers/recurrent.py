@@ -1,4 +1,4 @@
-"""Recurrent layers: a cell says what one step does, ``RNN`` runs it over time as one loop of the program.
+"""Recurrent layers: a cell (``layerkit.layers.cells``) says what one step does, ``RNN`` runs it over time as one loop.
 
 The loop is ``layerkit.ops.scan`` over the time axis. Where a mask leaves a step out, the state stays as it is and the
 output of the step before is repeated, as in Keras.
@@ -9,105 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from layerkit import ops, random
+from layerkit import ops
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.fields import PositiveInt, Rate
 from layerkit.ir import show_shape
 from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer
 from layerkit.ops.core import dtype_of
 from layerkit.trace import get_mask, set_mask
-
-
-class LSTMCell(Layer):
-    """One step of an LSTM.
-
-    z = x @ kernel + h @ recurrent_kernel + bias, cut into the gates i, f, c, o;
-    c' = f * c + i * tanh(z_c), h' = o * tanh(c').
-
-    Shapes:
-        inputs: (batch, n)    states: h and c, each (batch, units)    returns: h', [h', c']
-        kernel: (n, 4 units)    recurrent_kernel: (units, 4 units)    bias: (4 units,)
-    Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000.
-    """
-
-    units: PositiveInt
-    activation: Activation = "tanh"
-    recurrent_activation: Activation = "sigmoid"
-    use_bias: bool = True
-    kernel_initializer: Initializer = "glorot_uniform"
-    recurrent_initializer: Initializer = "orthogonal"
-    bias_initializer: Initializer = "zeros"
-    unit_forget_bias: bool = True
-    kernel_regularizer: Regularizer = None
-    recurrent_regularizer: Regularizer = None
-    bias_regularizer: Regularizer = None
-    kernel_constraint: Constraint = None
-    recurrent_constraint: Constraint = None
-    bias_constraint: Constraint = None
-    dropout: Rate = 0.0
-    recurrent_dropout: Rate = 0.0
-    seed: int | None = None
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        self = super().__new__(cls, *args, **kwargs)
-        self.seed_generator = random.SeedGenerator(self._config.get("seed"))
-        return self
-
-    @property
-    def state_size(self) -> list[int]:
-        """Sizes of h and c."""
-        return [self.units, self.units]
-
-    @property
-    def output_size(self) -> int:
-        """Size of h."""
-        return self.units
-
-    def build(self, input_shape: Any) -> None:
-        self.kernel = self.add_weight(
-            (input_shape[-1], 4 * self.units), self.kernel_initializer,
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint, name="kernel",
-        )  # fmt: skip
-        self.recurrent_kernel = self.add_weight(
-            (self.units, 4 * self.units), self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint, name="recurrent_kernel",
-        )  # fmt: skip
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (4 * self.units,),
-                self._bias,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                name="bias",
-            )
-
-    def _bias(self, shape: tuple[int, ...], dtype: str) -> Any:
-        import numpy as np
-
-        start = np.array(self.bias_initializer(shape, dtype))
-        if self.unit_forget_bias:
-            start[self.units : 2 * self.units] = 1.0
-        return start
-
-    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
-        h, c = states
-        z = ops.matmul(self._drop(inputs, self.dropout, training), self.kernel)
-        z = z + ops.matmul(self._drop(h, self.recurrent_dropout, training), self.recurrent_kernel)
-        z = z if self.bias is None else z + self.bias
-        i, f, g, o = ops.split(z, 4, axis=-1)
-        gate = self.recurrent_activation
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
-        return h, [h, c]
-
-    def _drop(self, x: Any, rate: float, training: bool) -> Any:
-        """``x`` with the same elements dropped at every step: the draw does not depend on the step."""
-        if not training or rate == 0:
-            return x
-        keep = random.uniform(x.shape, seed=self.seed_generator) >= rate
-        return ops.where(keep, x / (1.0 - rate), 0.0)
 
 
 class RNN(Layer):
@@ -198,6 +108,118 @@ def _check_stateless(layer: Any) -> None:
             "'stateful' layers are not available.", layer=type(layer).__name__, expected="stateful=False", got="True",
             fix="use return_state=True and pass initial_state",
         )  # fmt: skip
+
+
+class SimpleRNN(RNN):
+    """The plainest recurrent network over time; ``SimpleRNNCell`` says what a step does.
+
+    Shapes:
+        sequences: (batch, time, n)    returns: (batch, units), or (batch, time, units) with return_sequences
+        kernel: (n, units)    recurrent_kernel: (units, units)    bias: (units,)
+    Source: Elman 1990.
+    """
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: Activation = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: Rate = 0.0,
+        recurrent_dropout: Rate = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        cell = SimpleRNNCell(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
+            recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
+            recurrent_dropout, seed, dtype=kwargs.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.units = cell.units
+
+
+class GRU(RNN):
+    """Gated recurrent units over time; ``GRUCell`` says what a step does.
+
+    Shapes:
+        sequences: (batch, time, n)    returns: (batch, units), or (batch, time, units) with return_sequences
+        kernel: (n, 3 units)    recurrent_kernel: (units, 3 units)    bias: (2, 3 units); gates in the order z, r, n
+    Source: Cho et al. 2014, arXiv:1406.1078.
+
+    Example:
+        >>> import numpy as np
+        >>> GRU(4)(np.ones((2, 5, 3))).shape
+        (2, 4)
+    """
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: Activation = "tanh",
+        recurrent_activation: Activation = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: Rate = 0.0,
+        recurrent_dropout: Rate = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: Any = "auto",
+        **kwargs: Any,
+    ) -> None:
+        cell = GRUCell(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, reset_after, seed, dtype=kwargs.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.units = cell.units
 
 
 class LSTM(RNN):

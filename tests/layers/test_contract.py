@@ -25,6 +25,8 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Masking": (lambda **k: L.Masking(**k), SERIES),
     "Conv1D": (lambda **k: L.Conv1D(4, 3, strides=2, padding="same", **k), SERIES),
     "Conv2D": (lambda **k: L.Conv2D(4, (3, 2), dilation_rate=2, activation="sigmoid", **k), IMAGE),
+    "DepthwiseConv2D": (lambda **k: L.DepthwiseConv2D((3, 2), 2, "same", 2, activation="tanh", **k), IMAGE),
+    "UpSampling2D": (lambda **k: L.UpSampling2D((2, 3), interpolation="bicubic", **k), IMAGE),
     "MaxPooling1D": (lambda **k: L.MaxPooling1D(2, **k), SERIES),
     "MaxPooling2D": (lambda **k: L.MaxPooling2D((3, 2), 1, "same", **k), IMAGE),
     "AveragePooling1D": (lambda **k: L.AveragePooling1D(3, 1, "same", **k), SERIES),
@@ -40,6 +42,8 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
     "BatchNormalization": (lambda **k: L.BatchNormalization(**k), IMAGE),
     "LayerNormalization": (lambda **k: L.LayerNormalization(axis=(1, 2), **k), SERIES),
+    "SimpleRNN": (lambda **k: L.SimpleRNN(4, return_sequences=True, **k), SERIES),
+    "GRU": (lambda **k: L.GRU(4, go_backwards=True, **k), SERIES),
     "LSTM": (lambda **k: L.LSTM(4, return_sequences=True, **k), SERIES),
     "RNN": (lambda **k: L.RNN(L.LSTMCell(3, **k), go_backwards=True, **k), SERIES),
     "Bidirectional": (lambda **k: L.Bidirectional(L.LSTM(3, **k), **k), SERIES),
@@ -158,7 +162,7 @@ def test_unknown_arguments_are_refused_with_the_nearest(cls: Any) -> None:
 
 def test_every_layer_has_a_case() -> None:
     own = {n for n, c in L.LAYERS.classes.items() if c.is_own and not n.startswith("_")}
-    assert own - set(CASES) == {"InputLayer", "LSTMCell", "Model", "Sequential"}
+    assert own - set(CASES) == {"GRUCell", "InputLayer", "LSTMCell", "Model", "Sequential", "SimpleRNNCell"}
 
 
 def test_dropout_of_one_layer_does_not_depend_on_another() -> None:

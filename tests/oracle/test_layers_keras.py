@@ -111,6 +111,19 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "conv2d-groups": (conv2d(groups=2, padding="same"), images()),
     "conv2d-depthwise": (conv2d(groups=4, padding="same", use_bias=False), images()),
     "conv2d-1x1": (conv2d(kernel_size=1), images()),
+    "depthwise-conv2d": (chain(lambda L: L.DepthwiseConv2D(3, activation="relu")), images()),
+    "depthwise-conv2d-multiplier": (
+        chain(lambda L: L.DepthwiseConv2D((2, 3), 2, "same", 3, use_bias=False), lambda L: L.DepthwiseConv2D(2)),
+        images(),
+    ),
+    "depthwise-conv2d-dilation": (chain(lambda L: L.DepthwiseConv2D(3, dilation_rate=2)), images()),
+    **{
+        f"up-sampling2d-{how}": (
+            chain(lambda L: L.Conv2D(3, 2), lambda L, how=how: L.UpSampling2D((2, 3), interpolation=how)),
+            images(),
+        )
+        for how in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+    },
     "conv1d-valid": (conv1d(), series()),
     "conv1d-same-strides": (conv1d(padding="same", strides=3), series()),
     "conv1d-dilation": (conv1d(dilation_rate=2), series()),
@@ -144,6 +157,16 @@ MODELS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "layer-normalization": (chain(lambda L: L.Dense(4), lambda L: L.LayerNormalization()), FLAT),
     "embedding": (chain(lambda L: L.Embedding(9, 4), lambda L: L.Flatten(), lambda L: L.Dense(2)), TOKENS),
     "embedding-masked": (chain(lambda L: L.Embedding(9, 4, mask_zero=True), lambda L: L.LSTM(3)), TOKENS),
+    "simple-rnn": (chain(lambda L: L.SimpleRNN(4)), series()),
+    "simple-rnn-masked": (
+        masked(lambda L: L.SimpleRNN(4, activation="relu", return_sequences=True), lambda L: L.SimpleRNN(3)),
+        series(padded=True),
+    ),
+    "gru": (chain(lambda L: L.GRU(4)), series()),
+    "gru-masked": (masked(lambda L: L.GRU(4, return_sequences=True), lambda L: L.GRU(3)), series(padded=True)),
+    "gru-reset-before": (chain(lambda L: L.GRU(4, reset_after=False, return_sequences=True)), series()),
+    "gru-no-bias": (chain(lambda L: L.GRU(4, "relu", "hard_sigmoid", False, go_backwards=True)), series()),
+    "bidirectional-gru": (chain(lambda L: L.Bidirectional(L.GRU(3))), series()),
     "lstm": (chain(lambda L: L.LSTM(4)), series()),
     "lstm-sequences": (chain(lambda L: L.LSTM(4, return_sequences=True), lambda L: L.Dense(2)), series()),
     "lstm-backwards": (chain(lambda L: L.LSTM(4, return_sequences=True, go_backwards=True)), series()),

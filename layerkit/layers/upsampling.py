@@ -1,0 +1,94 @@
+"""Images made larger by a whole number, by repetition or by interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from layerkit import ops
+from layerkit.errors import ShapeError
+from layerkit.fields import OneOf, PerAxis
+from layerkit.ir import Array, show_shape
+from layerkit.layers.base import Layer
+from layerkit.layers.common import DataFormat
+from layerkit.ops.core import dtype_of, type_of
+from layerkit.ops.windows import check_images, is_known
+
+
+class UpSampling2D(Layer):
+    """Each row and column ``size`` times: (batch, height, width, channels) -> (batch, height * a, width * b, channels).
+
+    Pixels are squares, their centres half a pixel from their edges; beyond the image there is nothing to average over.
+
+    Args:
+        size: how many times, for rows and for columns.
+        data_format: "channels_last" or None.
+        interpolation: "nearest" repeats pixels; the others average their neighbours. Source: Keys 1981 (bicubic);
+            Duchon 1979 (lanczos3, lanczos5).
+
+    Raises:
+        ShapeError: height or width is unknown, and interpolation is not "nearest".
+
+    Example:
+        >>> UpSampling2D((1, 2))(np.array([1.0, 2.0]).reshape(1, 1, 2, 1)).ravel()
+        array([1., 1., 2., 2.], dtype=float32)
+    """
+
+    size: Annotated[Any, PerAxis()] = 2
+    data_format: DataFormat = None
+    interpolation: Annotated[str, OneOf(("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))] = "nearest"
+
+    rank: ClassVar[int] = 2
+
+    def call(self, inputs: Any) -> Any:
+        check_images("UpSampling2D", self.rank, type_of(inputs))
+        batch, height, width, channels = inputs.shape
+        rows, columns = self.size
+        if self.interpolation == "nearest":
+            apart = ops.reshape(inputs, (batch, height, 1, width, 1, channels))
+            repeated = ops.broadcast_to(apart, (batch, height, rows, width, columns, channels))
+            return ops.reshape(repeated, (batch, height * rows, width * columns, channels))
+        if not is_known((height, width)):
+            raise ShapeError(
+                "interpolation needs to know height and width.", expected="(batch, height, width, channels) with numbers",
+                got=show_shape(inputs.shape), fix='give Input(shape=...) a height and a width, or use "nearest"',
+            )  # fmt: skip
+        kind, weight = dtype_of(inputs), WEIGHTS[self.interpolation]
+        y = ops.tensordot(inputs, between(height, rows, weight).astype(kind), ((1,), (0,)))  # (batch, w, c, new height)
+        y = ops.tensordot(y, between(width, columns, weight).astype(kind), ((1,), (0,)))  # (batch, c, new h, new w)
+        return ops.transpose(y, (0, 2, 3, 1))
+
+
+def between(size: int, times: int, weight: Callable[[Array], Array]) -> Array:
+    """(size, size * times): how much each old pixel counts for each new one; the columns sum to 1.
+
+    >>> between(2, 2, _triangle)
+    array([[1.  , 0.75, 0.25, 0.  ],
+           [0.  , 0.25, 0.75, 1.  ]])
+    """
+    centres = (np.arange(size * times) + 0.5) / times - 0.5
+    weights = weight(np.abs(centres[None, :] - np.arange(size)[:, None]))
+    return np.asarray(weights / weights.sum(axis=0))
+
+
+def _triangle(x: Array) -> Array:
+    return np.maximum(1.0 - x, 0.0)
+
+
+def _keys(x: Array) -> Array:
+    near, far = (1.5 * x - 2.5) * x * x + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+def _lanczos(radius: int) -> Callable[[Array], Array]:
+    return lambda x: np.where(x < radius, np.sinc(x) * np.sinc(x / radius), 0.0)
+
+
+WEIGHTS: dict[str, Callable[[Array], Array]] = {
+    "bilinear": _triangle,
+    "bicubic": _keys,
+    "lanczos3": _lanczos(3),
+    "lanczos5": _lanczos(5),
+}
