@@ -29,7 +29,7 @@ from layerkit.models.compiled import CompiledLoss, CompiledMetrics
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.optimizers import Optimizer
 from layerkit.optimizers import get as get_optimizer
-from layerkit.trace import current, draw_seed
+from layerkit.trace import Weight, current, draw_seed
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs
 from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
@@ -350,7 +350,8 @@ class Model(Layer):
         if self._flat is None:
             self._flat = list(self.flatten_layers())
         rate = None if self.optimizer is None else self.optimizer._rate
-        return tuple([layer.trainable for layer in self._flat]), id(rate)
+        schedule = "" if isinstance(rate, Weight) else repr(rate)  # a number is an input of the program
+        return tuple([layer.trainable for layer in self._flat]), schedule
 
     @property
     def random_state(self) -> RandomState:

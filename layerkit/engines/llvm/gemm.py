@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.target import Target
-from layerkit.ir import Size
 
 UNROLL = 4
 WIDTH = {"float": 4, "double": 8}
@@ -279,16 +278,13 @@ def sizes_params(names: tuple[str, ...]) -> list[Reg]:
     return [*(Reg(f"%size.{n}", INT) for n in names), Reg("%begin", INT), Reg("%end", INT)]
 
 
-def matmul(
-    module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: Size = 1
-) -> str:
+def matmul(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int = 1) -> str:
     """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b."""
     shape = tile(target, element, n)
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
     f = module.function([a, b, c, *sizes_params(names)])
-    factor = scale if isinstance(scale, int) else 1
-    begin = f.mul(Reg("%begin", INT), factor)
-    rows = f.sub(f.mul(Reg("%end", INT), factor), begin)
+    begin = f.mul(Reg("%begin", INT), scale)
+    rows = f.sub(f.mul(Reg("%end", INT), scale), begin)
     left, result = f.at(a, f.mul(begin, k), element), f.at(c, f.mul(begin, n), element)
     most = max(256, target.l2 // 2 // (shape.width * WIDTH[element]))
     for start in range(0, k, most) or (0,):

@@ -15,7 +15,9 @@ from layerkit.engines.llvm.elements import memory_type
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.lower import Item, Lowering, rule
-from layerkit.ir import BATCH, Node, Size
+from layerkit.engines.llvm.rules import guard
+from layerkit.ir import BATCH, Graph, Node, Value
+from layerkit.ops.indexing import Gather, ScatterAdd
 from layerkit.ops.scan import Scan
 
 LEAST = 8  # rows that go through a loop together, at least
@@ -35,6 +37,8 @@ def scan(lowering: Lowering, node: Node) -> None:
     sub = Lowering(body, lowering.module, lowering.target, lowering.names, [*inside, *captures])
     for b, kind, index in kinds:
         b.kind, b.index = kind, index
+    if lowering.is_program:
+        _guard(lowering, body, dict(zip(body.inputs, node.inputs, strict=True)))
     changing = _hoist(lowering, sub, set(inside))
     kernels = sub.kernels(changing)
     outs = [lowering.new(v) for v in node.outputs]
@@ -42,31 +46,47 @@ def scan(lowering: Lowering, node: Node) -> None:
     lowering.add_kernel(steps.kernel(), node)
 
 
+def _guard(lowering: Lowering, body: Graph, given: dict[Value, Value]) -> None:
+    """Check the row numbers that the body is given, all of them, before the loop."""
+    for node in body.nodes():
+        if isinstance(node.op, Gather | ScatterAdd) and node.inputs[1] in given:
+            rows = node.op.rows if isinstance(node.op, ScatterAdd) else node.inputs[0].shape[0]
+            guard(lowering, node, given[node.inputs[1]], rows)
+
+
 def _hoist(lowering: Lowering, sub: Lowering, moving: set[Buffer]) -> list[Item]:
-    """Give what depends on no carry or slice to the outer program; returns the rest."""
-    changing: list[Item] = []
-    touched: set[Item] = set()
+    """Give what depends on no carry or slice to the outer program; returns the rest.
+
+    A buffer that a step writes in several goes (filled, then added to) is written anew in every step, all of it.
+    """
+    touches = {item: _touched(item) for item in sub.items}
+    changing: set[Item] = set()
+    grown = True
+    while grown:
+        grown = False
+        for item in sub.items:
+            reads, writes = touches[item]
+            is_result = any(b.kind == "output" for b in writes)
+            if item not in changing and (is_result or (reads | writes) & moving):
+                changing.add(item)
+                moving |= writes
+                grown = True
     for item in sub.items:
-        reads = {e.buffer for e in item.nest.loads()} if item.nest else {u.buffer for u in item.kernel.reads}  # type: ignore[union-attr]
-        writes = [r.buffer for r in item.nest.results] if item.nest else [u.buffer for u in item.kernel.writes]  # type: ignore[union-attr]
-        is_result = any(b.kind == "output" for b in writes)
-        if (
-            reads & moving
-            or item.needs & touched
-            or is_result
-            or any(other is not item and set(writes) & moving for other in (item,))
-        ):
-            touched.add(item)
-            moving |= set(writes)
-            changing.append(item)
+        if item in changing:
             continue
-        item.needs = {lowering.producer[b] for b in reads if b in lowering.producer} | {
-            n for n in item.needs if n in lowering.items
-        }
+        reads, writes = touches[item]
+        item.needs = {lowering.producer[b] for b in reads | writes if b in lowering.producer}
         lowering.items.append(item)
-        for b in writes:
-            lowering.producer[b] = item
-    return changing
+        lowering.producer |= dict.fromkeys(writes, item)
+    return [item for item in sub.items if item in changing]
+
+
+def _touched(item: Item) -> tuple[set[Buffer], set[Buffer]]:
+    """The buffers that an item reads, and those that it writes."""
+    if item.kernel is not None:
+        return {u.buffer for u in item.kernel.reads}, {u.buffer for u in item.kernel.writes}
+    assert item.nest is not None
+    return {e.buffer for e in item.nest.loads() if e.buffer is not None}, {r.buffer for r in item.nest.results}
 
 
 class _Steps:
@@ -169,6 +189,3 @@ class _Steps:
         f.module.declarations.add("declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1 immarg)")
         there, here = f.at(to, begin, "i8"), f.at(source, begin, "i8")
         f.do(f"call void @llvm.memmove.p0.p0.i64({there}, {here}, i64 {f.name(count)}, i1 false)")
-
-
-__all__ = ["Size", "scan"]

@@ -107,25 +107,21 @@ class Nest:
 
     def collapse(self, keep_first: bool) -> None:
         """Make one axis of neighbours that are always walked through together; with ``keep_first`` not of the first."""
-        places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
-        j = len(self.axes) - 2
-        while j >= int(keep_first):
-            inner = self.axes[j + 1]
-            fits = self.reduced[j] == self.reduced[j + 1] and all(
-                p.factors[j] == p.factors[j + 1] * inner for p in places
-            )
-            if fits or (self.axes[j] == 1 and self.reduced[j] == self.reduced[j + 1]):
-                self._merge(j)
-                places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
-            j -= 1
+        for j in reversed(range(int(keep_first), len(self.axes) - 1)):
+            places = [e.place for e in self.loads() if e.place is not None] + [r.place for r in self.results]
+            outer, inner = self.axes[j], self.axes[j + 1]
+            together = all(p.factors[j] == p.factors[j + 1] * inner for p in places)
+            if self.reduced[j] == self.reduced[j + 1] and (together or 1 in (outer, inner)):
+                self._merge(j, drop=j + 1 if inner == 1 else j)
 
-    def _merge(self, j: int) -> None:
+    def _merge(self, j: int, drop: int) -> None:
+        """Make one axis of two; counters of axis ``drop`` are no longer needed."""
         self.axes[j : j + 2] = [self.axes[j] * self.axes[j + 1]]
         self.reduced[j : j + 2] = [self.reduced[j]]
         memo: dict[int, Expr] = {}
 
         def place(p: Affine | None) -> Affine | None:
-            return None if p is None else Affine((*p.factors[:j], *p.factors[j + 1 :]), p.constant)
+            return None if p is None else Affine((*p.factors[:drop], *p.factors[drop + 1 :]), p.constant)
 
         def visit(e: Expr) -> Expr:
             if id(e) not in memo:

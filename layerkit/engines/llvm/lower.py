@@ -66,6 +66,7 @@ class Lowering:
     """The kernels of one graph, or of the body of a loop.
 
     Attributes:
+        is_program: whether the graph is a whole program, not the body of a loop.
         items: what has been lowered so far.
         buffers: memory of values.
         outputs: memory of the graph's outputs, in order.
@@ -86,9 +87,10 @@ class Lowering:
         self.packs: dict[Any, Buffer] = {}
         for i, v in enumerate(graph.inputs):
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
+        self.is_program = aliases is None
         self._stored = choose_stored(graph)
         for node in graph.nodes():
-            if aliases is None and type(node.op) in GUARDS:
+            if self.is_program and type(node.op) in GUARDS:
                 GUARDS[type(node.op)](self, node)
             for v in node.outputs:
                 if v in self._stored or not is_looped(node):
@@ -239,6 +241,8 @@ class Lowering:
             mine = other.nest
             if mine is None or mine.axes != nest.axes or not _fits(mine.reduced, nest.reduced):
                 continue
+            if other.guard or other.whole or other.part:
+                continue
             written = {r.buffer for r in mine.results}
             if not (reads & (written | set(_reads(mine))) or nest.axes == [1]):
                 continue
@@ -318,9 +322,8 @@ class Lowering:
             sized=_is_sized(nest),
         )  # fmt: skip
         for result in nest.results:
-            for e in nest.loads():
-                if isinstance(result, Store) and e.kind == "load" and e.place == result.place and e.buffer is not None:
-                    kernel.in_place.append((e.buffer, result.buffer))
+            if isinstance(result, Store) and result.row is None:
+                kernel.in_place += [(b, result.buffer) for b in writer.reads if _reads_only_at(nest, b, result.place)]
         return [kernel, *follow]
 
     def _partial(self, nest: Nest, fold: Fold, item: Item) -> Kernel:
@@ -434,13 +437,10 @@ def _key(e: Expr) -> Any:
 # Facts about nests ---------------------------------------------------------------------------------------------------
 
 
-def _units(size: Size) -> tuple[Size, Size]:
+def _units(size: Size) -> tuple[Size, int]:
     """Units of work along the first axis, and turns of it for each."""
-    if affine.is_symbolic(size):
-        whole = affine._divide(size, BATCH)
-        if whole is not None:
-            return BATCH, whole
-    return size, 1
+    whole = affine._divide(size, BATCH) if affine.is_symbolic(size) else None
+    return (BATCH, whole) if isinstance(whole, int) else (size, 1)
 
 
 def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
@@ -450,6 +450,11 @@ def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
         return False
     inner = Affine((0, *place.factors[1:]), place.constant)
     return affine._is_below(inner, share, nest.axes)
+
+
+def _reads_only_at(nest: Nest, buffer: Buffer, place: Affine) -> bool:
+    """Whether all that is read of a buffer, at any turn, is its element at a place."""
+    return all(e.kind == "load" and e.place == place for e in nest.loads() if e.buffer is buffer)
 
 
 def _is_sized(nest: Nest) -> bool:

@@ -48,9 +48,9 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     out = lowering.new(node.outputs[0])
     units, scale = _units(m)
     function = gemm.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
-    flops = 2.0 * k * n * (scale if isinstance(scale, int) else 1)
+    flops = 2.0 * k * n * scale
     is_large = 4 * k * n > lowering.target.l1
-    least = -(-ROWS // scale) if is_large and isinstance(scale, int) else 1
+    least = -(-ROWS // scale) if is_large else 1
     reads, writes = [Use(left, rows=True), Use(panels)], [Use(out, rows=True)]
     lowering.add_kernel(Kernel(function, reads, writes, units, flops / 100, flops=flops, least=least), node)
 

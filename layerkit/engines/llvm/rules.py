@@ -179,11 +179,8 @@ def scatter_add(lowering: Lowering, node: Node) -> None:
     lowering.items[-1].whole = True
 
 
-def guard(lowering: Lowering, node: Node) -> None:
+def guard(lowering: Lowering, node: Node, indices: Value, rows: Size) -> None:
     """Look for row numbers outside [0, rows): 0 if there are none, else twice the number of one, +1 for the sign."""
-    op: Any = node.op
-    indices = node.inputs[1]
-    rows = op.rows if isinstance(op, ScatterAdd) else node.inputs[0].shape[0]
     key = (indices, "guard", rows)
     if key in lowering.packs:
         return
@@ -372,7 +369,7 @@ def contraction(
 
 @rule(Conv)
 def conv(lowering: Lowering, node: Node) -> None:
-    """Loops over batch, out, groups, window, channels and filters."""
+    """Loops over batch, out, window, channels, groups and filters: vectors run over groups where filters are few."""
     x, kernel = node.inputs
     op: Any = node.op
     window = [number(n) for n in kernel.shape[:-2]]
@@ -381,11 +378,11 @@ def conv(lowering: Lowering, node: Node) -> None:
     weights = (lowering.ensure(kernel), kernel.shape)
     per_group, filters = number(kernel.shape[-2]), number(kernel.shape[-1]) // op.groups
     out = node.outputs[0].shape
-    axes: Axes = [out[0], *out[1:-1], op.groups, *window, per_group, filters]
+    axes: Axes = [out[0], *out[1:-1], *window, per_group, op.groups, filters]
     p = affine.identity(axes)
-    position, group, taps, channel, unit = p[1 : 1 + rank], p[1 + rank], p[2 + rank : 2 + 2 * rank], p[-2], p[-1]
+    position, taps, channel, group, unit = p[1 : 1 + rank], p[1 + rank : 1 + 2 * rank], p[-3], p[-2], p[-1]
     inner = tuple(o.scaled(s) + u.scaled(d) for o, s, u, d in zip(position, op.strides, taps, op.dilation, strict=True))
-    reduced = [False] * (2 + rank) + [True] * (rank + 1) + [False]
+    reduced = [False] * (1 + rank) + [True] * (rank + 1) + [False] * 2
     x_place = (p[0], *inner, group.scaled(per_group) + channel)
     contraction(
         lowering, node, big, weights, axes, reduced, x_place, (*taps, channel, group.scaled(filters) + unit),
@@ -395,7 +392,7 @@ def conv(lowering: Lowering, node: Node) -> None:
 
 @rule(ConvKernelGrad)
 def conv_kernel_grad(lowering: Lowering, node: Node) -> None:
-    """Loops over window, channels, groups, batch, out and filters."""
+    """Loops over window, channels, batch, out, groups and filters."""
     x, g = node.inputs
     op: Any = node.op
     window = list(op.window)
@@ -403,11 +400,11 @@ def conv_kernel_grad(lowering: Lowering, node: Node) -> None:
     big = padded(lowering, node, x, pad_widths(sizes_of(x), window, op.strides, op.dilation, op.padding), 0)
     cotangent = (lowering.ensure(g), g.shape)
     per_group, filters = number(node.outputs[0].shape[-2]), number(g.shape[-1]) // op.groups
-    axes: Axes = [*window, per_group, op.groups, g.shape[0], *g.shape[1:-1], filters]
+    axes: Axes = [*window, per_group, g.shape[0], *g.shape[1:-1], op.groups, filters]
     p = affine.identity(axes)
-    taps, channel, group, row, position, unit = p[:rank], p[rank], p[rank + 1], p[rank + 2], p[rank + 3 : -1], p[-1]
+    taps, channel, row, position, group, unit = p[:rank], p[rank], p[rank + 1], p[rank + 2 : -2], p[-2], p[-1]
     inner = tuple(o.scaled(s) + u.scaled(d) for o, s, u, d in zip(position, op.strides, taps, op.dilation, strict=True))
-    reduced = [False] * (rank + 2) + [True] * (rank + 1) + [False]
+    reduced = [False] * (rank + 1) + [True] * (rank + 1) + [False] * 2
     contraction(
         lowering, node, big, cotangent, axes, reduced, (row, *inner, group.scaled(per_group) + channel),
         (row, *position, group.scaled(filters) + unit), lowering.new(node.outputs[0]),
@@ -431,18 +428,23 @@ def conv_input_grad(lowering: Lowering, node: Node) -> None:
     put_padded(lowering, node, g, big, shape, (0, *reach, 0), (1, *op.strides, 1), 0)
     weights = (lowering.ensure(kernel), kernel.shape)
     per_group, filters = number(kernel.shape[-2]), number(kernel.shape[-1]) // op.groups
-    axes: Axes = [g.shape[0], *sizes, op.groups, *window, filters, per_group]
+    axes: Axes = [g.shape[0], *sizes, *window, filters, op.groups, per_group]
     p = affine.identity(axes)
-    position, group, taps, unit, channel = p[1 : 1 + rank], p[1 + rank], p[2 + rank : 2 + 2 * rank], p[-2], p[-1]
+    position, taps, unit, group, channel = p[1 : 1 + rank], p[1 + rank : 1 + 2 * rank], p[-3], p[-2], p[-1]
     inner = tuple(
         i.shifted(before + r) + u.scaled(-d)
         for i, u, d, r, (before, _) in zip(position, taps, op.dilation, reach, widths, strict=True)
     )
-    reduced = [False] * (2 + rank) + [True] * (rank + 1) + [False]
+    reduced = [False] * (1 + rank) + [True] * (rank + 1) + [False] * 2
     contraction(
         lowering, node, (big, shape), weights, axes, reduced, (p[0], *inner, group.scaled(filters) + unit),
         (*taps, channel, group.scaled(filters) + unit), lowering.new(node.outputs[0]),
     )  # fmt: skip
 
 
-GUARDS[Gather] = GUARDS[ScatterAdd] = guard
+def _guard_node(lowering: Lowering, node: Node) -> None:
+    op: Any = node.op
+    guard(lowering, node, node.inputs[1], op.rows if isinstance(op, ScatterAdd) else node.inputs[0].shape[0])
+
+
+GUARDS[Gather] = GUARDS[ScatterAdd] = _guard_node
