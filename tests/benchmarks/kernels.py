@@ -1,0 +1,168 @@
+"""Matrix products and convolutions of the LLVM engine on one core: GFLOP/s, and the share of the measured peak.
+
+The peak is that of a loop of fused multiply-adds in registers, measured in the same process. A time is the least of many.
+
+    python tests/benchmarks/kernels.py [WORD ...]        only lines that contain one of the words
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from layerkit.engines.llvm import conv, gemm, jit
+from layerkit.engines.llvm.builder import INT, Module, Reg
+from layerkit.engines.llvm.report import peak
+from layerkit.engines.llvm.target import Target, host
+
+RNG = np.random.default_rng(0)
+SECONDS = 0.15  # of timing for each line
+
+
+@dataclass
+class Bench:
+    """One line: a native kernel with its arguments."""
+
+    name: str
+    flops: float
+    build: Callable[[Module, Target], str]
+    sizes: Sequence[int]
+    """Elements of the operands."""
+    numbers: Sequence[int]
+    """What follows the pointers: sizes, begin, end."""
+
+
+def native(module: Module, name: str, pointers: int, numbers: int, target: Target) -> tuple[jit.Library, int]:
+    """The address of a kernel of the module."""
+    params = [Reg(f"%p{i}", "ptr") for i in range(pointers)] + [Reg(f"%n{i}", INT) for i in range(numbers)]
+    f = module.function(params)
+    f.run(name, params)
+    module.add(f, "entry", exported=True)
+    library = jit.load(jit.to_object(str(module), target), target)
+    return library, library.address("entry")
+
+
+def least_time(call: Callable[[], object], seconds: float = SECONDS) -> float:
+    """The least time of a call."""
+    best, stop = float("inf"), time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        call()
+        end = time.perf_counter()
+        best = min(best, end - start)
+        if end > stop:
+            return best
+
+
+def matmuls() -> Iterator[Bench]:
+    """a @ panels for (rows, inner, columns), and a.T @ b for (rows of the result, columns, inner)."""
+    for m, k, n in (
+        (128, 784, 512), (512, 512, 512), (64, 128, 512), (128, 512, 10), (6400, 32, 512), (2048, 64, 64),
+        (1, 784, 512), (4, 512, 512), (32, 256, 1024), (127, 333, 509),
+    ):  # fmt: skip
+        yield Bench(
+            f"matmul {m}x{k}x{n}", 2.0 * m * k * n,
+            lambda module, target, k=k, n=n: gemm.matmul(module, target, "float", k, n, ()),
+            (m * k, (n + 512) * k, m * n), (0, m),
+        )  # fmt: skip
+    for m, n, r in (
+        (784, 512, 128), (32, 512, 6400), (128, 512, 6400), (512, 512, 512), (1024, 1024, 1024), (512, 10, 128),
+        (64, 64, 2048), (100, 77, 1000),
+    ):  # fmt: skip
+
+        def transposed(module: Module, target: Target, m: int = m, n: int = n) -> str:
+            return gemm.matmul_t(module, target, "float", m, n, ("rows",), lambda f: Reg("%size.rows", INT))
+
+        tiles = -(-m // gemm.tile(host(), "float", n).rows_t)
+        yield Bench(f"matmul_t {m}x{n} of {r}", 2.0 * m * n * r, transposed, (r * m, r * n, m * n), (r, 0, tiles))
+    for k, n in ((784, 512), (512, 512), (64, 64), (512, 10)):
+        yield Bench(
+            f"pack_transposed {n}x{k} (GB/s)", 8.0 * k * n,
+            lambda module, target, k=k, n=n: gemm.pack_transposed(module, target, "float", k, n, ()),
+            (n * k, (n + 512) * k), (0, gemm.tile(host(), "float", n).panels(n)),
+        )  # fmt: skip
+
+
+CONVS = (
+    # images, sizes, channels, filters, window, strides, same
+    (16, (32, 32), 16, 16, (3, 3), 1, True), (16, (32, 32), 16, 32, (3, 3), 2, True), (16, (16, 16), 32, 32, (3, 3), 1, True),
+    (16, (16, 16), 64, 64, (3, 3), 1, True), (16, (8, 8), 64, 64, (3, 3), 1, True), (4, (28, 28), 128, 128, (3, 3), 1, True),
+    (8, (7, 7), 512, 512, (3, 3), 1, True), (16, (32, 32), 3, 32, (3, 3), 1, True), (16, (28, 28), 1, 32, (5, 5), 1, True),
+    (16, (14, 14), 32, 64, (5, 5), 1, True), (16, (32, 32), 16, 32, (1, 1), 2, True), (16, (32, 32), 32, 64, (1, 1), 1, True),
+    (16, (1, 128), 9, 64, (1, 5), 1, False), (16, (1, 124), 64, 64, (1, 5), 1, False), (32, (4, 4), 64, 64, (3, 3), 1, True),
+    (16, (28, 28), 1, 6, (5, 5), 1, True),
+)  # fmt: skip
+
+
+def geometry(
+    sizes: tuple[int, int], channels: int, filters: int, window: tuple[int, int], stride: int, same: bool
+) -> conv.Geometry:
+    """A convolution as the engine sees it."""
+    strides = (stride, stride) if sizes[0] > 1 else (1, stride)
+    if same:
+        out = [-(-n // s) for n, s in zip(sizes, strides, strict=True)]
+        before = [max((o - 1) * s + k - n, 0) // 2 for n, o, s, k in zip(sizes, out, strides, window, strict=True)]
+    else:
+        out, before = [(n - k) // s + 1 for n, s, k in zip(sizes, strides, window, strict=True)], [0, 0]
+    return conv.Geometry(sizes, (out[0], out[1]), window, strides, (1, 1), (before[0], before[1]), channels, filters, 1)
+
+
+def convolutions() -> Iterator[Bench]:
+    """All three directions; "input" is left out for images of one channel, where the engine writes plain loops."""
+    for n, sizes, c, k, window, stride, same in CONVS:
+        shape = geometry(sizes, c, k, window, stride, same)
+        x, y, w = n * prod(sizes) * c, n * prod(shape.out) * k, prod(window) * c * (k + 64)
+        flops = 2.0 * n * prod(shape.out) * k * c * prod(window)
+        name = f"{'x'.join(map(str, window))} {'x'.join(map(str, sizes))}x{c}->{k}{f' stride {stride}' * (stride > 1)}"
+
+        def forward(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
+            parts = shape.forward(gemm.tile(target, "float", shape.filters).width)
+            return conv.write(module, target, "float", shape.frame(), parts, prod(shape.out) * shape.filters, ())
+
+        def backward(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
+            parts, _ = shape.backward(gemm.tile(target, "float", shape.channels).width)
+            size = prod(shape.sizes) * shape.channels
+            return conv.write(module, target, "float", shape.cotangent_frame(), parts, size, ())
+
+        def kernel(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
+            return conv.kernel_grad(module, target, "float", shape, shape.frame(), ())
+
+        yield Bench(f"conv        {name}", flops, forward, (x, w, y), (0, n))
+        if c > 1:
+            yield Bench(f"input grad  {name}", flops, backward, (y, prod(window) * k * (c + 64), x), (0, n))
+        yield Bench(f"kernel grad {name}", flops, kernel, (x, y, w), (0, n))
+
+
+def main() -> None:
+    words, target = sys.argv[1:], host()
+    best = peak()
+    print(f"peak {best:.0f} GFLOP/s of float on one core ({target.cpu})")
+    for bench in (*matmuls(), *convolutions()):
+        if words and not any(word in bench.name for word in words):
+            continue
+        start = time.perf_counter()
+        module = Module(target.attributes)
+        name = bench.build(module, target)
+        library, entry = native(module, name, len(bench.sizes), len(bench.numbers), target)
+        compiled = time.perf_counter() - start
+        arrays = [RNG.normal(size=n + 64).astype("float32") for n in bench.sizes]
+        pointers = [-(-a.ctypes.data // 64) * 64 for a in arrays]
+        types = [ctypes.c_void_p] * len(pointers) + [ctypes.c_int64] * len(bench.numbers)
+        call = ctypes.CFUNCTYPE(None, *types)(entry)
+        seconds = least_time(lambda call=call, given=(*pointers, *bench.numbers): call(*given))  # type: ignore[misc]
+        rate = 1e-9 * bench.flops / seconds
+        print(
+            f"{bench.name:44} {1e6 * seconds:9.1f} us {rate:7.1f} GFLOP/s {100 * rate / best:5.1f} %"
+            f"   compiled in {1e3 * compiled:4.0f} ms"
+        )
+        del call, library
+
+
+if __name__ == "__main__":
+    main()
