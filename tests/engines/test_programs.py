@@ -316,3 +316,28 @@ def test_large_images_and_many_channels(size: int, channels: int, filters: int, 
     found, expected = (engines.get(name).compile(graph)(*arrays) for name in ("llvm", "reference"))
     for f, e in zip(found, expected, strict=True):
         np.testing.assert_allclose(f, e, rtol=0, atol=1e-5 * float(np.abs(e).max()))
+
+
+def test_row_numbers_given_to_a_loop_are_checked() -> None:
+    def run(table: Any, rows: Any, start: Any) -> Any:
+        return layerkit.ops.scan(lambda c, i: ((h := c * 0.5 + layerkit.ops.take(table, i, axis=0)), h), start, rows)[0]
+
+    compiled = layerkit.function(run)
+    table, rows, start = RNG.normal(size=(7, 3)), RNG.integers(0, 7, (5, 4)), np.zeros((4, 3))
+    compiled(table, rows, start)
+    rows[3, 1] = 7
+    with pytest.raises(DataError, match="no row 7"):
+        compiled(table, rows, start)
+
+
+def test_a_new_schedule_makes_a_new_step() -> None:
+    """Schedules are part of the program: replacing one has to be noticed, wherever the new one lies in memory."""
+    model = embedded()
+    model.compile("sgd", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data(model, 8)
+    for rate in (0.0, 0.5, 0.0, 0.25):
+        model.optimizer.learning_rate = layerkit.optimizers.schedules.ExponentialDecay(rate, 10, 0.9)
+        before = model.get_weights()
+        model.train_on_batch(x, y)
+        same = all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+        assert same == (rate == 0.0)

@@ -27,12 +27,29 @@ def _recurrent(x: Any, w: Any) -> Any:
     return ops.transpose(ys, (1, 0, 2))
 
 
+def _pooled_steps(x: Any) -> Any:
+    """A loop whose steps fill a buffer and add to it."""
+    steps = ops.transpose(x, (1, 0, 2))
+    _, ys = ops.scan(
+        lambda c, v: ((h := ops.tanh(ops.average_pool(c[..., None], 3, 1, "same")[..., 0] + v)), h), steps[0], steps
+    )
+    return ops.transpose(ys, (1, 0, 2))
+
+
+def _gram(x: Any, w: Any) -> Any:
+    """Rows for each pair of samples: batch * batch of them."""
+    rows = ops.matmul(x[:, 0], ops.transpose(x[:, 1]))
+    pairs = ops.reshape(rows, (x.shape[0] * x.shape[0], 1)) * np.ones((1, C), x.dtype)
+    y = ops.reshape(ops.matmul(pairs, w), (x.shape[0], x.shape[0], C))
+    return x + ops.expand_dims(ops.mean(y, axis=1), 1) * 0.1
+
+
 UNARY: list[Callable[[Any], Any]] = [
     ops.tanh, ops.relu, ops.sigmoid, ops.square, lambda x: -x, ops.abs, ops.softmax, ops.gelu, ops.erf,
     lambda x: ops.log(ops.exp(x) + 1.0), lambda x: ops.sqrt(ops.square(x) + 0.1),
     lambda x: x - ops.mean(x, axis=-1, keepdims=True), lambda x: x / (1.0 + ops.sum(ops.square(x), axis=(0, 1))),
     lambda x: x * ops.mean(x, axis=0, keepdims=True), lambda x: ops.max(x, axis=1, keepdims=True) - x,
-    lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (x.shape[0], T, C)), lambda x: ops.flip(x, 1),
+    lambda x: ops.reshape(ops.transpose(x, (0, 2, 1)), (x.shape[0], T, C)), lambda x: ops.flip(x, 1), _pooled_steps,
     lambda x: ops.concatenate([x[:, 2:], x[:, :2]], axis=1), lambda x: ops.pad(x[:, 1:-1, ::2], [(0, 0), (1, 1), (2, 1)]),
     lambda x: ops.where(x > 0.1, x, x * 0.5), lambda x: ops.take(x, np.array([1, 1, 0, 4, 2]), axis=1),
     lambda x: ops.cast(ops.argmax(x, axis=-1, keepdims=True), x.dtype) * 0.1 + x,
@@ -45,7 +62,7 @@ BINARY: list[Callable[[Any, Any], Any]] = [
 ]  # fmt: skip
 WEIGHTED: list[Callable[[Any, Any, Any], Any]] = [
     lambda x, w, k: ops.matmul(x, w), lambda x, w, k: ops.conv(x, k, padding="same"), lambda x, w, k: _recurrent(x, w),
-    lambda x, w, k: ops.conv(x, k[:, :2], padding="same", dilation_rate=2), lambda x, w, k: x + w[0],
+    lambda x, w, k: ops.conv(x, k[:, :2], padding="same", dilation_rate=2), lambda x, w, k: x + w[0], lambda x, w, k: _gram(x, w),
 ]  # fmt: skip
 
 
@@ -93,3 +110,40 @@ def test_random_graphs_agree_with_the_reference(recipe: Recipe) -> None:
         for e, f in zip(expected, found, strict=True):
             scale = float(np.max(np.abs(e), initial=1.0))
             np.testing.assert_allclose(f, e, rtol=0, atol=scale * (2e-4 if dtype == "float32" else 1e-11))
+
+
+STATE: list[Callable[[Any], Any]] = [
+    ops.tanh, ops.transpose, lambda x: ops.flip(x, 0), lambda x: ops.pad(x[1:4, 2:], [(1, 2), (2, 0)]), ops.softmax,
+    lambda x: ops.concatenate([x[3:], x[:3]], 0), lambda x: x - ops.mean(x, axis=0, keepdims=True),
+    lambda x: ops.scan(lambda c, v: (c * 0.5 + v, c), x[0], x)[1], lambda x: ops.broadcast_to(ops.sum(x), (6, 6)) * 0.1,
+    lambda x: ops.scatter_add(x, np.array([0, 2, 2, 1, 5, 4]), 6), lambda x: ops.take(x, np.array([0, 0, 5, 3, 1, 2]), axis=0),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9),
+    st.lists(st.integers(0, 12), min_size=2, max_size=4),
+)
+def test_state_written_over_itself_agrees_with_the_reference(
+    steps: list[tuple[int, int, int]], chosen: list[int]
+) -> None:
+    """Every input is state whose new numbers may be written over the old ones, however those are read."""
+    inputs = [placeholder(f"s{i}", "float64", (6, 6)) for i in range(len(chosen))]
+    values: list[Any] = list(inputs)
+    binary = [*BINARY[:5], ops.matmul]
+    for number, first, second in steps:
+        a, b = values[first % len(values)], values[second % len(values)]
+        values.append(STATE[number % len(STATE)](a) if number % 2 else binary[number % len(binary)](a, b))
+    graph = Graph(tuple(inputs), tuple(values[i % len(values)] for i in chosen))
+    program = engines.get("llvm").compile(graph, {i: i for i in range(len(chosen))})
+    expected = [np.random.default_rng(i).standard_normal((6, 6)) for i in range(len(chosen))]
+    found = [a.copy() for a in expected]
+    for _ in range(2):
+        after = engines.get("reference").compile(graph)(*expected)
+        found = list(program(*found))
+        for e, f in zip(after, found, strict=True):
+            np.testing.assert_allclose(f, e, rtol=0, atol=1e-11 * float(np.max(np.abs(e), initial=1.0)))
+        expected = [np.array(a) for a in after]
+        found = [a.copy() for a in expected]
