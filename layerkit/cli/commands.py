@@ -13,6 +13,7 @@ from builders import source
 from layerkit import datasets
 from layerkit.engines.llvm.cache import ObjectCache
 from layerkit.errors import DataError, LayerkitError, SpecErrors, did_you_mean
+from layerkit.models.summary import show_bytes
 from layerkit.utils import set_random_seed
 
 
@@ -62,13 +63,13 @@ def cache(*, clear: bool) -> None:
     """Show the cache of compiled code, or empty it."""
     found = ObjectCache.default()
     if clear:
-        click.echo(f"removed {found.clear() / 1e6:.1f} MB from {found.folder}")
+        click.echo(f"removed {show_bytes(found.clear())} from {found.folder}")
         return
     state = "on" if found.reason is None else f"off: {found.reason}"
     click.echo(f"folder   {found.folder}")
     click.echo(f"state    {state}")
     click.echo(f"entries  {len(found.entries())}")
-    click.echo(f"size     {found.size / 1e6:.1f} MB of at most {found.most_bytes / 1e6:.0f} MB")
+    click.echo(f"size     {show_bytes(found.size)} of at most {show_bytes(found.most_bytes)}")
 
 
 def load_data(spec: Any) -> Any:

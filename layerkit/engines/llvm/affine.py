@@ -64,6 +64,11 @@ def linear(place: Place, shape: Shape, rank: int) -> Affine:
     return total
 
 
+def whole(axes: Sequence[Size]) -> Affine:
+    """The number of each turn: its place in a tensor whose shape is the loop axes."""
+    return linear(identity(axes), tuple(axes), len(axes))
+
+
 def broadcast(place: Place, shape: Shape, to: Shape, rank: int) -> Place:
     """The place in a tensor of ``shape`` that is read where it is broadcast ``to`` another shape."""
     own = place[len(to) - len(shape) :]

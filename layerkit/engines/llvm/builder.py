@@ -99,6 +99,16 @@ def zero(type_: str) -> Reg:
     return Reg("zeroinitializer", type_) if type_.startswith("<") else literal(0, type_)
 
 
+def size_registers(names: Sequence[str]) -> dict[str, Reg]:
+    """The parameters of a kernel that hold unknown sizes, by the names of the axes."""
+    return {name: Reg(f"%size.{name}", INT) for name in names}
+
+
+def range_parameters(names: Sequence[str]) -> list[Reg]:
+    """What every kernel has after its pointers: unknown sizes, and the range of units to do."""
+    return [*size_registers(names).values(), Reg("%begin", INT), Reg("%end", INT)]
+
+
 class Loop:
     """A loop being written: its index, the values carried into this turn, and (set by the body) into the next."""
 
@@ -117,7 +127,6 @@ class Function:
         self._lines: list[str] = []
         self._count = 0
         self._block = "entry"
-        self._pure: dict[str, Reg] = {}
 
     @property
     def block(self) -> str:
@@ -201,10 +210,6 @@ class Function:
         """One lane."""
         return x if x.lanes == 1 else self.emit(f"extractelement {x}, i64 {lane}", x.element)
 
-    def insert(self, x: Reg, lane: int, value: Reg) -> Reg:
-        """``x`` with one lane replaced."""
-        return self.emit(f"insertelement {x}, {value}, i64 {lane}", x.type)
-
     def shuffle(self, a: Reg, b: Reg | None, lanes: Sequence[int]) -> Reg:
         """Lanes of ``a`` followed by ``b``, by number."""
         mask = ", ".join(f"i32 {i}" for i in lanes)
@@ -271,11 +276,6 @@ class Function:
             f"call {type_} @{name}({places} align {max(1, bits(element) // 8)} {where.name}, {mask}, {zero(type_)})",
             type_,
         )
-
-    def prefetch(self, pointer: Reg) -> None:
-        """Ask for the line of an address that will be read soon."""
-        self.module.declarations.add("declare void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)")
-        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
 
     # Integers
 
@@ -423,10 +423,10 @@ class Module:
         """A function to write; hand it to ``add`` when it is finished."""
         return Function(self, params, result)
 
-    def add(self, function: Function, stem: str, *, exported: bool = False, inline: bool = False) -> str:
+    def add(self, function: Function, stem: str, *, exported: bool = False) -> str:
         """Keep a finished function; returns its name, which is an earlier one's if the text is the same."""
         params = ", ".join(map(str, function.params))
-        text = f"({params}) #{1 if inline else 0} {function.text()}"
+        text = f"({params}) #0 {function.text()}"
         key = text if not exported else f"{stem}{text}"
         if key not in self._functions:
             name = stem

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 
 from layerkit.engines.llvm import gemm
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Module, Reg, range_parameters, vector, zero
 from layerkit.engines.llvm.gemm import Terms
 from layerkit.engines.llvm.target import Target
 
@@ -104,7 +104,7 @@ def write(
 ) -> str:
     """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end."""
     x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
-    f = module.function([x, panels, y, *gemm.sizes_params(names)])
+    f = module.function([x, panels, y, *range_parameters(names)])
     tables = [(module.table(p.left), module.table(p.cells)) for p in parts]
     with images(f, target, element, frame, x) as (number, image):
         result = f.at(y, f.mul(number, out_size), element)
@@ -284,7 +284,7 @@ def kernel_grad(
 ) -> str:
     """``(x, g, dw, sizes..., begin, end)``: dw [window, channels / groups, filters], summed over images begin..end."""
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
-    f = module.function([x, g, dw, *gemm.sizes_params(names)])
+    f = module.function([x, g, dw, *range_parameters(names)])
     (oh, ow), (sh, sw), (dh, dw_) = shape.out, shape.strides, shape.dilation
     columns = shape.filters // shape.groups
     tile = gemm.tile(target, element, columns)
@@ -319,6 +319,3 @@ def kernel_grad(
                             lda=sw * shape.channels, ldb=shape.filters, ldc=shape.filters, panel=tile.width, terms=terms, add=True,
                         )  # fmt: skip
     return module.add(f, "conv_kernel_grad")
-
-
-__all__ = ["Frame", "Geometry", "Index", "Part", "copy", "images", "kernel_grad", "write"]

@@ -142,8 +142,7 @@ def _segment(
     f = module.function([control, begin, end, chunk])
     table = f.load(control, "ptr")
     values = [f.load(f.at(control, 1 + i, INT), INT) for i in range(len(names))]
-    sizes = Sizes(f, ())
-    sizes._axes = dict(zip(names, values, strict=True))
+    sizes = Sizes(f, dict(zip(names, values, strict=True)))
     addresses: dict[Buffer, Reg] = {}
 
     def address(use: Use) -> Reg:
@@ -193,6 +192,3 @@ def flush_subnormals(f: Function, target: Target) -> Callable[[Function], None]:
         f.run("llvm.aarch64.set.fpcr", [f.binary("or", before, literal(1 << 24, "i64"))])
         return lambda g: g.run("llvm.aarch64.set.fpcr", [before])
     return lambda g: None
-
-
-__all__ = ["Kernel", "control_size", "flush_subnormals", "write_step"]

@@ -72,7 +72,7 @@ def choose_stored(graph: Graph) -> set[Value]:
         if not is_looped(node) or isinstance(node.op, Const):
             continue
         total = weight_of(node) + sum(cost.get(x, 0) for x in set(node.inputs) if x not in stored)
-        loads = _loads(node, cost, stored)
+        loads = _loads(node, stored)
         for v in node.outputs:
             cost[v] = total
             if (
@@ -93,7 +93,7 @@ def _reads_through(node: Node) -> bool:
     return isinstance(node.op, Reduce | MatMul)
 
 
-def _loads(node: Node, cost: dict[Value, int], stored: set[Value]) -> int:
+def _loads(node: Node, stored: set[Value]) -> int:
     """How many tensors (of the size of the result) an element's computation reads."""
     found: set[Value] = set()
     stack = list(node.inputs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, range_parameters, vector, zero
 from layerkit.engines.llvm.target import Target
 
 UNROLL = 4
@@ -213,14 +213,12 @@ def tiles(
             right = f.at(b, f.mul(p.index, panel), element)
             result = f.at(c, f.mul(p.index, shape.width), element)
             for height, start, stop in ((f.add(low, 1), 0, extra), (low, extra, count)):
-                offset = f.mul(extra, 1) if start == 0 else extra
-                _heights(height, start, stop, offset, vectors, is_masked, right, result, valid)
+                _heights(height, start, stop, vectors, is_masked, right, result, valid)
 
     def _heights(
         height: Index,
         start: Index,
         stop: Index,
-        offset: Index,
         vectors: int,
         is_masked: bool,
         right: Reg,
@@ -273,16 +271,11 @@ def tiles(
         panel_loop(last, valid < shape.lanes, full, full + 1, valid)
 
 
-def sizes_params(names: tuple[str, ...]) -> list[Reg]:
-    """The parameters that every kernel has after its pointers."""
-    return [*(Reg(f"%size.{n}", INT) for n in names), Reg("%begin", INT), Reg("%end", INT)]
-
-
 def matmul(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int = 1) -> str:
     """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b."""
     shape = tile(target, element, n)
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
-    f = module.function([a, b, c, *sizes_params(names)])
+    f = module.function([a, b, c, *range_parameters(names)])
     begin = f.mul(Reg("%begin", INT), scale)
     rows = f.sub(f.mul(Reg("%end", INT), scale), begin)
     left, result = f.at(a, f.mul(begin, k), element), f.at(c, f.mul(begin, n), element)
@@ -301,7 +294,7 @@ def pack_transposed(module: Module, target: Target, element: str, k: int, n: int
     shape = tile(target, element, n)
     lanes, kind = shape.lanes, vector(element, shape.lanes)
     b, out = Reg("%b", "ptr"), Reg("%panels", "ptr")
-    f = module.function([b, out, *sizes_params(names)])
+    f = module.function([b, out, *range_parameters(names)])
 
     def square(row: Index, column: Index, to: Reg, rows: int, columns: int) -> None:
         """Write ``columns`` x lanes of the panel: the transpose of rows row..row+rows at a column."""
@@ -381,7 +374,7 @@ def matmul_t(
     """
     shape = tile(target, element, n)
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
-    f = module.function([a, b, c, *sizes_params(names)])
+    f = module.function([a, b, c, *range_parameters(names)])
     begin, end = Reg("%begin", INT), Reg("%end", INT)
     kind, lanes = vector(element, shape.lanes), shape.lanes
     block = ROWS_OF_TERMS
@@ -421,6 +414,3 @@ def _zero_rows(f: Function, c: Reg, low: Index, height: Index, n: int, element: 
     start, stop = f.mul(low, n), f.mul(f.add(low, height), n)
     with f.loop(start, stop, lanes) as loop:
         f.store(zero(kind), f.at(c, loop.index, element), f.mask(f.sub(stop, loop.index), lanes))
-
-
-__all__ = ["Micro", "Terms", "Tile", "literal", "matmul", "matmul_t", "micro_kernel", "sizes_params", "tile", "tiles"]

@@ -61,7 +61,6 @@ class Kernel:
         reads, writes: in the order of its pointers, reads first.
         units: how many units of work there are.
         price: rough nanoseconds of one unit.
-        traffic: bytes of one unit.
         flops: floating-point operations of one unit.
         least: units that a chunk should have at least, so that what all units share is read seldom enough.
         most: chunks that there may be, if each writes a result of its own.
@@ -79,7 +78,6 @@ class Kernel:
     writes: list[Use]
     units: Size
     price: float = 0.0
-    traffic: float = 0.0
     flops: float = 0.0
     least: int = 1
     most: int = MOST_PARTIALS

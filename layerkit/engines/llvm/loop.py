@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, range_parameters, size_registers
 from layerkit.engines.llvm.elements import memory_type
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
@@ -128,8 +128,8 @@ class _Steps:
         reads = [*self.first, *self.sequences, *self.outside]
         writes = [*self.outs, *self.locals, *(b for pair in self.spare for b in pair)]
         params = [Reg(f"%p{i}", "ptr") for i in range(len(reads) + len(writes))]
-        f = module.function([*params, *(Reg(f"%size.{n}", INT) for n in names), Reg("%begin", INT), Reg("%end", INT)])
-        sizes = Sizes(f, names)
+        f = module.function([*params, *range_parameters(names)])
+        sizes = Sizes(f, size_registers(names))
         self._write(f, module, sizes, dict(zip([*reads, *writes], params, strict=True)))
         function = module.add(f, "scan")
         rows = self.by_rows
@@ -164,7 +164,7 @@ class _Steps:
                 place[b] = self._step(f, sizes, at[out], b, t)
             for k in self.kernels:
                 pointers = [place[u.buffer] for u in (*k.reads, *k.writes)]
-                values = [Reg(f"%size.{name}", INT) for name in self.lowering.names]
+                values = size_registers(self.lowering.names).values()
                 extra = [f.reg(1)] if k.counted is not None else []
                 begin, end = (
                     (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else (f.reg(0), f.reg(sizes(k.units)))

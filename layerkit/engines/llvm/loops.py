@@ -11,7 +11,7 @@ result of its own, and another kernel adds those up in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,10 +19,20 @@ from typing import Any
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm import elements, random
 from layerkit.engines.llvm.affine import Affine
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
+from layerkit.engines.llvm.builder import (
+    INT,
+    Function,
+    Index,
+    Module,
+    Reg,
+    literal,
+    range_parameters,
+    size_registers,
+    vector,
+)
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.target import Target
-from layerkit.ir import Dim, Size, product
+from layerkit.ir import Dim, Size
 from layerkit.ir.types import Quotient
 
 # Description ---------------------------------------------------------------------------------------------------------
@@ -150,9 +160,8 @@ def parts(result: Store | Fold) -> tuple[Expr, ...]:
 class Sizes:
     """Sizes as registers: the unknown ones are computed from the arguments of the function, once."""
 
-    def __init__(self, function: Function, names: Sequence[str]) -> None:
-        self._f = function
-        self._axes = {name: Reg(f"%size.{name}", INT) for name in names}
+    def __init__(self, function: Function, axes: Mapping[str, Reg]) -> None:
+        self._f, self._axes = function, axes
         self._memo: dict[Size, Index] = {}
 
     def __call__(self, size: Size) -> Index:
@@ -189,9 +198,8 @@ class Writer:
             params.append(reg)
             self.pointers.setdefault(buffer, reg)
         self.out = {id(r): params[len(self.reads) + i] for i, r in enumerate(nest.results)}
-        params += [Reg(f"%size.{name}", INT) for name in sizes] + [Reg("%begin", INT), Reg("%end", INT)]
-        self.f = module.function(params)
-        self.sizes = Sizes(self.f, sizes)
+        self.f = module.function([*params, *range_parameters(sizes)])
+        self.sizes = Sizes(self.f, size_registers(sizes))
         self._multiples()
         widths = [numpy_dtype(e.dtype).itemsize for e in nest.loads()] or [4]
         self.lanes = target.lanes(4 if min(widths) < 8 else 8)
@@ -347,9 +355,6 @@ class Writer:
         """The finished function."""
         f, nest = self.f, self.nest
         rank = len(nest.axes)
-        if rank == 0:
-            nest.axes, nest.reduced = [1], [False]
-            raise AssertionError("a nest has at least one axis")
         self.memo = [{} for _ in range(rank + 1)]
         self.offsets = [{} for _ in range(rank + 1)]
         self.counters: list[Index] = []
@@ -574,9 +579,4 @@ class Writer:
 
 def elements_type(dtype: str, lanes: int) -> str:
     """The type of a register that holds ``lanes`` numbers of ``dtype``."""
-    from layerkit.engines.llvm.builder import vector
-
     return vector(elements.TYPES[dtype], lanes)
-
-
-__all__ = ["Expr", "Fold", "Nest", "Sizes", "Store", "Writer", "product"]

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm import affine
-from layerkit.engines.llvm.affine import Affine, Place
+from layerkit.engines.llvm.affine import Affine
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
@@ -165,20 +164,16 @@ class Lowering:
             try:
                 axes = loop_axes(value, self.find)
                 reader = Reader(axes, self.find)
-                place = affine.split(affine.linear(affine.identity(axes), axes, len(axes)), value.shape, axes)
+                place = affine.split(affine.whole(axes), value.shape, axes)
                 assert place is not None
-                expr = self._top(reader, value, place)
+                expr = reader(value, place)
                 break
             except Unfusable as missing:
                 self.ensure(missing.value)
             finally:
                 if own is not None:
                     self.buffers[value] = own
-        whole = affine.linear(affine.identity(axes), axes, len(axes))
-        self.add(Nest(list(axes), [False] * len(axes), [Store(expr, buffer, whole)]), value.node)
-
-    def _top(self, reader: Reader, value: Value, place: Place) -> Expr:
-        return reader(value, place)
+        self.add(Nest(list(axes), [False] * len(axes), [Store(expr, buffer, affine.whole(axes))]), value.node)
 
     def reading(self, axes: Sequence[Size], build: Callable[[Reader], Any]) -> Any:
         """What ``build`` makes with a reader; values that cannot be fused are stored first."""
@@ -192,8 +187,7 @@ class Lowering:
         """Write one number everywhere."""
         axes = list(axes) or [1]
         expr = Expr("literal", buffer.dtype, number=number)
-        place = affine.linear(affine.identity(axes), tuple(axes), len(axes))
-        self.add(Nest(axes, [False] * len(axes), [Store(expr, buffer, place)]), node, join=False)
+        self.add(Nest(axes, [False] * len(axes), [Store(expr, buffer, affine.whole(axes))]), node, join=False)
 
     def add(self, nest: Nest, node: Node, *, join: bool = True, guard: bool = False) -> None:
         """A nest that is complete but for its joining with others."""
@@ -305,7 +299,7 @@ class Lowering:
             folds = [r for r in nest.results if isinstance(r, Fold)]
         writer = Writer(self.module, self.target, nest, self.names, scale)
         function = self.module.add(writer.write(), _stem(item))
-        reads = [Use(b, _row_local(nest, b, units)) for b in writer.reads]
+        reads = [Use(b, _row_local(nest, b)) for b in writer.reads]
         writes = [
             Use(
                 r.buffer,
@@ -317,7 +311,7 @@ class Lowering:
         ]
         price = _price(nest, scale)
         kernel = Kernel(
-            function, reads, writes, units, price, _traffic(nest, per_unit), origins=tuple(item.origins),
+            function, reads, writes, units, price, origins=tuple(item.origins),
             what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
             sized=_is_sized(nest),
         )  # fmt: skip
@@ -463,7 +457,7 @@ def _is_sized(nest: Nest) -> bool:
     return any(map(affine.is_symbolic, sizes))
 
 
-def _row_local(nest: Nest, buffer: Buffer, units: Size) -> bool:
+def _row_local(nest: Nest, buffer: Buffer) -> bool:
     uses = [e for e in nest.loads() if e.buffer is buffer]
     return all(e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses)
 
@@ -478,14 +472,6 @@ def _price(nest: Nest, scale: Size) -> float:
 
 _COST = {"exp": 0.2, "log": 0.2, "tanh": 0.3, "sigmoid": 0.3, "erf": 0.4, "sqrt": 0.1, "divide": 0.05, "uniform": 0.8, "normal": 3.0,
          "power": 1.0, "sin": 0.6, "cos": 0.6}  # fmt: skip
-
-
-def _traffic(nest: Nest, per_unit: Size) -> float:
-    count = per_unit if isinstance(per_unit, int) else 1000
-    full = [e for e in nest.loads() if e.kind == "load" and e.depth == len(nest.axes)]
-    width = sum(numpy_dtype(e.dtype).itemsize for e in full)
-    width += sum(numpy_dtype(r.expr.dtype).itemsize for r in nest.results if isinstance(r, Store))
-    return float(count) * width
 
 
 def _stem(item: Item) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from layerkit.engines.llvm import affine, conv, gemm, rules
 from layerkit.engines.llvm.affine import Affine, Place
-from layerkit.engines.llvm.builder import Function, Index, Reg
+from layerkit.engines.llvm.builder import Function, Index, size_registers
 from layerkit.engines.llvm.elements import TYPES
 from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
@@ -68,7 +68,7 @@ def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: i
         return
 
     def count(f: Function) -> Index:
-        return Sizes(f, lowering.names)(rows)
+        return Sizes(f, size_registers(lowering.names))(rows)
 
     function = gemm.matmul_t(lowering.module, lowering.target, element, m, n, lowering.names, count)
     shape = gemm.tile(lowering.target, element, n)
@@ -113,8 +113,7 @@ def _pack_transposed(lowering: Lowering, node: Node, source: Value, k: int, n: i
     out = lowering.scratch(source.dtype, panels * k * shape.width, "panels")
     function = gemm.pack_transposed(lowering.module, lowering.target, TYPES[source.dtype], k, n, lowering.names)
     kernel = Kernel(
-        function, [Use(lowering.ensure(source))], [Use(out, rows=True)], panels, 0.5 * k * shape.width,
-        traffic=8.0 * k * shape.width, what="pack",
+        function, [Use(lowering.ensure(source))], [Use(out, rows=True)], panels, 0.5 * k * shape.width, what="pack",
     )  # fmt: skip
     lowering.add_kernel(kernel, node)
     return out
@@ -321,6 +320,3 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     sum_in_parts(
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80
     )
-
-
-__all__ = ["Reg", "matmul", "pack", "packed", "sum_in_parts"]

@@ -16,7 +16,7 @@ from layerkit.engines.llvm import driver, jit, threads
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.lower import Lowering
-from layerkit.engines.llvm.schedule import ALIGN, Layout, Schedule, plan, schedule
+from layerkit.engines.llvm.schedule import ALIGN, Schedule, plan, schedule
 from layerkit.engines.llvm.target import Target
 from layerkit.errors import ArgumentError, DataError, ShapeError
 from layerkit.ir import Array, Graph, axis
@@ -38,7 +38,7 @@ class _Bound:
     """Everything that depends on the sizes of a call: where buffers lie, how many chunks there are."""
 
     def __init__(self, program: LLVMProgram, sizes: Mapping[str, int]) -> None:
-        self.layout: Layout = plan(program.schedule, sizes, program.held)
+        layout = plan(program.schedule, sizes, program.held)
         self.table = np.zeros(len(program.slots) + 1, np.uint64)
         names = program.names
         control = [self.table.ctypes.data, *(sizes[n] for n in names)]
@@ -48,13 +48,12 @@ class _Bound:
         self.counters = np.zeros(3 * threads.LINE * (len(program.schedule.phases) + 1), np.uint8)
         self.price = sum(s.price * s.chunks(sizes)[0] for s in program.schedule.segments)
         self.address = ctypes.c_void_p(self.control.ctypes.data)
-        arena = program.arena(self.layout.size)
+        arena = program.arena(layout.size)
         for buffer, slot in program.slots.items():
-            if buffer in self.layout.offsets:
-                self.table[slot] = arena + self.layout.offsets[buffer]
+            if buffer in layout.offsets:
+                self.table[slot] = arena + layout.offsets[buffer]
             elif buffer.kind == "constant":
                 self.table[slot] = buffer.array.ctypes.data
-        self.arena = arena
         self.shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.outputs]
         self.input_shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.inputs]
         self.own: list[Any] = [None] * len(self.input_shapes)
@@ -74,7 +73,7 @@ class Plan:
         kept: Collection[int] = (),
         timed: bool = False,
     ) -> None:
-        self.graph = graph
+        self.graph, self.target, self.donated, self.kept, self.is_timed = graph, target, donated, kept, timed
         axes = {name for v in graph.inputs for name in v.type.axes}
         self.names = tuple(sorted(axes))
         self.module = module = Module(target.attributes)
@@ -102,20 +101,13 @@ class Plan:
 class LLVMProgram(Plan):
     """One native function for a graph; it serves every batch size."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        target: Target,
-        donated: Mapping[int, int] | None = None,
-        kept: Collection[int] = (),
-        timed: bool = False,
-    ) -> None:
-        super().__init__(graph, target, donated, kept, timed)
-        self._target, self._donated, self._kept = target, donated, kept
+    def __init__(self, *plan: Any, **options: Any) -> None:
+        super().__init__(*plan, **options)
+        graph, target = self.graph, self.target
         self.text = str(self.module)
         self._library = jit.load(jit.compiled(self.text, target), target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
-        self._parallel = None if timed else self._library.address("parallel")
+        self._parallel = None if self.is_timed else self._library.address("parallel")
         self._prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
         early = [k for phase in self.schedule.phases[: self.schedule.prologue] for s in phase for k in s.kernels]
         self._early = sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})
@@ -248,15 +240,12 @@ class LLVMProgram(Plan):
 
     def _separate(self, bound: _Bound) -> None:
         """Two inputs that are one array, one of which is written: give the written one memory of its own."""
-        seen: set[int] = {
-            bound.own[i].ctypes.data for i in range(len(bound.own)) if i not in self._donors and bound.own[i].size
-        }
+        seen = {address(a) for i, a in enumerate(bound.own) if i not in self._donors and a.size}
         for i in sorted(self._donors):
-            address = bound.own[i].ctypes.data
-            if bound.own[i].size and address in seen:
+            if bound.own[i].size and address(bound.own[i]) in seen:
                 bound.own[i] = bound.own[i].copy()
                 self._point(bound, i)
-            seen.add(bound.own[i].ctypes.data)
+            seen.add(address(bound.own[i]))
 
     def _complain(self, bound: _Bound) -> None:
         """A row number was outside its table: let the reference say which."""
@@ -280,7 +269,7 @@ class LLVMProgram(Plan):
 
     def timed(self) -> LLVMProgram:
         """The same program with clocks around its kernels, for one thread."""
-        return LLVMProgram(self.graph, self._target, self._donated, self._kept, timed=True)
+        return LLVMProgram(self.graph, self.target, self.donated, self.kept, timed=True)
 
     def ticks(self) -> Array:
         """What the clocks of a timed program have counted, for each kernel, in the last size it ran for."""

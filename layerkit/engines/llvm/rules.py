@@ -36,11 +36,6 @@ def still(rank: int) -> Affine:
     return Affine((0,) * rank)
 
 
-def whole(axes: Sequence[Size]) -> Affine:
-    """The place of each turn in a tensor whose shape is the loop axes."""
-    return affine.linear(affine.identity(axes), tuple(axes), len(axes))
-
-
 def lit(value: Any, dtype: str) -> Expr:
     """A constant expression."""
     return Expr("literal", dtype, number=value)
@@ -80,7 +75,7 @@ def reduce(lowering: Lowering, node: Node) -> None:
     reduced = [i in op.axes for i in range(len(axes))]
     expr = lowering.reading(axes, lambda read: read(x, affine.identity(axes)[: len(x.shape)]))
     if not any(reduced):
-        lowering.add(Nest(axes, reduced, [Store(expr, out, whole(axes))]), node)
+        lowering.add(Nest(axes, reduced, [Store(expr, out, affine.whole(axes))]), node)
     else:
         fold(lowering, node, op.function, axes, reduced, expr, out)
 
@@ -271,7 +266,9 @@ def pool(lowering: Lowering, node: Node) -> None:
     total = taps[0]
     for tap in taps[1:]:
         total = op2("maximum" if is_max else "add", total, tap)
-    lowering.add(Nest(axes, [False] * len(axes), [Store(total, lowering.new(node.outputs[0]), whole(axes))]), node)
+    lowering.add(
+        Nest(axes, [False] * len(axes), [Store(total, lowering.new(node.outputs[0]), affine.whole(axes))]), node
+    )
 
 
 @rule(MaxPoolGather)
@@ -284,7 +281,9 @@ def max_pool_gather(lowering: Lowering, node: Node) -> None:
     result = others[0]
     for is_it, other in list(zip(_chosen(taps), others, strict=True))[1:]:
         result = choose(is_it, other, result)
-    lowering.add(Nest(axes, [False] * len(axes), [Store(result, lowering.new(node.outputs[0]), whole(axes))]), node)
+    lowering.add(
+        Nest(axes, [False] * len(axes), [Store(result, lowering.new(node.outputs[0]), affine.whole(axes))]), node
+    )
 
 
 @rule(MaxPoolGrad, SumPoolGrad)
@@ -331,7 +330,7 @@ def crop(
     place = affine.identity(axes)
     inner = (place[0], *(p.shifted(a) for p, a in zip(place[1:-1], low, strict=True)), place[-1])
     load = Expr("load", source.dtype, buffer=source, place=affine.linear(inner, big, len(axes)))
-    lowering.add(Nest(axes, [False] * len(axes), [Store(load, out, whole(axes))]), node)
+    lowering.add(Nest(axes, [False] * len(axes), [Store(load, out, affine.whole(axes))]), node)
 
 
 # Products as loops ---------------------------------------------------------------------------------------------------

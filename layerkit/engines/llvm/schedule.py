@@ -121,19 +121,12 @@ def _prologue(kernels: Sequence[Kernel], kept: Collection[int]) -> set[Kernel]:
     """Kernels that need nothing but kept inputs and constants, and whose results have one size."""
     late: set[Buffer] = set()
     early: set[Kernel] = set()
-    for k in kernels:
+    for k in kernels if kept else ():
         needs = [u.buffer for u in k.reads]
         is_kept = all(b.kind == "constant" or (b.index in kept if b.kind == "input" else b not in late) for b in needs)
         plain = all(u.buffer.kind == "local" and isinstance(u.buffer.size, int) and not u.chunk for u in k.writes)
-        if (
-            kept
-            and is_kept
-            and plain
-            and not k.guard
-            and not k.sized
-            and k.counted is None
-            and all(u.buffer not in late for u in k.writes)
-        ):
+        is_free = not k.guard and not k.sized and k.counted is None
+        if is_kept and plain and is_free and all(u.buffer not in late for u in k.writes):
             early.add(k)
         else:
             late |= {u.buffer for u in k.writes}

@@ -39,9 +39,8 @@ class Target:
 
     @property
     def attributes(self) -> str:
-        """Attributes of all functions in LLVM's text form: group 0, and group 1 that is always inlined."""
-        shared = f'nounwind "prefer-vector-width"="{8 * self.vector_bytes}" "no-trapping-math"="true"'
-        return f"attributes #0 = {{ {shared} }}\nattributes #1 = {{ alwaysinline {shared} }}\n"
+        """Attributes of all functions in LLVM's text form."""
+        return f'attributes #0 = {{ nounwind "prefer-vector-width"="{8 * self.vector_bytes}" "no-trapping-math"="true" }}\n'
 
 
 def _cache_size(level: int, default: int) -> int:

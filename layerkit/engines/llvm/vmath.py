@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerkit.engines.llvm.builder import Function, Reg, literal, vector
+from layerkit.engines.llvm.builder import Function, Reg, literal
 from layerkit.ops.elementwise import ERF_MIDDLE, ERF_MIDDLE_Q, ERF_SMALL, ERF_SMALL_Q
 
 _EXP32 = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
@@ -268,23 +268,3 @@ def arctan2(f: Function, y: Reg, x: Reg) -> Reg:
     angle = f.intrinsic("copysign", angle, b)
     is_nan = f.compare("uno", a, b)
     return _narrowed(f, f.select(is_nan, _k(a, math.nan), angle), x)
-
-
-__all__ = [
-    "arctan2",
-    "cos",
-    "erf",
-    "exp",
-    "expm1",
-    "horner",
-    "log",
-    "log1p",
-    "power",
-    "rsqrt",
-    "sigmoid",
-    "sin",
-    "sqrt",
-    "tan",
-    "tanh",
-    "vector",
-]
