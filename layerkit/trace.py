@@ -72,7 +72,7 @@ class Weight(Arithmetic):
 
     @property
     def array(self) -> Array:
-        """Its numbers now; made by its initializer when first asked for."""
+        """Its numbers now; made by its initializer when first asked for. To change them assign an array, or ``assign``."""
         if self._array is None:
             if self._initial is None:
                 self._array = np.zeros(self.shape, numpy_dtype(self.dtype))
