@@ -17,7 +17,7 @@ import numpy as np
 from layerkit import engines, tree
 from layerkit.autodiff import gradient
 from layerkit.dtypes import canonical
-from layerkit.engines import Engine, Program
+from layerkit.engines import Batches, Engine, Program
 from layerkit.errors import ArgumentError, StateError
 from layerkit.ir import BATCH, Array, Graph, Value, constant, placeholder
 from layerkit.ops.core import operand
@@ -79,12 +79,35 @@ class Function:
         arrays = [_as_array(x) for x in leaves]
         traced = self.trace(arrays, structure)
         key = () if not traced.takes_key else ((self._random or _DEFAULT_RANDOM()).next(),)
-        out = traced.program(*arrays, *[w.array for w in traced.read], *key)
+        return self._finish(traced, traced.program(*arrays, *[w.array for w in traced.read], *key))
+
+    @staticmethod
+    def _finish(traced: Traced, out: Sequence[Array]) -> Any:
+        """Store the weights that were written; the results in their structure."""
         count = len(out) - len(traced.written)
         for weight, array in zip(traced.written, out[count:], strict=True):
             if weight.array is not array:
                 weight.store(array)
         return tree.unflatten(traced.result, out[:count])
+
+    def repeat(self, args: Sequence[Any], batches: Batches) -> Any:
+        """One call for each of ``batches`` of the rows of ``args``, by the engine alone if it can.
+
+        Results with an axis of samples are those of all calls, others those of the last one.
+        """
+        leaves, structure = tree.flatten(tuple(args))
+        arrays = [_as_array(x) for x in leaves]
+        traced = self.trace([a[: batches.rows] for a in arrays], structure)
+        if batches.steps == 1 or not traced.program.can_repeat:
+            results = [self(*tree.unflatten(structure, [a[rows] for a in arrays])) for rows in batches]
+            return results[0] if len(results) == 1 else _joined(results, traced.graph)
+        given = [*arrays, *[w.array for w in traced.read]]
+        if not traced.takes_key:
+            return self._finish(traced, traced.program.repeat(given, batches, None))
+        random = self._random or _DEFAULT_RANDOM()
+        out = traced.program.repeat([*given, random.next()], batches, len(given))
+        random.runs += batches.steps - 1
+        return self._finish(traced, out)
 
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
         """The traced function for arguments like these."""
@@ -130,6 +153,15 @@ def _DEFAULT_RANDOM() -> RandomState:
     if not _RANDOM:
         _RANDOM.append(RandomState())
     return _RANDOM[0]
+
+
+def _joined(results: Sequence[Any], graph: Graph) -> Any:
+    """The results of several calls: their rows, where they have rows, else those of the last."""
+    parts = zip(*(tree.leaves(r) for r in results), strict=True)
+    joined = [
+        np.concatenate(p) if v.shape[:1] == (BATCH,) else p[-1] for v, p in zip(graph.outputs, parts, strict=False)
+    ]
+    return tree.unflatten(tree.flatten(results[0])[1], joined)
 
 
 def _as_array(x: Any) -> Array:

@@ -133,6 +133,14 @@ class Weight(Arithmetic):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype=dtype)
 
+    def __float__(self) -> float:
+        require_no_trace("float")
+        return float(self.array)
+
+    def __int__(self) -> int:
+        require_no_trace("int")
+        return int(self.array)
+
     def __len__(self) -> int:
         return self.shape[0]
 

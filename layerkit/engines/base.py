@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from layerkit.dtypes import numpy_dtype
 from layerkit.errors import DTypeError, ShapeError
@@ -12,10 +13,36 @@ from layerkit.ir.types import Quotient
 from layerkit.passes import Pipeline
 
 
+@dataclass(frozen=True)
+class Batches:
+    """Equal batches one after the other: ``steps`` times ``rows`` rows from row ``start`` on, in ``order`` (i64) if given."""
+
+    rows: int
+    steps: int = 1
+    start: int = 0
+    order: Array | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """What picks the rows of each batch from an array."""
+        for at in range(self.start, self.start + self.rows * self.steps, self.rows):
+            rows = slice(at, at + self.rows)
+            yield rows if self.order is None else self.order[rows]
+
+
 class Program(Protocol):
     """A compiled graph; one program serves every batch size."""
 
     graph: Graph
+    can_repeat: bool
+    """Whether it can run several steps by itself."""
+
+    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+        """One step for each batch, if it ``can_repeat``.
+
+        Inputs with an axis of samples are given whole; what a step writes over an input is what the next one reads; the
+        second word of input ``key`` counts up. Outputs with an axis of samples hold the rows of all steps, others are
+        those of the last one.
+        """
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         """The outputs for these inputs."""

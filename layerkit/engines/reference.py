@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.base import bind_sizes, check_arrays, value_bytes
+from layerkit.engines.base import Batches, bind_sizes, check_arrays, value_bytes
 from layerkit.ir import Array, Graph, Node, Op, TensorType, Value, number, product
 from layerkit.ir.graph import Input
 from layerkit.ir.interpret import Schedule
@@ -19,6 +19,8 @@ BOUND_SIZES = 8  # batch sizes whose ops stay bound: full batches, a last one, v
 
 class ReferenceProgram:
     """A graph in order, and its ops for the batch sizes seen lately."""
+
+    can_repeat = False
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -32,6 +34,9 @@ class ReferenceProgram:
         check_arrays(self._types, arrays, self._labels)
         with np.errstate(all="ignore"):  # inf and nan are results
             return self._schedule.run(arrays, self._ops(sizes))
+
+    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+        raise NotImplementedError
 
     def _ops(self, sizes: dict[str, int]) -> list[Op]:
         key = tuple(sorted(sizes.items()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from layerkit import engines, tree
+from layerkit.engines import Batches
 from layerkit.errors import (
     ArgumentError,
     DataError,
@@ -33,7 +34,7 @@ from layerkit.trace import Weight, current, draw_seed
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs
 from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
-from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
+from layerkit.training.loop import Step, check_batch_size, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
 
 
@@ -77,6 +78,7 @@ class Model(Layer):
         self.stop_training = False
         self.optimizer = None
         self.engine: Any = None
+        self._steps_per_execution = 1
         self._compiled: dict[str, Any] | None = None
         self._functions: dict[str, Function] = {}
         self._flat: list[Layer] | None = None
@@ -231,7 +233,8 @@ class Model(Layer):
             metrics: names, objects or functions; for several outputs lists or a dict of lists.
             weighted_metrics: metrics that count sample weights.
             run_eagerly: accepted, does nothing.
-            steps_per_execution: accepted, does nothing.
+            steps_per_execution: batches between two calls of callbacks; with 1, callbacks that do not look at single batches
+                are called about twenty times a second.
             jit_compile: accepted, does nothing.
             auto_scale_loss: accepted, does nothing.
             engine: the name of the engine; by default the best available.
@@ -243,7 +246,13 @@ class Model(Layer):
         self._loss = CompiledLoss(loss, loss_weights)
         self._metrics = CompiledMetrics(metrics, weighted_metrics)
         engines.get(engine)
-        self.engine = engine
+        if type(steps_per_execution) is not int or steps_per_execution < 1:
+            raise ArgumentError(
+                "steps_per_execution is a number of batches.",
+                expected="a whole number >= 1",
+                got=repr(steps_per_execution),
+            )
+        self.engine, self._steps_per_execution = engine, steps_per_execution
         self._compiled = {
             "optimizer": optimizer,
             "loss": loss,
@@ -452,7 +461,10 @@ class Model(Layer):
             if held_out is None or (epoch + 1) % validation_freq:
                 return {}
             self._metrics_reset()
-            logs = run_test(self._step("test"), held_out, validation_batch_size or batch_size, validation_steps, hooks)
+            logs = run_test(
+                self._step("test"), held_out, validation_batch_size or batch_size, validation_steps,
+                self._steps_per_execution, hooks,
+            )  # fmt: skip
             return {f"val_{k}": v for k, v in logs.items()}
 
         def count_epoch(epoch: int) -> Logs:
@@ -469,6 +481,7 @@ class Model(Layer):
                 order=self._order if shuffle else None,
                 class_weight=class_weight,
                 steps=steps_per_epoch,
+                steps_per_execution=self._steps_per_execution,
                 callbacks=hooks,
                 begin_epoch=self._metrics_reset,
                 validate=count_epoch,
@@ -482,13 +495,8 @@ class Model(Layer):
         """The order of the rows; it depends on the seed and the number of epochs trained so far."""
         return np.random.Generator(np.random.Philox(key=[self.random_state.seed, self._epochs_done])).permutation(rows)
 
-    def _step(self, kind: str) -> Callable[[Batch], Logs]:
-        def step(batch: Batch) -> Logs:
-            self._ensure_ready(batch[0])
-            logs = self._function(kind)(batch)
-            return {k: float(v) for k, v in logs.items()}
-
-        return step
+    def _step(self, kind: str) -> Step:
+        return _Step(self, kind)
 
     def _metrics_reset(self) -> None:
         for metric in self.metrics:
@@ -515,7 +523,8 @@ class Model(Layer):
             self._check(data, check_data)
         self._metrics_reset()
         hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
-        logs = run_test(self._step("test"), data, check_batch_size(batch_size), steps, hooks)
+        size = check_batch_size(batch_size)
+        logs = run_test(self._step("test"), data, size, steps, self._steps_per_execution, hooks)
         if verbose not in (0, False):
             print(show_logs(logs))
         if return_dict:
@@ -534,7 +543,8 @@ class Model(Layer):
         """Outputs for all rows, as arrays."""
         data = adapt(x)
         hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
-        return run_predict(self.predict_on_batch, data, check_batch_size(batch_size), steps, hooks)
+        size = check_batch_size(batch_size)
+        return run_predict(self._step("predict"), data, size, steps, self._steps_per_execution, hooks)
 
     def train_on_batch(
         self,
@@ -640,6 +650,27 @@ class Model(Layer):
         from layerkit.models.files import load_weights
 
         load_weights(self, filepath)
+
+
+class _Step:
+    """The compiled ``train_step``, ``test_step`` or ``predict_step`` of a model, as the loops run it."""
+
+    def __init__(self, model: Model, kind: str) -> None:
+        self.model, self.kind = model, kind
+
+    def _arguments(self, batch: Batch) -> tuple[Any, ...]:
+        self.model._ensure_ready(batch[0])
+        return (batch[0],) if self.kind == "predict" else (batch,)
+
+    def _result(self, found: Any) -> Any:
+        return found if self.kind == "predict" else {k: float(v) for k, v in found.items()}
+
+    def __call__(self, batch: Batch) -> Any:
+        return self._result(self.model._function(self.kind)(*self._arguments(batch)))
+
+    def repeat(self, data: Arrays, batches: Batches) -> Any:
+        arguments = self._arguments((data.x, data.y, data.sample_weight))
+        return self._result(self.model._function(self.kind).repeat(arguments, batches))
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:

@@ -29,6 +29,11 @@ class Callback(Configurable):
         self.model, self.params = None, {}
         return self
 
+    def watches_batches(self, kind: str) -> bool:
+        """Whether it must be called for each single batch of "train", "test" or "predict"."""
+        hooks = (f"on_{kind}_batch_begin", f"on_{kind}_batch_end")
+        return any(getattr(type(self), h) is not getattr(Callback, h) or h in vars(self) for h in hooks)
+
     def set_model(self, model: Any) -> None:
         """Called once, before everything else."""
         self.model = model
@@ -88,6 +93,10 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
+
+    def watch_batches(self, kind: str) -> bool:
+        """Whether any of them must be called for each single batch."""
+        return any(c.watches_batches(kind) for c in self.callbacks)
 
     def __getattr__(self, hook: str) -> Any:
         """What calls a hook of all callbacks that do something in it."""
@@ -226,6 +235,9 @@ class ModelCheckpoint(_Monitor):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
+
+    def watches_batches(self, kind: str) -> bool:
+        return self.save_freq != "epoch" and super().watches_batches(kind)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from layerkit import tree
 from layerkit.dtypes import numpy_dtype
+from layerkit.engines import Batches
 from layerkit.errors import DataError
 from layerkit.ir import Array
 
 Batch = tuple[Any, Any, Any]
-
+RUN_SECONDS = 0.05  # between two looks at what callbacks and the user want
 
 _PLAIN = {np.dtype(n) for n in ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")}  # taken as they are
 
@@ -108,11 +110,24 @@ class Arrays:
         """Some of the rows."""
         return Arrays(*(_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight)))
 
-    def batches(self, batch_size: int, order: Array | None = None) -> Iterator[Batch]:
-        """All rows, ``batch_size`` at a time, in ``order``."""
-        for start in range(0, self.rows, batch_size):
-            rows = slice(start, start + batch_size) if order is None else order[start : start + batch_size]
-            yield _rows_of(self.x, rows), _rows_of(self.y, rows), _rows_of(self.sample_weight, rows)
+    def runs(self, batch_size: int, order: Array | None, steps: int | None, most: int | None) -> Iterator[Batches]:
+        """All rows, or those of the first ``steps`` batches, as runs of equal batches.
+
+        A run has ``most`` batches; with None as many as were done in a twentieth of a second.
+        """
+        whole, rest = divmod(self.rows, batch_size)
+        if steps is not None and steps <= whole:
+            whole, rest = steps, 0
+        done, size = 0, most or 1
+        while done < whole:
+            count = min(size, whole - done)
+            began = perf_counter()
+            yield Batches(batch_size, count, done * batch_size, order)
+            done += count
+            if most is None:
+                size = max(1, int(RUN_SECONDS * count / max(perf_counter() - began, 1e-9)))
+        if rest:
+            yield Batches(rest, 1, whole * batch_size, order)
 
 
 def _rows_of(part: Any, rows: Any) -> Any:
@@ -160,7 +175,7 @@ def adapt(x: Any, y: Any = None, sample_weight: Any = None) -> Arrays | Stream:
 
 
 def with_class_weight(batch: Batch, class_weight: dict[int, float] | None) -> Batch:
-    """The batch with sample weights made from the weights of the classes."""
+    """The rows with sample weights made from the weights of the classes."""
     if class_weight is None:
         return batch
     x, y, weight = batch

@@ -1,23 +1,33 @@
 """The loops around compiled steps: training, evaluation, prediction.
 
-They know batches, callbacks and functions that run one step, but no models, graphs or engines. A step takes
-``(x, y, sample_weight)`` and returns the logs so far, or the predictions.
+They know batches, callbacks and what runs steps, but no models or graphs. Where no callback asks for single batches, many
+steps run at once: small ones take less time than the Python around them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from layerkit import tree
+from layerkit.engines import Batches
 from layerkit.errors import ArgumentError, DataError
 from layerkit.training.callbacks import CallbackList, Logs
 from layerkit.training.data import Arrays, Batch, Stream, with_class_weight
 
-Step = Callable[[Batch], Logs]
+
+class Step(Protocol):
+    """Runs compiled steps, and returns the logs so far or the predictions."""
+
+    def __call__(self, batch: Batch) -> Any:
+        """One step."""
+
+    def repeat(self, data: Arrays, batches: Batches) -> Any:
+        """One step for each batch of the data."""
 
 
 def steps_of(data: Arrays | Stream, batch_size: int, steps: int | None) -> int | None:
@@ -37,23 +47,32 @@ def fit_epochs(
     order: Callable[[int, int], Any] | None,
     class_weight: dict[int, float] | None,
     steps: int | None,
+    steps_per_execution: int,
     callbacks: CallbackList,
     begin_epoch: Callable[[], None],
     validate: Callable[[int], Logs] | None,
     is_stopped: Callable[[], bool],
 ) -> None:
     """Run the epochs; ``order(epoch, rows)`` shuffles, ``validate(epoch)`` gives logs named ``val_...``."""
+    if isinstance(data, Arrays):
+        data = Arrays(*with_class_weight((data.x, data.y, data.sample_weight), class_weight))
     endless = _forever(data) if isinstance(data, Stream) and steps is not None else None
+    most = _most(callbacks, "train", steps_per_execution)
     for epoch in epochs:
         begin_epoch()
         callbacks.on_epoch_begin(epoch)
         logs: Logs = {}
         count = 0
-        for batch in _epoch(data, endless, batch_size, order, epoch, steps):
+        if isinstance(data, Arrays):
+            runs = _runs(step, data, batch_size, order(epoch, data.rows) if order else None, steps, most)
+        else:
+            batches = endless if endless is not None else data.batches()
+            runs = ((1, partial(step, with_class_weight(b, class_weight))) for b in islice(batches, steps))
+        for number, run in runs:
             callbacks.on_train_batch_begin(count)
-            logs = step(with_class_weight(batch, class_weight))
-            callbacks.on_train_batch_end(count, logs)
-            count += 1
+            logs = run()
+            count += number
+            callbacks.on_train_batch_end(count - 1, logs)
             if is_stopped():
                 break
         if not count:
@@ -68,14 +87,17 @@ def fit_epochs(
             break
 
 
-def _epoch(
-    data: Arrays | Stream, endless: Iterator[Batch] | None, batch_size: int, order: Any, epoch: int, steps: int | None
-) -> Iterable[Batch]:
-    if isinstance(data, Arrays):
-        found: Iterable[Batch] = data.batches(batch_size, order(epoch, data.rows) if order else None)
-    else:
-        found = endless if endless is not None else data.batches()
-    return found if steps is None else islice(found, steps)
+Runs = Iterable[tuple[int, Callable[[], Any]]]  # how many batches, and what runs them
+
+
+def _most(callbacks: CallbackList, kind: str, steps_per_execution: int) -> int | None:
+    """How many steps may pass between two calls of the callbacks; None: they do not ask for any."""
+    return steps_per_execution if steps_per_execution > 1 or callbacks.watch_batches(kind) else None
+
+
+def _runs(step: Step, data: Arrays, batch_size: int, order: Any, steps: int | None, most: int | None) -> Runs:
+    for batches in data.runs(batch_size, order, steps, most):
+        yield batches.steps, partial(step.repeat, data, batches)
 
 
 def _forever(data: Stream) -> Iterator[Batch]:
@@ -89,34 +111,55 @@ def _forever(data: Stream) -> Iterator[Batch]:
             return
 
 
-def run_test(step: Step, data: Arrays | Stream, batch_size: int, steps: int | None, callbacks: CallbackList) -> Logs:
+def _in_order(step: Step, data: Arrays | Stream, batch_size: int, steps: int | None, most: int | None) -> Runs:
+    """Runs over all batches, for evaluation and prediction."""
+    if isinstance(data, Arrays):
+        return _runs(step, data, batch_size, None, steps, most)
+    return ((1, partial(step, b)) for b in islice(data.batches(), steps))
+
+
+def run_test(
+    step: Step,
+    data: Arrays | Stream,
+    batch_size: int,
+    steps: int | None,
+    steps_per_execution: int,
+    callbacks: CallbackList,
+) -> Logs:
     """The logs after all batches."""
     callbacks.on_test_begin()
     logs: Logs = {}
-    batches: Iterable[Batch] = data.batches(batch_size) if isinstance(data, Arrays) else data.batches()
-    for i, batch in enumerate(batches if steps is None else islice(batches, steps)):
-        callbacks.on_test_batch_begin(i)
-        logs = step(batch)
-        callbacks.on_test_batch_end(i, logs)
+    count = 0
+    for number, run in _in_order(step, data, batch_size, steps, _most(callbacks, "test", steps_per_execution)):
+        callbacks.on_test_batch_begin(count)
+        logs = run()
+        count += number
+        callbacks.on_test_batch_end(count - 1, logs)
     callbacks.on_test_end(logs)
     return logs
 
 
 def run_predict(
-    step: Callable[[Any], Any], data: Arrays | Stream, batch_size: int, steps: int | None, callbacks: CallbackList
+    step: Step,
+    data: Arrays | Stream,
+    batch_size: int,
+    steps: int | None,
+    steps_per_execution: int,
+    callbacks: CallbackList,
 ) -> Any:
     """The predictions for all rows."""
     callbacks.on_predict_begin()
     parts: list[Any] = []
-    batches: Iterable[Batch] = data.batches(batch_size) if isinstance(data, Arrays) else data.batches()
-    for i, (x, _, _) in enumerate(batches if steps is None else islice(batches, steps)):
-        callbacks.on_predict_batch_begin(i)
-        parts.append(step(x))
-        callbacks.on_predict_batch_end(i)
+    count = 0
+    for number, run in _in_order(step, data, batch_size, steps, _most(callbacks, "predict", steps_per_execution)):
+        callbacks.on_predict_batch_begin(count)
+        parts.append(run())
+        count += number
+        callbacks.on_predict_batch_end(count - 1)
     callbacks.on_predict_end()
     if not parts:
         raise DataError("the data gave no batch.", expected="at least one batch", got="none")
-    return tree.map_leaves(lambda *pieces: np.concatenate(pieces), *parts)
+    return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *pieces: np.concatenate(pieces), *parts)
 
 
 def check_batch_size(batch_size: Any) -> int:

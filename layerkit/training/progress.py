@@ -26,6 +26,9 @@ class Progress(Callback):
         self.verbose = 1 if verbose == "auto" else int(verbose)
         self._is_live = self.verbose == 1 and sys.stdout.isatty()
 
+    def watches_batches(self, kind: str) -> bool:
+        return False  # now and then is enough
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._bar: Any = None
         if self._is_live:
@@ -47,9 +50,9 @@ class Progress(Callback):
             self._task = self._bar.add_task(self._title(epoch), total=self.params.get("steps"), logs="")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._steps += 1
+        self._steps = batch + 1
         if self._bar:
-            self._bar.update(self._task, advance=1, logs=show_logs(logs or {}))
+            self._bar.update(self._task, completed=batch + 1, logs=show_logs(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         took = time.perf_counter() - self._start

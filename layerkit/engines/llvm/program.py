@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.base import bind_sizes, check_arrays, value_bytes
+from layerkit.engines.base import Batches, bind_sizes, check_arrays, value_bytes
 from layerkit.engines.llvm import driver, jit, threads
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.lower import Lowering
+from layerkit.engines.llvm.repeat import Feed, repeat
 from layerkit.engines.llvm.schedule import ALIGN, Schedule, plan, schedule
 from layerkit.engines.llvm.target import Target
 from layerkit.errors import ArgumentError, DataError, ShapeError
-from layerkit.ir import Array, Graph, axis
+from layerkit.ir import BATCH, Array, Graph, axis
 from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
 
@@ -126,6 +127,10 @@ class LLVMProgram(Plan):
         self._fresh = [(i, self._output_slots[i], d) for i, d in enumerate(self._dtypes) if self._sources[i] is None]
         self._donors = set(self.schedule.aliases.values())
         self._size_places = [self._find_size(name) for name in self.names]
+        self._sampled = [i for i, v in enumerate(graph.inputs) if v.shape[:1] == (BATCH,)]
+        fresh = [v for v, source in zip(graph.outputs, self._sources, strict=True) if source is None]
+        is_plain = all(v.shape[:1] == (BATCH,) or not v.type.axes for v in fresh)
+        self.can_repeat = is_plain and set(self.schedule.aliases) >= set(self.donated or ())
         self._lock = Lock()
         self._bound: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
         self._arena: Array = np.empty(0, np.uint8)
@@ -164,6 +169,54 @@ class LLVMProgram(Plan):
             return self._run(arrays)
 
     def _run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        bound = self._enter(arrays)
+        results = self._results(bound)
+        for i, slot, dtype in self._fresh:
+            fresh = results[i] = np.empty(bound.shapes[i], dtype)
+            bound.table[slot] = address(fresh)
+        if self._start(bound):
+            self._complain(bound)
+        return tuple(results)
+
+    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+        """One step for each batch, in one native call; ``Program.repeat`` says what is given and returned."""
+        with self._lock:
+            return self._repeat(arrays, batches, key)
+
+    def _repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+        rows, first = batches.rows, slice(batches.start, batches.start + batches.rows)
+        whole = {i: np.ascontiguousarray(arrays[i]) for i in self._sampled}
+        given = list(arrays)
+        for i, array in whole.items():
+            given[i] = array[first] if batches.order is None else np.empty((rows, *array.shape[1:]), array.dtype)
+        bound = self._enter(given)
+        feed = Feed(batches.steps, rows)
+        if key is not None:
+            feed.key = address(bound.own[key])
+        order = None if batches.order is None else np.ascontiguousarray(batches.order[batches.start :], np.int64)
+        for i, array in whole.items():
+            size = array.nbytes // max(len(array), 1)
+            if order is not None:
+                feed.gathers.append((address(bound.own[i]), address(array), size, address(order)))
+            else:
+                feed.moves += [(bound.table.ctypes.data + 8 * slot, rows * size) for slot in self._input_slots[i]]
+        results = self._results(bound)
+        for i, slot, dtype in self._fresh:
+            is_sampled = self.graph.outputs[i].shape[:1] == (BATCH,)
+            shape = bound.shapes[i]
+            fresh = results[i] = np.empty((rows * batches.steps, *shape[1:]) if is_sampled else shape, dtype)
+            bound.table[slot] = address(fresh)
+            if is_sampled:
+                feed.moves.append((bound.table.ctypes.data + 8 * slot, fresh.nbytes // batches.steps))
+        failed = self._start(bound, feed)
+        for i in whole:
+            bound.own[i] = None  # its pointers have moved on
+        if failed:
+            self._complain(bound)
+        return tuple(results)
+
+    def _enter(self, arrays: Sequence[Array]) -> _Bound:
+        """Let the step work on these arrays."""
         key = tuple(self._size_of(arrays, i, axis) for i, axis in self._size_places)
         bound = self._bound.get(key)
         if bound is None:
@@ -175,18 +228,16 @@ class LLVMProgram(Plan):
         if not self._donors.isdisjoint(changed):
             self._separate(bound)
             bound.results = None
-        if bound.results is None:
-            bound.results = [None if i is None else own[i] for i in self._sources]
-        results = list(bound.results)
-        for i, slot, dtype in self._fresh:
-            fresh = results[i] = np.empty(bound.shapes[i], dtype)
-            bound.table[slot] = address(fresh)
-        if self._start(bound):
-            self._complain(bound)
-        return tuple(results)
+        return bound
 
-    def _start(self, bound: _Bound) -> int:
-        """Run the step, on several threads if it is worth it and no other step has them."""
+    def _results(self, bound: _Bound) -> list[Any]:
+        """The outputs that are written over inputs, in their places."""
+        if bound.results is None:
+            bound.results = [None if i is None else bound.own[i] for i in self._sources]
+        return list(bound.results)
+
+    def _start(self, bound: _Bound, feed: Feed | None = None) -> int:
+        """Run the step, on several threads if it is worth it and no other step has them; 0, or not if a guard failed."""
         if self._donors:
             _WRITES[0] += 1
         if self.schedule.prologue and not self._is_prepared(bound):
@@ -196,11 +247,11 @@ class LLVMProgram(Plan):
             pool = threads.pool()
             if pool.lock.acquire(blocking=False):
                 try:
-                    pool.ensure(count - 1)
-                    bound.counters.fill(0)
-                    return pool.run(self._parallel, bound.control.ctypes.data, bound.counters.ctypes.data)
+                    return pool.run(self._parallel, bound.control, bound.counters, count, feed)
                 finally:
                     pool.lock.release()
+        if feed is not None:
+            return repeat(self._library.address("step"), bound.control, feed)
         result: int = self._step(bound.address)
         return result
 

@@ -19,8 +19,10 @@ import numpy as np
 
 from layerkit.engines.llvm import jit
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal
+from layerkit.engines.llvm.repeat import Feed, repeat
 from layerkit.engines.llvm.target import Target, available_cores, host
 from layerkit.errors import ArgumentError
+from layerkit.ir import Array
 
 VARIABLE = "LAYERKIT_NUM_THREADS"
 LINE = 64  # bytes between counters, so that they lie in lines of their own
@@ -189,9 +191,13 @@ class Pool:
             ).start()
             self._started += 1
 
-    def run(self, step: int, control: int, counters: int) -> int:
-        """Run a step with all workers; the caller holds ``lock``."""
-        result: int = self._run(self._address, step, control, counters)
+    def run(self, step: int, control: Array, counters: Array, count: int, feed: Feed | None = None) -> int:
+        """Run a step, or several, on ``count`` threads; the caller holds ``lock``."""
+        self.ensure(count - 1)
+        if feed is not None:
+            return repeat(step, control, feed, (self._library.address("run"), self._address, counters))
+        counters.fill(0)
+        result: int = self._run(self._address, step, control.ctypes.data, counters.ctypes.data)
         return result
 
 
