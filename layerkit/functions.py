@@ -69,6 +69,7 @@ class Function:
         self._symbolic_batch, self._training, self._random = symbolic_batch, training, random
         self._state = state
         self._traced: OrderedDict[Any, Traced] = OrderedDict()
+        self._recent: tuple[Any, Traced] | None = None
         update_wrapper(self, call)
 
     def __call__(self, *args: Any) -> Any:
@@ -112,13 +113,18 @@ class Function:
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
         """The traced function for arguments like these."""
         types = tuple([(a.dtype, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays])
-        signature = (types, tree.key(structure), self._state())
+        recent = types, structure, self._state()
+        if self._recent is not None and recent == self._recent[0]:
+            return self._recent[1]
+        signature = (types, tree.key(structure), recent[2])
         if signature not in self._traced:
             self._traced[signature] = self._build(arrays, structure)
             if len(self._traced) > SIGNATURES:
                 self._traced.popitem(last=False)
         self._traced.move_to_end(signature)
-        return self._traced[signature]
+        found = self._traced[signature]
+        self._recent = recent, found
+        return found
 
     def _build(self, arrays: Sequence[Array], structure: Any) -> Traced:
         names = list(tree.describe(structure))
@@ -165,6 +171,8 @@ def _joined(results: Sequence[Any], graph: Graph) -> Any:
 
 
 def _as_array(x: Any) -> Array:
+    if type(x) is np.ndarray:
+        return x
     if isinstance(x, Weight):
         return x.array
     array = operand(x)

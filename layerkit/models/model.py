@@ -350,7 +350,7 @@ class Model(Layer):
                 symbolic_batch=True,
                 training=kind == "train",
                 random=self.random_state,
-                state=self._mode,
+                state=lambda: self._ready,
             )
         return self._functions[kind]
 
@@ -542,8 +542,10 @@ class Model(Layer):
     ) -> Any:
         """Outputs for all rows, as arrays."""
         data = adapt(x)
-        hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
         size = check_batch_size(batch_size)
+        if isinstance(data, Arrays) and not callbacks and steps is None and data.rows <= size:
+            return self._step("predict")((data.x, None, None))
+        hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
         return run_predict(self._step("predict"), data, size, steps, self._steps_per_execution, hooks)
 
     def train_on_batch(

@@ -6,6 +6,7 @@ import ctypes
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class _Bound:
                 self.table[slot] = buffer.array.ctypes.data
         self.shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.outputs]
         self.input_shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.inputs]
+        self.pace = threads.Pace()
         self.own: list[Any] = [None] * len(self.input_shapes)
         """The arrays of the last call, or copies where those could not be used as they are."""
         self.results: list[Any] | None = None
@@ -247,13 +249,23 @@ class LLVMProgram(Plan):
             pool = threads.pool()
             if pool.lock.acquire(blocking=False):
                 try:
-                    return pool.run(self._parallel, bound.control, bound.counters, count, feed)
+                    began = perf_counter()
+                    count -= bound.pace.spared
+                    return self._alone(bound, feed) if count == 1 else self._together(bound, feed, pool, count)
                 finally:
+                    bound.pace.took(perf_counter() - began, feed.steps if feed else 1)
                     pool.lock.release()
+        return self._alone(bound, feed)
+
+    def _alone(self, bound: _Bound, feed: Feed | None) -> int:
         if feed is not None:
             return repeat(self._library.address("step"), bound.control, feed)
         result: int = self._step(bound.address)
         return result
+
+    def _together(self, bound: _Bound, feed: Feed | None, pool: threads.Pool, count: int) -> int:
+        assert self._parallel is not None
+        return pool.run(self._parallel, bound.control, bound.counters, count, feed)
 
     def _is_prepared(self, bound: _Bound) -> bool:
         """Whether what depends on kept inputs was computed since one of them changed."""

@@ -201,6 +201,46 @@ class Pool:
         return result
 
 
+class Pace:
+    """Whether a step goes faster on all threads, or with one core left to whoever else is busy there.
+
+    A thread that lost its core holds up all others at the end of a phase. So now and then a few steps run the other way,
+    and what was faster stays: soon after a change, ever more seldom while nothing changes.
+    """
+
+    TRIAL, SOON, SELDOM = 3, 16, 1024  # steps
+    SLOWER = 1.3  # than at the last trial: time for another
+
+    def __init__(self) -> None:
+        self.spared = 0
+        self._times = [0.0, 0.0]
+        """Seconds of a step on all threads and on one less, lately."""
+        self._is_trial = False
+        self._done, self._until = 0, self.SOON
+        self._wait = self.SOON
+        self._usual = 0.0
+
+    def took(self, seconds: float, steps: int) -> None:
+        """So long did these steps take, with ``spared`` threads left out."""
+        each, share = seconds / steps, min(1.0, steps / 8)
+        if self._done == 0:
+            self._times[self.spared] = each
+        self._times[self.spared] += share * (each - self._times[self.spared])
+        self._done += steps
+        if not self._is_trial:
+            slower = self._usual and self._times[self.spared] > self.SLOWER * self._usual and self._done >= self.SOON
+            if self._done >= self._until or slower:
+                self._wait = self.SOON if slower else self._wait
+                self._is_trial, self.spared, self._done = True, 1 - self.spared, 0
+        elif self._done >= self.TRIAL:
+            other = 1 - self.spared
+            is_faster = self._times[self.spared] < self._times[other]
+            self._wait = self.SOON if is_faster else min(2 * self._wait, self.SELDOM)
+            self.spared = self.spared if is_faster else other
+            self._is_trial, self._done, self._until = False, 1, self._wait
+            self._usual = self._times[self.spared]
+
+
 _THREADS: list[int] = []
 
 
