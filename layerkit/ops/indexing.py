@@ -21,25 +21,36 @@ from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, t
 
 @dataclass(frozen=True)
 class Gather(Op):
-    """Rows of a table by number: (n, ...), i32 or i64 (rows...) -> (rows..., ...). A number outside [0, n) is an error."""
+    """Rows of a table by number: (n, ...), i32 or i64 (rows...) -> (rows..., ...).
+
+    A number outside [0, n) is an error, or reads zeros if they are not ``checked``.
+    """
 
     name = "gather"
+    checked: bool = True
 
     def infer(self, table: TensorType, indices: TensorType) -> TensorType:
         _check_indices("gather", table, indices)
         return table.with_shape((*indices.shape, *table.shape[1:]))
 
     def reference(self, table: Array, indices: Array) -> Array:
-        check_range("gather", indices, len(table))
-        return table[indices]
+        if self.checked:
+            check_range("gather", indices, len(table))
+            return table[indices]
+        rows = np.zeros((*indices.shape, *table.shape[1:]), table.dtype)
+        known = _known(indices, len(table))
+        rows[known] = table[indices[known]]
+        return rows
 
     def vjp(self, g: Value, out: Value, table: Value, indices: Value) -> tuple[Value | None, ...]:
-        return apply(ScatterAdd(table.shape[0]), g, indices), None
+        return apply(ScatterAdd(table.shape[0], self.checked), g, indices), None
 
     @classmethod
     def cases(cls) -> Iterator[Case]:
         yield Case(cls(), ((4, 3), (2, 3)), integers={1: (0, 4)})
         yield Case(cls(), ((4,), ()), integers={1: (0, 4)}, dtypes={1: "int64"})
+        yield Case(cls(checked=False), ((4, 3), (9,)), integers={1: (-2, 7)})
+        yield Case(cls(checked=False), ((4,), (2, 9)), integers={1: (-2, 7)})
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
@@ -52,11 +63,13 @@ class Gather(Op):
 class ScatterAdd(Op):
     """Rows added into a table of zeros with ``rows`` rows: (k..., ...), i32 or i64 (k...) -> (rows, ...).
 
-    Rows with equal numbers are added in the order in which they stand.
+    Rows with equal numbers are added in the order in which they stand. A number outside [0, rows) is an error, or its row
+    is left out if they are not ``checked``.
     """
 
     name = "scatter_add"
     rows: Size
+    checked: bool = True
 
     def infer(self, updates: TensorType, indices: TensorType) -> TensorType:
         if indices.dtype not in ("int32", "int64"):
@@ -70,23 +83,66 @@ class ScatterAdd(Op):
         return updates.with_shape((self.rows, *updates.shape[indices.rank :]))
 
     def reference(self, updates: Array, indices: Array) -> Array:
-        check_range("scatter_add", indices, self.rows)  # type: ignore[arg-type]
         table = np.zeros((self.rows, *updates.shape[indices.ndim :]), updates.dtype)  # type: ignore[arg-type]
+        if self.checked:
+            check_range("scatter_add", indices, self.rows)  # type: ignore[arg-type]
+        else:
+            known = _known(indices, self.rows)  # type: ignore[arg-type]
+            indices, updates = indices[known], updates[known]
         np.add.at(table, indices, updates)
         return table
 
     def vjp(self, g: Value, out: Value, updates: Value, indices: Value) -> tuple[Value | None, ...]:
-        return apply(Gather(), g, indices), None
+        return apply(Gather(self.checked), g, indices), None
 
     @classmethod
     def cases(cls) -> Iterator[Case]:
         yield Case(cls(4), ((2, 3, 2), (2, 3)), integers={1: (0, 4)})
         yield Case(cls(5), ((), ()), integers={1: (0, 4)}, dtypes={1: "int64"})
+        yield Case(cls(4, checked=False), ((9, 3), (9,)), integers={1: (-2, 7)})
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
         types = (TensorType("float32", (4, 3)), TensorType("int32", (2,)))
         yield BadCase(cls(5), types, ShapeError, "(4,)")
+
+
+@dataclass(frozen=True)
+class LastPlace(Op):
+    """For each number below ``rows`` the last place where it stands, or -1: i32 or i64 (k,) -> i32 (rows,).
+
+    A number outside [0, rows) is an error.
+    """
+
+    name = "last_place"
+    rows: Size
+
+    def infer(self, numbers: TensorType) -> TensorType:
+        if numbers.dtype not in ("int32", "int64"):
+            raise DTypeError("'last_place' needs whole numbers.", expected="int32 or int64", got=numbers.dtype)
+        if numbers.rank != 1:
+            raise ShapeError("'last_place' needs a list of numbers.", expected="one axis", got=str(numbers))
+        return TensorType("int32", (self.rows,))
+
+    def reference(self, numbers: Array) -> Array:
+        check_range("last_place", numbers, self.rows)  # type: ignore[arg-type]
+        places = np.full(self.rows, -1, np.int32)  # type: ignore[arg-type]
+        for place, number in enumerate(numbers.tolist()):
+            places[number] = place
+        return places
+
+    def vjp(self, g: Value, out: Value, numbers: Value) -> tuple[Value | None, ...]:
+        return (None,)
+
+    @classmethod
+    def cases(cls) -> Iterator[Case]:
+        yield Case(cls(5), ((9,),), integers={0: (0, 5)})
+        yield Case(cls(40), ((3,),), integers={0: (0, 40)}, dtypes={0: "int64"})
+
+    @classmethod
+    def bad_cases(cls) -> Iterator[BadCase]:
+        yield BadCase(cls(5), (TensorType("float32", (4,)),), DTypeError, "int32 or int64")
+        yield BadCase(cls(5), (TensorType("int32", (4, 2)),), ShapeError, "one axis")
 
 
 @dataclass(frozen=True)
@@ -119,6 +175,12 @@ def _check_indices(op: str, table: TensorType, indices: TensorType) -> None:
         )
     if table.rank == 0:
         raise ShapeError(f"'{op}' cannot count the rows of a scalar.", expected="a table with rows", got=str(table))
+
+
+def _known(indices: Array, rows: int) -> Array:
+    """Which row numbers are in [0, rows)."""
+    known: Array = (indices >= 0) & (indices < rows)
+    return known
 
 
 def check_range(op: str, indices: Array, rows: int) -> None:

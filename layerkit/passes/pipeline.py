@@ -10,10 +10,11 @@ from layerkit.passes.base import Pass
 from layerkit.passes.fold import Fold
 from layerkit.passes.hoist import Hoist
 from layerkit.passes.prune import Prune
+from layerkit.passes.rows import Rows
 from layerkit.passes.share import Share
 from layerkit.passes.simplify import Simplify
 
-PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Share, Hoist, Prune)}
+PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Share, Hoist, Prune, Rows)}
 DEFAULT = "fold,simplify,share,hoist,share,prune"
 
 

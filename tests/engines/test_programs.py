@@ -48,7 +48,16 @@ def embedded() -> layerkit.Sequential:
     )
 
 
-MODELS: dict[str, Any] = {"convolutional": convolutional, "recurrent": recurrent, "embedded": embedded}
+def of_many_words() -> layerkit.Sequential:
+    """A table of which each step uses few rows."""
+    return layerkit.Sequential(
+        [L.Input((6,), dtype="int32"), L.Embedding(60_000, 19), L.GlobalAveragePooling1D(), L.Dense(5)]
+    )
+
+
+MODELS: dict[str, Any] = {
+    "convolutional": convolutional, "recurrent": recurrent, "embedded": embedded, "of_many_words": of_many_words,
+}  # fmt: skip
 
 
 def data(model: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from layerkit import ops
 from layerkit.autodiff import gradient
 from layerkit.engines.reference import ReferenceProgram
-from layerkit.ir import Graph, constant, parse, placeholder, verify
+from layerkit.ir import Graph, apply, constant, parse, placeholder, verify
+from layerkit.ops.indexing import ScatterAdd
 from layerkit.passes import PASSES, Pipeline
 
 CONSTANTS = [0.0, -0.0, 1.0, -1.0, 2.0, float("nan"), float("inf")]
@@ -63,6 +64,20 @@ def test_every_pass_keeps_every_bit(graph: Graph) -> None:
         if "," not in name:
             assert str(pipeline.run(once)) == str(once), f"{name} twice is not {name} once"
     assert str(parse(str(graph))) == str(graph)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_rows_that_are_touched_sum_up_alike(count: int) -> None:
+    """``rows`` keeps every bit of the gradient of a large table, repeated numbers included."""
+    rng = np.random.default_rng(1)
+    numbers = np.concatenate([rng.integers(0, 140_000, count), [0, 139_999, 7, 7, 7]]).astype("int32")
+    updates = rng.standard_normal((len(numbers), 8)).astype("float32")
+    given = [placeholder("updates", "float32", updates.shape), placeholder("numbers", "int32", numbers.shape)]
+    graph = Graph(tuple(given), (apply(ScatterAdd(140_000), *given),))
+    kept = Pipeline.parse("rows", check=True).run(graph)
+    assert "last_place" in str(kept)
+    (wanted,), (found,) = ReferenceProgram(graph)(updates, numbers), ReferenceProgram(kept)(updates, numbers)
+    np.testing.assert_array_equal(found, wanted)
 
 
 GOLDEN = {

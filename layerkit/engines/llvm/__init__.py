@@ -8,7 +8,7 @@ from layerkit.engines.llvm import loop, products, rules  # their rules
 from layerkit.engines.llvm.program import LLVMProgram, Plan
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Graph, Op, TensorType
-from layerkit.passes import Pipeline
+from layerkit.passes import DEFAULT, Pipeline
 
 
 class LLVMEngine:
@@ -23,7 +23,7 @@ class LLVMEngine:
         return isinstance(op, LOOPED) or type(op) in RULES
 
     def pipeline(self) -> Pipeline:
-        return Pipeline.parse()
+        return Pipeline.parse(f"{DEFAULT},rows")
 
     def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
         return Plan(self.pipeline().run(graph), host(), donated).memory(sizes)

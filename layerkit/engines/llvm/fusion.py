@@ -180,7 +180,16 @@ class Reader:
         row = self(indices, place[:rank])
         rest = table.shape[1:]
         within = affine.linear(place[rank:], rest, self.rank)
-        return Expr("take", value.dtype, (row,), buffer=buffer, place=within, number=product(rest), size=table.shape[0])
+        taken = Expr(
+            "take", value.dtype, (row,), buffer=buffer, place=within, number=product(rest), size=table.shape[0]
+        )
+        if value.node.op.checked:  # type: ignore[attr-defined]
+            return taken
+        index = Expr("cast", "int64", (row,))
+        zero, rows = Expr("literal", "int64", number=0), Expr("size", "int64", size=table.shape[0])
+        inside = Expr("binary", "bool", (Expr("binary", "bool", (index, zero), "greater_equal"),
+                                         Expr("binary", "bool", (index, rows), "less")), "logical_and")  # fmt: skip
+        return Expr("where", value.dtype, (inside, taken, Expr("literal", value.dtype, number=0)))
 
 
 def loop_axes(value: Value, buffer_of: Callable[[Value], Any]) -> tuple[Size, ...]:

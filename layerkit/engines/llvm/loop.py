@@ -15,9 +15,8 @@ from layerkit.engines.llvm.elements import memory_type
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.lower import Item, Lowering, rule
-from layerkit.engines.llvm.rules import guard
+from layerkit.engines.llvm.rules import guard, row_numbers
 from layerkit.ir import BATCH, Graph, Node, Value
-from layerkit.ops.indexing import Gather, ScatterAdd
 from layerkit.ops.scan import Scan
 
 LEAST = 8  # rows that go through a loop together, at least
@@ -49,9 +48,9 @@ def scan(lowering: Lowering, node: Node) -> None:
 def _guard(lowering: Lowering, body: Graph, given: dict[Value, Value]) -> None:
     """Check the row numbers that the body is given, all of them, before the loop."""
     for node in body.nodes():
-        if isinstance(node.op, Gather | ScatterAdd) and node.inputs[1] in given:
-            rows = node.op.rows if isinstance(node.op, ScatterAdd) else node.inputs[0].shape[0]
-            guard(lowering, node, given[node.inputs[1]], rows)
+        found = row_numbers(node)
+        if found is not None and found[0] in given:
+            guard(lowering, node, given[found[0]], found[1])
 
 
 def _hoist(lowering: Lowering, sub: Lowering, moving: set[Buffer]) -> list[Item]:

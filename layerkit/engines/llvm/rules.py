@@ -21,7 +21,7 @@ from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store
 from layerkit.engines.llvm.lower import GUARDS, Lowering, rule
 from layerkit.ir import Node, Shape, Size, TensorType, Value, number, product
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from layerkit.ops.indexing import Gather, ScatterAdd
+from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGrad, SumPool, SumPoolGrad
 from layerkit.ops.reduction import ArgReduce, Reduce
@@ -171,6 +171,24 @@ def scatter_add(lowering: Lowering, node: Node) -> None:
 
     lowering.ensure(indices)
     lowering.add(Nest(axes, [False] * len(axes), [lowering.reading(axes, build)]), node, join=False)
+    lowering.items[-1].whole = True
+
+
+@rule(LastPlace)
+def last_place(lowering: Lowering, node: Node) -> None:
+    """-1 everywhere, then each place written where its number says, one after the other."""
+    (numbers,), out = node.inputs, lowering.new(node.outputs[0])
+    op: Any = node.op
+    lowering.fill(out, node.outputs[0].shape, -1, node)
+    axes = list(numbers.shape)
+
+    def build(read: Reader) -> Store:
+        place = affine.identity(axes)
+        here = Expr("index", "int32", place=place[0])
+        return Store(here, out, still(1), row=read(numbers, place), width=1, rows=op.rows)
+
+    lowering.ensure(numbers)
+    lowering.add(Nest(axes, [False], [lowering.reading(axes, build)]), node, join=False)
     lowering.items[-1].whole = True
 
 
@@ -441,9 +459,22 @@ def conv_input_grad(lowering: Lowering, node: Node) -> None:
     )  # fmt: skip
 
 
+def row_numbers(node: Node) -> tuple[Value, Size] | None:
+    """The row numbers that an op must check, and how many rows there are."""
+    match node.op:
+        case Gather(checked=True):
+            return node.inputs[1], node.inputs[0].shape[0]
+        case ScatterAdd(checked=True):
+            return node.inputs[1], node.op.rows
+        case LastPlace():
+            return node.inputs[0], node.op.rows
+    return None
+
+
 def _guard_node(lowering: Lowering, node: Node) -> None:
-    op: Any = node.op
-    guard(lowering, node, node.inputs[1], op.rows if isinstance(op, ScatterAdd) else node.inputs[0].shape[0])
+    found = row_numbers(node)
+    if found is not None:
+        guard(lowering, node, *found)
 
 
-GUARDS[Gather] = GUARDS[ScatterAdd] = _guard_node
+GUARDS[Gather] = GUARDS[ScatterAdd] = GUARDS[LastPlace] = _guard_node
