@@ -6,8 +6,10 @@ that it reads become inputs of the program, weights that it assigns become outpu
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
@@ -118,7 +120,8 @@ class Function:
             return self._recent[1]
         signature = (types, tree.key(structure), recent[2])
         if signature not in self._traced:
-            self._traced[signature] = self._build(arrays, structure)
+            with _uncollected():
+                self._traced[signature] = self._build(arrays, structure)
             if len(self._traced) > SIGNATURES:
                 self._traced.popitem(last=False)
         self._traced.move_to_end(signature)
@@ -150,6 +153,18 @@ class Function:
         return Traced(
             graph, self._engine.compile(graph, donated, place.values()), read, written, bool(key), returned, trace
         )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No looking for cycles while a graph grows: nearly all of it stays, and each look takes longer than the last."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _RANDOM: list[RandomState] = []

@@ -7,7 +7,7 @@ are graphs too: every pass is applied to them by ``rewrite`` itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from layerkit.ir import Graph, Node, Op, Value, make, toposort
@@ -56,6 +56,6 @@ def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = N
 
 
 def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:
-    bodies = {f.name: inner(getattr(op, f.name)) for f in fields(op) if isinstance(getattr(op, f.name), Graph)}
+    bodies = {n: inner(v) for n, v in vars(op).items() if isinstance(v, Graph)}
     changed = {k: v for k, v in bodies.items() if v is not getattr(op, k)}
     return replace(op, **changed) if changed else op

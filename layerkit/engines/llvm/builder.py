@@ -9,13 +9,23 @@ IR is written in finished SSA form: no optimisation pass is needed before code g
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 FLOATS = ("half", "float", "double")
 INT = "i64"
+
+
+@cache
+def _parts(type_: str) -> tuple[int, str]:
+    """Lanes and element of a type."""
+    if not type_.startswith("<"):
+        return 1, type_
+    lanes, element = type_[1:-1].split(" x ")
+    return int(lanes), element
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +41,12 @@ class Reg:
     @property
     def lanes(self) -> int:
         """Elements of a vector; 1 for a scalar."""
-        return int(self.type[1 : self.type.index(" ")]) if self.type.startswith("<") else 1
+        return _parts(self.type)[0]
 
     @property
     def element(self) -> str:
         """The type of one element."""
-        return self.type.split(" x ")[1][:-1] if self.type.startswith("<") else self.type
+        return _parts(self.type)[1]
 
     @property
     def is_float(self) -> bool:
@@ -57,6 +67,7 @@ def vector(element: str, lanes: int) -> str:
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
+@cache
 def bits(type_: str) -> int:
     """Width of one element in bits.
 
@@ -67,6 +78,7 @@ def bits(type_: str) -> int:
     return {"half": 16, "float": 32, "double": 64, "ptr": 64}.get(element) or int(element[1:])
 
 
+@cache
 def suffix(type_: str) -> str:
     """The part of an intrinsic's name that stands for a type: ``v16f32``."""
     reg = Reg("", type_)
@@ -76,6 +88,8 @@ def suffix(type_: str) -> str:
 
 def literal(number: Any, type_: str) -> Reg:
     """A constant, the same in every lane."""
+    if type_ == INT:
+        return Reg(str(int(number)), type_)
     reg = Reg("", type_)
     if reg.element == "float":
         single = struct.unpack("<f", struct.pack("<f", _clamp32(float(number))))[0]
@@ -410,6 +424,7 @@ class Module:
         self._functions: dict[str, str] = {}  # text -> name
         self._definitions: list[str] = []
         self._tables: dict[str, str] = {}
+        self._known: dict[Hashable, str] = {}
         self._attributes = attributes
 
     def table(self, numbers: Sequence[int]) -> Reg:
@@ -418,6 +433,12 @@ class Module:
         if text not in self._tables:
             self._tables[text] = f"@table.{len(self._tables)}"
         return Reg(self._tables[text], "ptr")
+
+    def once(self, key: Hashable, write: Callable[[], str]) -> str:
+        """The name that ``write`` gave to the function it wrote for ``key``; it is called for new keys only."""
+        if key not in self._known:
+            self._known[key] = write()
+        return self._known[key]
 
     def function(self, params: Sequence[Reg], result: str = "void") -> Function:
         """A function to write; hand it to ``add`` when it is finished."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd, prod
 
 from layerkit.engines.llvm import gemm
@@ -103,6 +104,19 @@ def write(
     names: tuple[str, ...],
 ) -> str:
     """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end."""
+    key = ("conv", element, frame, tuple(parts), out_size, names)
+    return module.once(key, lambda: _write(module, target, element, frame, parts, out_size, names))
+
+
+def _write(
+    module: Module,
+    target: Target,
+    element: str,
+    frame: Frame,
+    parts: Sequence[Part],
+    out_size: int,
+    names: tuple[str, ...],
+) -> str:
     x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
     f = module.function([x, panels, y, *range_parameters(names)])
     tables = [(module.table(p.left), module.table(p.cells)) for p in parts]
@@ -192,6 +206,7 @@ class Geometry:
         after = [max(0, r - n - b) for r, n, b in zip(reach, self.sizes, self.before, strict=True)]
         return Frame(self.sizes, self.before, (after[0], after[1]), self.channels)
 
+    @lru_cache(maxsize=64)  # noqa: B019 - a geometry is a value
     def forward(self, width: int) -> list[Part]:
         """The products of the convolution itself, one for each group; panels are ``width`` wide."""
         frame, (sh, sw), (dh, dw) = self.frame(), self.strides, self.dilation
@@ -227,6 +242,7 @@ class Geometry:
                 found.append(((a, b), (rows, columns)))
         return found
 
+    @lru_cache(maxsize=64)  # noqa: B019
     def cotangent_frame(self) -> Frame:
         """The cotangent with as many zeros around as the gradient by the input reads."""
         before, after = [0, 0], [0, 0]
@@ -239,6 +255,7 @@ class Geometry:
                         before[x], after[x] = max(before[x], -o), max(after[x], o - self.out[x] + 1)
         return Frame(self.out, (before[0], before[1]), (after[0], after[1]), self.filters)
 
+    @lru_cache(maxsize=64)  # noqa: B019
     def backward(self, width: int) -> tuple[list[Part], list[tuple[int, list[int], list[int], int]]]:
         """The products of the gradient by the input; and (group, window rows, window columns, offset) of their panels."""
         frame = self.cotangent_frame()
@@ -283,6 +300,13 @@ def kernel_grad(
     module: Module, target: Target, element: str, shape: Geometry, frame: Frame, names: tuple[str, ...]
 ) -> str:
     """``(x, g, dw, sizes..., begin, end)``: dw [window, channels / groups, filters], summed over images begin..end."""
+    key = ("conv_kernel_grad", element, shape, frame, names)
+    return module.once(key, lambda: _write_kernel_grad(module, target, element, shape, frame, names))
+
+
+def _write_kernel_grad(
+    module: Module, target: Target, element: str, shape: Geometry, frame: Frame, names: tuple[str, ...]
+) -> str:
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
     f = module.function([x, g, dw, *range_parameters(names)])
     (oh, ow), (sh, sw), (dh, dw_) = shape.out, shape.strides, shape.dilation

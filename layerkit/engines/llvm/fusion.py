@@ -75,9 +75,8 @@ def choose_stored(graph: Graph) -> set[Value]:
         loads = _loads(node, stored)
         for v in node.outputs:
             cost[v] = total
-            if (
-                readers[v] > 1 and not isinstance(node.op, Broadcast) and (total > 2 or loads > 1) and v.type.size != 1
-            ) or total > 150:
+            is_costly = total > 12 if v.type.size == 1 else total > 2 or loads > 1
+            if (readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly) or total > 150:
                 stored.add(v)
     for node in reversed(nodes):  # what a stored reshape shows is stored in its own shape
         if is_alias(node) and node.outputs[0] in stored and is_looped(node.inputs[0].node):

@@ -77,7 +77,11 @@ _NUMBERS = ("lda", "ldb", "ldc", "outer", "step.outer", "inner", "step.inner", "
 
 
 def micro_kernel(module: Module, which: Micro) -> str:
-    """Write it (once); its parameters are ``_PARAMS``, for tables two more pointers, then ``_NUMBERS``."""
+    """Its name; its parameters are ``_PARAMS``, for tables two more pointers, then ``_NUMBERS``."""
+    return module.once(which, lambda: _write_micro_kernel(module, which))
+
+
+def _write_micro_kernel(module: Module, which: Micro) -> str:
     tables = [Reg("%rows.a", "ptr"), Reg("%rows.c", "ptr")] if which.table else []
     params = [*(Reg(f"%{n}", "ptr") for n in _PARAMS), *tables, *(Reg(f"%{n}", INT) for n in _NUMBERS)]
     f = module.function(params)

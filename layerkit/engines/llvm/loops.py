@@ -11,7 +11,7 @@ result of its own, and another kernel adds those up in order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -99,9 +99,12 @@ class Nest:
     axes: list[Size]
     reduced: list[bool]
     results: list[Store | Fold] = field(default_factory=list)
+    _seen: tuple[list[Store | Fold], list[Expr]] | None = None
 
     def loads(self) -> list[Expr]:
-        """Every expression that reads memory, once."""
+        """Every expression, once."""
+        if self._seen is not None and list(map(id, self._seen[0])) == list(map(id, self.results)):
+            return self._seen[1]
         seen: dict[int, Expr] = {}
 
         def visit(e: Expr) -> None:
@@ -113,7 +116,33 @@ class Nest:
         for result in self.results:
             for e in parts(result):
                 visit(e)
-        return list(seen.values())
+        self._seen = list(self.results), list(seen.values())
+        return self._seen[1]
+
+    def signature(self) -> Hashable:
+        """What its code depends on: equal signatures make equal functions."""
+        buffers: dict[Buffer, int] = {}
+        known: dict[int, int] = {}
+        nodes: list[Hashable] = []
+
+        def buffer(b: Buffer | None) -> int:
+            return -1 if b is None else buffers.setdefault(b, len(buffers))
+
+        def visit(e: Expr) -> int:
+            if id(e) not in known:
+                own = buffer(e.buffer)
+                args = tuple(map(visit, e.args))
+                number = (type(e.number).__name__, repr(e.number))  # 0.0 is not -0.0, nor 1 True
+                nodes.append((e.kind, e.dtype, args, e.word, number, own, e.place, e.size))
+                known[id(e)] = len(known)
+            return known[id(e)]
+
+        results: list[Hashable] = []
+        for r in self.results:
+            found = tuple(map(visit, parts(r)))
+            rest = (r.add, r.width, r.rows) if isinstance(r, Store) else (r.function, r.count)
+            results.append((type(r), found, buffer(r.buffer), r.place, rest))
+        return tuple(self.axes), tuple(self.reduced), tuple(nodes), tuple(results)
 
     def collapse(self, keep_first: bool) -> None:
         """Make one axis of neighbours that are always walked through together; with ``keep_first`` not of the first."""

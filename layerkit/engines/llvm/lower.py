@@ -298,7 +298,8 @@ class Lowering:
             follow = [self._partial(nest, fold, item) for fold in folds]
             folds = [r for r in nest.results if isinstance(r, Fold)]
         writer = Writer(self.module, self.target, nest, self.names, scale)
-        function = self.module.add(writer.write(), _stem(item))
+        key = nest.signature(), scale, self.names
+        function = self.module.once(key, lambda: self.module.add(writer.write(), _stem(item)))
         reads = [Use(b, _row_local(nest, b)) for b in writer.reads]
         writes = [
             Use(
