@@ -18,7 +18,7 @@ from layerkit.ir.graph import (
 )
 from layerkit.ir.op import Array, BadCase, Case, Op, broadcast_shapes, nondifferentiable, show_shape
 from layerkit.ir.text import parse
-from layerkit.ir.types import BATCH, Dim, Shape, Size, TensorType, axis, bind, number, product, unify
+from layerkit.ir.types import BATCH, Dim, Shape, Size, TensorType, axis, bind, number, product, unify, usual
 from layerkit.ir.verify import verify
 
 __all__ = [
@@ -54,5 +54,6 @@ __all__ = [
     "substitute",
     "toposort",
     "unify",
+    "usual",
     "verify",
 ]

@@ -189,6 +189,11 @@ def bind(size: Size, sizes: Mapping[str, int]) -> Size:
     return size.bind(sizes) if isinstance(size, Dim) else size
 
 
+def usual(size: Size) -> int:
+    """``size``, or what it would be for batches of 32: for choices that must be made before the batch is known."""
+    return number(size.bind(dict.fromkeys(size.axes(), 32)) if isinstance(size, Dim) else size)
+
+
 def number(size: Size) -> int:
     """``size`` as an integer; a ``Dim`` is an error."""
     return size if isinstance(size, int) else size._unknown()

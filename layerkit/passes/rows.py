@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerkit.ir import Graph, Node, Size, Value, apply, origin, product
-from layerkit.ir.types import bind
+from layerkit.ir import Graph, Node, Size, Value, apply, origin, product, usual
 from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
 from layerkit.ops.shape import Reshape
 from layerkit.passes.base import Pass, rewrite
 
-USUAL = 32  # rows of a batch, as long as they are unknown
 WIDE, LARGE = 8, 1 << 20  # numbers in a row, and in a table, from which this pays: the table fits no cache
 
 
@@ -35,9 +33,7 @@ def _rule(node: Node) -> tuple[Value, ...] | None:
         return None
     updates, numbers = node.inputs
     width, count = product(updates.shape[len(numbers.shape) :]), product(numbers.shape)
-    usual = bind(count, dict.fromkeys(numbers.type.axes, USUAL))
-    assert isinstance(usual, int)
-    if not isinstance(width, int) or width < WIDE or width * op.rows < LARGE or 2 * usual > op.rows:
+    if not isinstance(width, int) or width < WIDE or width * op.rows < LARGE or 2 * usual(count) > op.rows:
         return None
     with origin(node.origin):
         return (_touched(updates, numbers, count, op.rows),)

@@ -293,53 +293,118 @@ def matmul(module: Module, target: Target, element: str, k: int, n: int, names: 
     return module.add(f, "matmul")
 
 
+def matmul_panels(
+    module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], rows: Callable[[Function], Index],
+    transposed: bool,
+) -> str:  # fmt: skip
+    """``(a, b, c, sizes..., begin, end)``: the columns of panels begin..end of c[rows, n] = a[rows, k] @ b.
+
+    ``b`` is [k, n], or [n, k] if ``transposed``; each part of it is packed where it is used, once: for few rows and a
+    right operand that changes from run to run.
+    """
+    shape = tile(target, element, n)
+    a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
+    f = module.function([a, b, c, *range_parameters(names)])
+    height = rows(f)
+    block = 2 * ROWS_OF_TERMS
+    buffer = f.emit(f"alloca {element}, i64 {min(block, k) * shape.width}, align 64", "ptr")
+
+    def part(first: Index, start: Index, depth: int, columns: int) -> None:
+        """Add the products of ``depth`` terms from ``start`` on to the columns from ``first`` on."""
+        if transposed:
+            _pack_turned(f, shape, element, b, k, first, columns, start, depth, buffer)
+        else:
+            source = f.at(b, f.add(f.mul(start, n), first), element)
+            _pack_rows(f, shape, element, source, n, depth, columns, buffer)
+        tiles(
+            f, module, shape, element, "n", rows=height, columns=columns, a=f.at(a, start, element), b=buffer,
+            c=f.at(c, first, element), lda=k, ldb=shape.width, ldc=n, panel=0, terms=Terms(depth), add=True,
+        )  # fmt: skip
+
+    def panel(first: Index, columns: int) -> None:
+        with f.loop(0, height) as row:
+            _clear(f, shape, element, f.at(c, f.add(f.mul(row.index, n), first), element), columns)
+        with f.loop(0, k // block) as turn:
+            part(first, f.mul(turn.index, block), block, columns)
+        if k % block:
+            part(first, k - k % block, k % block, columns)
+
+    full, rest = divmod(n, shape.width)
+    begin, end = Reg("%begin", INT), Reg("%end", INT)
+    if full:
+        with f.loop(begin, f.min(end, full)) as p:
+            panel(f.mul(p.index, shape.width), shape.width)
+    if rest:
+        with f.when(f.compare("sgt", end, literal(full, INT))):
+            panel(full * shape.width, rest)
+    return module.add(f, "matmul_panels")
+
+
+def _pack_rows(
+    f: Function, shape: Tile, element: str, source: Reg, n: int, depth: Index, columns: int, to: Reg
+) -> None:
+    """Copy ``columns`` columns of ``depth`` rows side by side."""
+    kind, lanes = vector(element, shape.lanes), shape.lanes
+    with f.loop(0, depth) as k:
+        row, line = f.at(source, f.mul(k.index, n), element), f.at(to, f.mul(k.index, shape.width), element)
+        for v in range(-(-columns // lanes)):
+            valid = min(lanes, columns - v * lanes)
+            mask = f.mask(valid, lanes) if valid < lanes else None
+            f.store(f.load(f.at(row, v * lanes, element), kind, mask), f.at(line, v * lanes, element))
+
+
+def _clear(f: Function, shape: Tile, element: str, at: Reg, columns: int) -> None:
+    """Set ``columns`` neighbours to 0."""
+    for v in range(-(-columns // shape.lanes)):
+        valid = min(shape.lanes, columns - v * shape.lanes)
+        mask = f.mask(valid, shape.lanes) if valid < shape.lanes else None
+        f.store(zero(vector(element, shape.lanes)), f.at(at, v * shape.lanes, element), mask)
+
+
 def pack_transposed(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...]) -> str:
     """``(b, panels, sizes..., begin, end)``: panels begin..end of the transpose of b [n, k]."""
     shape = tile(target, element, n)
-    lanes, kind = shape.lanes, vector(element, shape.lanes)
     b, out = Reg("%b", "ptr"), Reg("%panels", "ptr")
     f = module.function([b, out, *range_parameters(names)])
+    full, rest = divmod(n, shape.width)
+    begin, end = Reg("%begin", INT), Reg("%end", INT)
+    if full:
+        with f.loop(begin, f.min(end, full)) as p:
+            to = f.at(out, f.mul(p.index, k * shape.width), element)
+            _pack_turned(f, shape, element, b, k, f.mul(p.index, shape.width), shape.width, 0, k, to)
+    if rest:
+        with f.when(f.compare("sgt", end, literal(full, INT))):
+            to = f.at(out, full * k * shape.width, element)
+            _pack_turned(f, shape, element, b, k, full * shape.width, rest, 0, k, to)
+    return module.add(f, "pack_transposed")
 
-    def square(row: Index, column: Index, to: Reg, rows: int, columns: int) -> None:
-        """Write ``columns`` x lanes of the panel: the transpose of rows row..row+rows at a column."""
-        mask = f.mask(columns, lanes) if columns < lanes else None
+
+def _pack_turned(
+    f: Function, shape: Tile, element: str, b: Reg, k: int, first: Index, rows: int, start: Index, depth: int, to: Reg
+) -> None:
+    """A panel of the transpose of b [n, k]: its rows first..first+rows, ``depth`` columns from ``start`` on."""
+    lanes, kind = shape.lanes, vector(element, shape.lanes)
+
+    def square(v: int, column: Index, count: int) -> None:
+        """Turn lanes x ``count`` elements in registers."""
+        mask = f.mask(count, lanes) if count < lanes else None
         turned = []
         for i in range(lanes):
-            if i < rows:
-                turned.append(f.load(f.at(b, f.add(f.mul(f.add(row, i), k), column), element), kind, mask))
+            if v * lanes + i < rows:
+                at = f.add(f.mul(f.add(first, v * lanes + i), k), f.add(start, column))
+                turned.append(f.load(f.at(b, at, element), kind, mask))
             else:
                 turned.append(zero(kind))
-        for j, line in enumerate(_transpose(f, turned)[:columns]):
-            f.store(line, f.at(to, j * shape.width, element))
+        line = f.at(to, f.add(f.mul(column, shape.width), v * lanes), element)
+        for j, values in enumerate(_transpose(f, turned)[:count]):
+            f.store(values, f.at(line, j * shape.width, element))
 
-    full_columns = k // lanes * lanes
-    with f.loop(Reg("%begin", INT), Reg("%end", INT)) as p:
-        panel = f.at(out, f.mul(p.index, k * shape.width), element)
-        first = f.mul(p.index, shape.width)
-        for v in range(shape.vectors):
-            row = f.add(first, v * lanes)
-            rest = n % lanes
-
-            def block(rows: int, row: Index = row, v: int = v) -> None:
-                with f.loop(0, full_columns, lanes) as c:
-                    square(
-                        row, c.index, f.at(panel, f.add(f.mul(c.index, shape.width), v * lanes), element), rows, lanes
-                    )
-                if k > full_columns:
-                    square(
-                        row,
-                        full_columns,
-                        f.at(panel, full_columns * shape.width + v * lanes, element),
-                        rows,
-                        k - full_columns,
-                    )
-
-            with f.when(f.compare("sle", f.reg(f.add(row, lanes)), literal(n, INT))):
-                block(lanes)
-            if rest:
-                with f.when(f.compare("eq", f.reg(row), literal(n - rest, INT))):
-                    block(rest)
-    return module.add(f, "pack_transposed")
+    whole = depth // lanes * lanes
+    for v in range(-(-rows // lanes)):
+        with f.loop(0, whole, lanes) as c:
+            square(v, c.index, lanes)
+        if depth > whole:
+            square(v, whole, depth - whole)
 
 
 def _transpose(f: Function, rows: list[Reg]) -> list[Reg]:
@@ -380,7 +445,6 @@ def matmul_t(
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
     f = module.function([a, b, c, *range_parameters(names)])
     begin, end = Reg("%begin", INT), Reg("%end", INT)
-    kind, lanes = vector(element, shape.lanes), shape.lanes
     block = ROWS_OF_TERMS
     panels = shape.panels(n)
     packed = f.emit(f"alloca {element}, i64 {block * shape.width}, align 64", "ptr")
@@ -399,13 +463,8 @@ def matmul_t(
         at = f.add(first_row, blocks.index)
         for p in range(panels):
             columns = min(shape.width, n - p * shape.width)
-            with f.loop(0, depth) as k:  # copy the panel's part of these rows
-                source = f.at(b, f.add(f.mul(f.add(at, k.index), n), p * shape.width), element)
-                for v in range(-(-columns // lanes)):
-                    valid = min(lanes, columns - v * lanes)
-                    mask = f.mask(valid, lanes) if valid < lanes else None
-                    row = f.load(f.at(source, v * lanes, element), kind, mask)
-                    f.store(row, f.at(f.at(packed, f.mul(k.index, shape.width), element), v * lanes, element))
+            source = f.at(b, f.add(f.mul(at, n), p * shape.width), element)
+            _pack_rows(f, shape, element, source, n, depth, columns, packed)
             tiles(
                 f, module, shape, element, "t", rows=height, columns=columns, a=f.at(a, f.mul(at, m), element), b=packed,
                 c=f.at(c, p * shape.width, element), lda=m, ldb=shape.width, ldc=n, panel=0, terms=Terms(depth), add=True, first=low,

@@ -136,7 +136,7 @@ class _Steps:
         length = self.op.length if isinstance(self.op.length, int) else 100
         return Kernel(
             function, [Use(b, rows and b in local) for b in reads], [Use(b, rows and b in local) for b in writes],
-            BATCH if rows else 1, max(1.0, length * sum(k.price for k in self.kernels)), flops=length * sum(k.flops for k in self.kernels),
+            BATCH if rows else 1, max(1.0, length * sum(k.price for k in self.kernels)), flops=sum((k.flops for k in self.kernels), 0) * self.op.length,
             what="scan", whole=not rows, least=max([LEAST, *(k.least for k in self.kernels)]),
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ between them: the optimizer's three results of a parameter, or a bias gradient a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,7 @@ class Lowering:
 
     Attributes:
         is_program: whether the graph is a whole program, not the body of a loop.
+        lasting: inputs that mostly stay the same from run to run.
         items: what has been lowered so far.
         buffers: memory of values.
         outputs: memory of the graph's outputs, in order.
@@ -78,6 +79,7 @@ class Lowering:
         target: Target,
         names: Sequence[str],
         aliases: Sequence[Buffer] | None = None,
+        lasting: Collection[int] = (),
     ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
@@ -87,6 +89,7 @@ class Lowering:
         for i, v in enumerate(graph.inputs):
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self.is_program = aliases is None
+        self.lasting = {graph.inputs[i] for i in lasting}
         self._stored = choose_stored(graph)
         for node in graph.nodes():
             if self.is_program and type(node.op) in GUARDS:

@@ -14,12 +14,13 @@ from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Nest, Sizes, Store
 from layerkit.engines.llvm.lower import Lowering, _units, rule
-from layerkit.ir import Node, Shape, Size, Value, number, product
+from layerkit.ir import Node, Shape, Size, Value, number, product, usual
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.shape import Transpose
 from layerkit.ops.windows import pad_widths
 
+FEW = 256  # rows of a product, up to which packing a right operand beforehand would take too much of its time
 ROWS = 32  # of a product in one chunk, at least, where the right operand is not small
 PARTIAL_ELEMENTS = 1 << 22  # of all partial results of one sum together
 PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, one for each range of rows
@@ -43,16 +44,46 @@ def matmul(lowering: Lowering, node: Node) -> None:
 
 
 def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n: int) -> None:
+    if _packs_inside(lowering, b, m, k, n):
+        _panels(lowering, node, a, b, m, k, n)
+        return
     left = lowering.ensure(a)
     panels = packed(lowering, node, b, k, n)
     out = lowering.new(node.outputs[0])
     units, scale = _units(m)
     function = gemm.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
-    flops = 2.0 * k * n * scale
+    price = 2.0 * k * n * scale / 100
     is_large = 4 * k * n > lowering.target.l1
     least = -(-ROWS // scale) if is_large else 1
     reads, writes = [Use(left, rows=True), Use(panels)], [Use(out, rows=True)]
-    lowering.add_kernel(Kernel(function, reads, writes, units, flops / 100, flops=flops, least=least), node)
+    lowering.add_kernel(Kernel(function, reads, writes, units, price, flops=2 * k * n * m, least=least), node)
+
+
+def _packs_inside(lowering: Lowering, b: Value, m: Size, k: int, n: int) -> bool:
+    """Whether a right operand is packed by the product itself: it is large, changes in every run, and serves few rows."""
+    if not lowering.is_program or 4 * k * n < lowering.target.l2 // 4 or usual(m) > FEW:
+        return False
+    source = b.node.inputs[0] if isinstance(b.node.op, Transpose) else b
+    return source.node.op.name == "input" and source not in lowering.lasting
+
+
+def _panels(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n: int) -> None:
+    is_transposed = isinstance(b.node.op, Transpose)
+    left = lowering.ensure(a)
+    right = lowering.ensure(b.node.inputs[0] if is_transposed else b)
+    out = lowering.new(node.outputs[0])
+    element = TYPES[a.dtype]
+
+    def rows(f: Function) -> Index:
+        return Sizes(f, size_registers(lowering.names))(m)
+
+    function = gemm.matmul_panels(lowering.module, lowering.target, element, k, n, lowering.names, rows, is_transposed)
+    shape = gemm.tile(lowering.target, element, n)
+    rows_usual = m if isinstance(m, int) else 128
+    kernel = Kernel(
+        function, [Use(left), Use(right)], [Use(out)], shape.panels(n), 2.0 * k * shape.width * rows_usual / 100, flops=2 * k * n * m
+    )  # fmt: skip
+    lowering.add_kernel(kernel, node)
 
 
 def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: int, rows: Size) -> None:
@@ -63,8 +94,8 @@ def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: i
     units, scale = _units(rows)
     if m * n <= PARTIAL and scale == 1 and affine.is_symbolic(units):
         function = gemm.matmul_t(lowering.module, lowering.target, element, m, n, lowering.names, None)
-        price = 2.0 * m * n / 100
-        sum_in_parts(lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, m * n, units, price)
+        reads = [Use(left, rows=True), Use(right, rows=True)]
+        sum_in_parts(lowering, node, function, reads, out, m * n, units, 2.0 * m * n / 100, 2 * m * n * rows)
         return
 
     def count(f: Function) -> Index:
@@ -72,24 +103,30 @@ def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: i
 
     function = gemm.matmul_t(lowering.module, lowering.target, element, m, n, lowering.names, count)
     shape = gemm.tile(lowering.target, element, n)
-    flops = 2.0 * shape.rows_t * n * (rows if isinstance(rows, int) else 128)
+    price = 2.0 * shape.rows_t * n * (rows if isinstance(rows, int) else 128) / 100
     tiles = -(-m // shape.rows_t)
     lowering.add_kernel(
-        Kernel(function, [Use(left), Use(right)], [Use(out, rows=False)], tiles, flops / 100, flops=flops), node
+        Kernel(function, [Use(left), Use(right)], [Use(out)], tiles, price, flops=2 * m * n * rows), node
     )
 
 
 def sum_in_parts(
-    lowering: Lowering, node: Node, function: str, reads: list[Use], out: Buffer, count: int, units: Size, price: float
+    lowering: Lowering,
+    node: Node,
+    function: str,
+    reads: list[Use],
+    out: Buffer,
+    count: int,
+    units: Size,
+    price: float,
+    flops: Size,
 ) -> None:
     """A kernel that writes one result for each range of units, and the loop that adds them up."""
     from layerkit.engines.llvm.lower import combine
 
     partial = Buffer(out.dtype, count, label="partial")
     most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // count))
-    lowering.add_kernel(
-        Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=price * 100, most=most), node
-    )
+    lowering.add_kernel(Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=flops, most=most), node)
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
 
 
@@ -235,9 +272,9 @@ def _convolve(
     out = lowering.new(node.outputs[0])
     size = prod(number(n) for n in node.outputs[0].shape[1:])
     function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
-    flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
-    reads = [Use(source, rows=True), Use(panels)]
-    lowering.add_kernel(Kernel(function, reads, [Use(out, rows=True)], x.shape[0], flops / 80, flops=flops), node)
+    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
+    lowering.add_kernel(Kernel(function, reads, writes, images, flops / 80, flops=flops * images), node)
 
 
 def _pack_groups(
@@ -316,7 +353,8 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     out = lowering.new(dw)
     function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names)
     count = prod(number(n) for n in dw.shape)
-    flops = 2.0 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
     sum_in_parts(
-        lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80
-    )
+        lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
+        flops * x.shape[0],
+    )  # fmt: skip

@@ -80,7 +80,8 @@ class Plan:
         axes = {name for v in graph.inputs for name in v.type.axes}
         self.names = tuple(sorted(axes))
         self.module = module = Module(target.attributes)
-        lowering = Lowering(graph, module, target, self.names)
+        lasting = set(kept) - set((donated or {}).values())
+        lowering = Lowering(graph, module, target, self.names, lasting=lasting)
         kernels = lowering.kernels()
         self.schedule: Schedule = schedule(kernels, donated or {}, kept)
         self.kernels = kernels

@@ -42,9 +42,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     last = -1
     for k in sorted(program.kernels, key=lambda k: program.schedule.phase_of[k]):
         phase = program.schedule.phase_of[k]
-        units = bind(k.units, known)
-        assert isinstance(units, int)
-        flops, moved = k.flops * units, traffic(k, sizes)
+        flops, moved = float(bind(k.flops, known)), traffic(k, sizes)
         row = [
             str(phase) if phase != last else "",
             k.what,
@@ -74,7 +72,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     )
     if seconds:
         total = sum(seconds.values())
-        flops = sum(k.flops * float(bind(k.units, known)) for k in program.kernels)
+        flops = sum(float(bind(k.flops, known)) for k in program.kernels)
         console.print(
             f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; peak of a core {peak():.0f} GFLOP/s (measured)",
             highlight=False,
