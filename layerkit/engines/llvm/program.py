@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from math import prod
+from operator import is_
 from threading import Lock
 from time import perf_counter
 from typing import Any
@@ -21,13 +23,16 @@ from layerkit.engines.llvm.repeat import Feed, repeat
 from layerkit.engines.llvm.schedule import ALIGN, Schedule, plan, schedule
 from layerkit.engines.llvm.target import Target
 from layerkit.errors import ArgumentError, DataError, ShapeError
-from layerkit.ir import BATCH, Array, Graph, axis
+from layerkit.ir import BATCH, Array, Graph, axis, number
 from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
 
 PARALLEL_NS = 100_000.0  # estimated cost from which a step is worth several threads
 _WRITES = [0]  # runs so far, of all programs, that wrote over their inputs
+NOTHING: Any = object()  # the state of no run
 BOUND_SIZES = 8  # batch sizes whose memory plan is kept
+SMALL_BYTES = 1 << 14
+"""Inputs and outputs of at most so many bytes are copied: asking NumPy where an array lies takes longer."""
 
 
 def address(array: Array) -> int:
@@ -56,13 +61,42 @@ class _Bound:
                 self.table[slot] = arena + layout.offsets[buffer]
             elif buffer.kind == "constant":
                 self.table[slot] = buffer.array.ctypes.data
-        self.shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.outputs]
-        self.input_shapes = [tuple(bind(n, sizes) for n in v.shape) for v in program.graph.inputs]
+        self.shapes, self.input_shapes = (
+            [tuple(number(bind(n, sizes)) for n in v.shape) for v in values]
+            for values in (program.graph.outputs, program.graph.inputs)
+        )
         self.pace = threads.Pace()
-        self.own: list[Any] = [None] * len(self.input_shapes)
+        self.state: tuple[Array, ...] | None = None
+        """The state of the last call."""
+        lasting = {*program.kept, *(program.donated or {}).values()}
+        self.small = [
+            None if i in lasting else _small(s, d)
+            for i, (s, d) in enumerate(zip(self.input_shapes, program.input_dtypes, strict=True))
+        ]
+        """Memory for small inputs, which are copied."""
+        self.own: list[Any] = list(self.small)
         """The arrays of the last call, or copies where those could not be used as they are."""
         self.results: list[Any] | None = None
         """The outputs that are written over inputs; None for the others."""
+        fresh = [(i, slot, dtype, _small(self.shapes[i], dtype)) for i, slot, dtype in program.fresh]
+        self.large = [(i, slot, dtype) for i, slot, dtype, memory in fresh if memory is None]
+        """The others, if large: which, their place in the table, dtype."""
+        self.copied = [(i, slot, memory) for i, slot, _, memory in fresh if memory is not None]
+        """The small ones, which are copied: which, their place in the table, from where."""
+        self.point_small(program)
+
+    def point_small(self, program: LLVMProgram) -> None:
+        """Let small inputs and outputs be read and written where they are copied."""
+        for i, memory in enumerate(self.small):
+            if memory is not None:
+                self.table[program.input_slots[i]] = address(memory)
+        for _, slot, memory in self.copied:
+            self.table[slot] = address(memory)
+
+
+def _small(shape: Sequence[int], dtype: Any) -> Array | None:
+    size = prod(shape) * np.dtype(dtype).itemsize
+    return np.empty(shape, dtype) if 0 < size <= SMALL_BYTES else None
 
 
 class Plan:
@@ -115,19 +149,23 @@ class LLVMProgram(Plan):
         self._prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
         early = [k for phase in self.schedule.phases[: self.schedule.prologue] for s in phase for k in s.kernels]
         self._early = sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})
-        self._prepared: tuple[int, list[Array]] | None = None
+        self._prepared: list[Array] = []
+        """The kept inputs for which ``prepare`` was run last,"""
+        self._known, self._writes = NOTHING, -1
+        """the state that they were part of, and the number of writing runs before it."""
         self._types = [v.type for v in graph.inputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
-        self._input_dtypes = [numpy_dtype(v.dtype) for v in graph.inputs]
-        self._dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
-        self._input_slots = [
+        self.input_dtypes = [numpy_dtype(v.dtype) for v in graph.inputs]
+        dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
+        self.input_slots = [
             [s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))
         ]
-        self._output_slots = [self.slots[b] for b in self.outputs]
+        output_slots = [self.slots[b] for b in self.outputs]
         for output, source in self.schedule.aliases.items():
-            self._input_slots[source].append(self._output_slots[output])
+            self.input_slots[source].append(output_slots[output])
         self._sources = [self.schedule.aliases.get(i) for i in range(len(graph.outputs))]
-        self._fresh = [(i, self._output_slots[i], d) for i, d in enumerate(self._dtypes) if self._sources[i] is None]
+        self.fresh = [(i, output_slots[i], d) for i, d in enumerate(dtypes) if self._sources[i] is None]
+        """Outputs that are not written over inputs: which, their place in the table, dtype."""
         self._donors = set(self.schedule.aliases.values())
         self._size_places = [self._find_size(name) for name in self.names]
         self._sampled = [i for i, v in enumerate(graph.inputs) if v.shape[:1] == (BATCH,)]
@@ -151,7 +189,7 @@ class LLVMProgram(Plan):
         if len(self._arena) < size + ALIGN:
             self._arena = np.empty(size + ALIGN, np.uint8)
             self._bound.clear()
-            self._prepared = None
+            self._known, self._writes = NOTHING, -1
         return -(-self._arena.ctypes.data // ALIGN) * ALIGN
 
     def _bind(self, sizes: Mapping[str, int]) -> _Bound:
@@ -168,43 +206,51 @@ class LLVMProgram(Plan):
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         if len(arrays) != len(self._types):
             raise ArgumentError("another number of inputs.", expected=str(len(self._types)), got=str(len(arrays)))
+        return self.run(arrays, (), None)
+
+    def run(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> tuple[Array, ...]:
+        """One step; ``Program.run`` says what is given and returned."""
         with self._lock:
-            return self._run(arrays)
+            bound = self._enter(given, state, key)
+            results = list(bound.results or self._results(bound))
+            for i, slot, dtype in bound.large:
+                results[i] = np.empty(bound.shapes[i], dtype)
+                bound.table[slot] = address(results[i])
+            if self._start(bound):
+                self._complain(bound)
+            for i, _, memory in bound.copied:
+                results[i] = memory.copy()
+            return tuple(results)
 
-    def _run(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
-        bound = self._enter(arrays)
-        results = self._results(bound)
-        for i, slot, dtype in self._fresh:
-            fresh = results[i] = np.empty(bound.shapes[i], dtype)
-            bound.table[slot] = address(fresh)
-        if self._start(bound):
-            self._complain(bound)
-        return tuple(results)
-
-    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+    def repeat(
+        self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None, batches: Batches
+    ) -> tuple[Array, ...]:
         """One step for each batch, in one native call; ``Program.repeat`` says what is given and returned."""
         with self._lock:
-            return self._repeat(arrays, batches, key)
+            return self._repeat(given, state, key, batches)
 
-    def _repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+    def _repeat(
+        self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None, batches: Batches
+    ) -> tuple[Array, ...]:
         rows, first = batches.rows, slice(batches.start, batches.start + batches.rows)
-        whole = {i: np.ascontiguousarray(arrays[i]) for i in self._sampled}
-        given = list(arrays)
+        whole = {i: np.require(given[i], requirements=("C", "A")) for i in self._sampled}
+        given = list(given)
         for i, array in whole.items():
             given[i] = array[first] if batches.order is None else np.empty((rows, *array.shape[1:]), array.dtype)
-        bound = self._enter(given)
+        bound = self._enter(given, state, key)
         feed = Feed(batches.steps, rows)
         if key is not None:
-            feed.key = address(bound.own[key])
+            feed.key = address(bound.own[-1])
         order = None if batches.order is None else np.ascontiguousarray(batches.order[batches.start :], np.int64)
         for i, array in whole.items():
             size = array.nbytes // max(len(array), 1)
             if order is not None:
                 feed.gathers.append((address(bound.own[i]), address(array), size, address(order)))
             else:
-                feed.moves += [(bound.table.ctypes.data + 8 * slot, rows * size) for slot in self._input_slots[i]]
-        results = self._results(bound)
-        for i, slot, dtype in self._fresh:
+                feed.moves += [(bound.table.ctypes.data + 8 * slot, rows * size) for slot in self.input_slots[i]]
+                bound.table[self.input_slots[i]] = address(given[i])
+        results = list(self._results(bound))
+        for i, slot, dtype in self.fresh:
             is_sampled = self.graph.outputs[i].shape[:1] == (BATCH,)
             shape = bound.shapes[i]
             fresh = results[i] = np.empty((rows * batches.steps, *shape[1:]) if is_sampled else shape, dtype)
@@ -212,23 +258,33 @@ class LLVMProgram(Plan):
             if is_sampled:
                 feed.moves.append((bound.table.ctypes.data + 8 * slot, fresh.nbytes // batches.steps))
         failed = self._start(bound, feed)
-        for i in whole:
-            bound.own[i] = None  # its pointers have moved on
+        for i in whole:  # its pointers have moved on
+            bound.own[i] = bound.small[i]
+        bound.point_small(self)
         if failed:
             self._complain(bound)
         return tuple(results)
 
-    def _enter(self, arrays: Sequence[Array]) -> _Bound:
+    def _enter(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> _Bound:
         """Let the step work on these arrays."""
-        key = tuple(self._size_of(arrays, i, axis) for i, axis in self._size_places)
-        bound = self._bound.get(key)
+        bound = self._bound.get(tuple([self._size_of(given, i, axis) for i, axis in self._size_places]))
         if bound is None:
+            arrays = [*given, *state, *(() if key is None else (key,))]
             bound = self._bind(bind_sizes(self._types, arrays, self._labels))
         own = bound.own
-        changed = [i for i, a in enumerate(arrays) if a is not own[i]]
+        changed = [i for i, a in enumerate(given) if a is not own[i]]
         for i in changed:
-            self._take(bound, i, arrays[i])
-        if not self._donors.isdisjoint(changed):
+            self._take(bound, i, given[i])
+        if key is not None:
+            self._take(bound, len(own) - 1, key)
+        if state is not bound.state or not state:
+            start = len(given)
+            moved = [i for i, a in enumerate(state, start) if a is not own[i]]
+            for i in moved:
+                self._take(bound, i, state[i - start])
+            bound.state = state
+            changed += moved
+        if changed and not self._donors.isdisjoint(changed):
             self._separate(bound)
             bound.results = None
         return bound
@@ -237,15 +293,17 @@ class LLVMProgram(Plan):
         """The outputs that are written over inputs, in their places."""
         if bound.results is None:
             bound.results = [None if i is None else bound.own[i] for i in self._sources]
-        return list(bound.results)
+        return bound.results
 
     def _start(self, bound: _Bound, feed: Feed | None = None) -> int:
         """Run the step, on several threads if it is worth it and no other step has them; 0, or not if a guard failed."""
         if self._donors:
             _WRITES[0] += 1
-        if self.schedule.prologue and not self._is_prepared(bound):
-            self._prepare(bound.address)
-            self._prepared = _WRITES[0], [bound.own[i] for i in self._early]
+        if self.schedule.prologue and not (self._known is bound.state and self._writes == _WRITES[0]):
+            self._prepare_for(bound)
+        if feed is None and bound.price <= PARALLEL_NS:
+            result: int = self._step(bound.address)
+            return result
         if bound.price > PARALLEL_NS and self._parallel is not None and (count := threads.threads()) > 1:
             pool = threads.pool()
             if pool.lock.acquire(blocking=False):
@@ -268,11 +326,13 @@ class LLVMProgram(Plan):
         assert self._parallel is not None
         return pool.run(self._parallel, bound.control, bound.counters, count, feed)
 
-    def _is_prepared(self, bound: _Bound) -> bool:
-        """Whether what depends on kept inputs was computed since one of them changed."""
-        if self._prepared is None or self._prepared[0] != _WRITES[0]:
-            return False
-        return all(a is bound.own[i] for a, i in zip(self._prepared[1], self._early, strict=True))
+    def _prepare_for(self, bound: _Bound) -> None:
+        """Compute what depends on kept inputs, unless that was done since one of them changed."""
+        arrays = [bound.own[i] for i in self._early]
+        is_same = len(arrays) == len(self._prepared) and all(map(is_, arrays, self._prepared))
+        if not is_same or self._writes != _WRITES[0]:
+            self._prepare(bound.address)
+        self._known, self._writes, self._prepared = bound.state or NOTHING, _WRITES[0], arrays
 
     @staticmethod
     def _size_of(arrays: Sequence[Array], index: int, axis: int) -> int:
@@ -282,7 +342,7 @@ class LLVMProgram(Plan):
     def _take(self, bound: _Bound, index: int, array: Array) -> None:
         """Let an input be read where this array is."""
         array = np.asarray(array)
-        if array.dtype != self._input_dtypes[index]:
+        if array.dtype != self.input_dtypes[index]:
             check_arrays([self._types[index]], [array], [self._labels[index]])
         if array.shape != bound.input_shapes[index]:
             raise ShapeError(
@@ -290,6 +350,10 @@ class LLVMProgram(Plan):
                 expected=str(bound.input_shapes[index]),
                 got=str(array.shape),
             )
+        small = bound.small[index]
+        if small is not None:
+            small[...] = array
+            return
         own = array
         is_mine = index not in self._donors or array.flags.writeable
         if not (array.flags.c_contiguous and array.flags.aligned and is_mine):
@@ -299,7 +363,7 @@ class LLVMProgram(Plan):
 
     def _point(self, bound: _Bound, index: int) -> None:
         where = address(bound.own[index])
-        for slot in self._input_slots[index]:
+        for slot in self.input_slots[index]:
             bound.table[slot] = where
 
     def _separate(self, bound: _Bound) -> None:
