@@ -121,10 +121,11 @@ def sum_in_parts(
     price: float,
     flops: Size,
     memory: Buffer | None = None,
+    least: int = 1,
 ) -> None:
     """A kernel that writes one result for each range of units, and the loop that adds them up.
 
-    ``memory`` is what each range needs to work in.
+    ``memory`` is what each range, of ``least`` units or more, needs to work in.
     """
     from layerkit.engines.llvm.lower import combine
 
@@ -132,7 +133,8 @@ def sum_in_parts(
     own = [memory, partial] if memory is not None else [partial]
     most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // sum(number(b.size) for b in own)))
     writes = [Use(b, chunk=True) for b in own]
-    lowering.add_kernel(Kernel(function, reads, writes, units, price, flops=flops, most=most), node)
+    kernel = Kernel(function, reads, writes, units, price, flops=flops, most=most, least=least)
+    lowering.add_kernel(kernel, node)
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
 
 
@@ -277,7 +279,9 @@ def _by_tiles(
     key = (kernel, "winograd", turned, tiling)
     if key not in lowering.packs:
         weights = lowering.ensure(kernel)
-        panels = lowering.packs[key] = lowering.scratch(x.dtype, winograd.packed_size(target, element, tiling), "panels")
+        panels = lowering.packs[key] = lowering.scratch(
+            x.dtype, winograd.packed_size(target, element, tiling), "panels"
+        )
         function = winograd.pack(module, target, element, tiling, names, turned=turned)
         units = tiling.left // tiling.lanes if turned else tiling.channels
         price = winograd.packed_size(target, element, tiling) / units / 10
@@ -287,8 +291,8 @@ def _by_tiles(
     function = winograd.convolution(module, target, element, tiling, names)
     flops = _flops(shape)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
-    kernel_ = Kernel(function, reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
-    lowering.add_kernel(kernel_, node)
+    made = Kernel(function, reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
+    lowering.add_kernel(made, node)
 
 
 def _flops(shape: conv.Geometry) -> int:
@@ -415,4 +419,6 @@ def _kernel_grad_by_tiles(
     sums = lowering.scratch(x.dtype, winograd.sums_size(tiling), "sums")
     count = prod(number(n) for n in node.outputs[0].shape)
     flops = _flops(shape)
-    sum_in_parts(lowering, node, function, reads, out, count, x.shape[0], flops / 200, flops * x.shape[0], sums)
+    sum_in_parts(
+        lowering, node, function, reads, out, count, x.shape[0], flops / 200, flops * x.shape[0], sums, tiling.block[0]
+    )

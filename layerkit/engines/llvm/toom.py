@@ -98,7 +98,7 @@ def both(f: Function, rows: Matrix, columns: Matrix, x: Sequence[Sequence[Reg]])
 
 def multiply(f: Function, matrix: Matrix, x: Sequence[Reg]) -> list[Reg]:
     """``matrix @ x``; two rows whose sum and difference are simpler than they are share their work."""
-    if len(matrix) == 1 and matrix[0] == (1,):
+    if matrix == ((Fraction(1),),):
         return list(x)
     found: dict[int, Reg] = {}
     for i, a in enumerate(matrix):

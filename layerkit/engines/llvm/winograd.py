@@ -24,7 +24,8 @@ from layerkit.engines.llvm.toom import Matrix, Scheme, both, scheme, transposed
 
 FEWEST = 16  # channels and filters: with fewer, transforms cost more than products save
 TILES = 16  # in a block, at least: each reads the whole kernel
-MOST_SUMS = 1 << 20  # elements of the sums of a gradient by the kernel
+MOST_SUMS = 1 << 22  # elements of the sums of a gradient by the kernel
+STACK = 5 << 19  # bytes of transformed tiles and products in a block, at most
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ class Tiling:
         return images * rows * self.tiles[1]
 
     @property
+    def planes(self) -> tuple[int, int]:
+        """Elements from one position of transformed tiles, and of their products, to the next.
+
+        An odd number of vectors: with a power of two all positions of a tile would share a few sets of the first cache.
+        """
+        left, right = ((self.count * n // self.lanes | 1) * self.lanes for n in (self.left, self.right))
+        return left, right
+
+    @property
     def band(self) -> tuple[int, int]:
         """(height, width) of the part of a framed image that a block of tiles meets."""
         h, w = self.schemes
@@ -115,11 +125,9 @@ def tiling(target: Target, element: str, shape: Geometry, *, backward: bool = Fa
         before = (shape.window[0] - 1 - shape.before[0], shape.window[1] - 1 - shape.before[1])
         found = Tiling(shape.out, shape.sizes, before, shape.window, shape.filters, shape.channels, lanes, most)
     else:
-        found = Tiling(
-            shape.sizes, shape.out, shape.before, shape.window, shape.channels, shape.filters, lanes, most
-        )
-    is_large = found.products * (found.left + found.right) * max(TILES, found.tiles[1]) > 2 * most
-    if min(shape.channels, shape.filters) < FEWEST or found.saving < 1.4 or is_large or min(found.before) < 0:
+        found = Tiling(shape.sizes, shape.out, shape.before, shape.window, shape.channels, shape.filters, lanes, most)
+    block = found.products * (found.left + found.right) * max(TILES, found.tiles[1]) * gemm.WIDTH[element]
+    if min(shape.channels, shape.filters) < FEWEST or found.saving < 1.4 or block > STACK or min(found.before) < 0:
         return None
     return found
 
@@ -210,12 +218,20 @@ class _Writer:
             with f.when(f.binary("xor", inside, literal(1, "i1"))):
                 self.clear(f, to, width)
 
-    def inputs(self, f: Function, x: Reg, band: Reg, to: Reg, image: Index, images: Index, row: Index, rows: int) -> None:
+    def inputs(
+        self, f: Function, x: Reg, band: Reg, to: Reg, image: Index, images: Index, row: Index, rows: int
+    ) -> None:
         """Transform the images of a block: ``to`` is [position, tile, channel]."""
         t, element = self.t, self.element
-        (sh, sw), step, far = t.schemes, t.band[1] * t.channels, t.count * t.left
+        (sh, sw), step, far = t.schemes, t.band[1] * t.channels, t.planes[0]
         name = self.transform(
-            "winograd.input", sh.inputs, sw.inputs, t.channels, (step, t.channels), (sw.products * far, far), is_padded=True
+            "winograd.input",
+            sh.inputs,
+            sw.inputs,
+            t.channels,
+            (step, t.channels),
+            (sw.products * far, far),
+            is_padded=True,
         )
         with f.loop(0, images) as g:
             self.fill_band(f, f.at(x, f.mul(f.add(image, g.index), prod(t.sizes) * t.channels), element), band, row)
@@ -259,17 +275,23 @@ def _convolution(module: Module, target: Target, element: str, t: Tiling, names:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
     x, panels, y = (Reg(f"%{name}", "ptr") for name in ("x", "panels", "y"))
     f = module.function([x, panels, y, *range_parameters(names)])
-    band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.count * t.left)
-    made = w.memory(f, t.products * t.count * t.right)
+    band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.planes[0])
+    made = w.memory(f, t.products * t.planes[1])
     w.clear(f, band, prod(t.band) * t.channels)
-    (sh, sw), far = t.schemes, t.count * t.right
+    (sh, sw), far = t.schemes, t.planes[1]
     size = tile.panels(t.filters) * t.channels * tile.width
 
     def name(height: int, width: int) -> str:
         """The transform of a tile of which so much lies inside the result."""
         steps = (t.out[1] * t.filters, t.filters)
         return w.transform(
-            "winograd.output", sh.outputs, sw.outputs, t.filters, (sw.products * far, far), steps, written=(height, width)
+            "winograd.output",
+            sh.outputs,
+            sw.outputs,
+            t.filters,
+            (sw.products * far, far),
+            steps,
+            written=(height, width),
         )
 
     def block(image: Index, images: Index, row: Index, rows: int) -> None:
@@ -277,7 +299,7 @@ def _convolution(module: Module, target: Target, element: str, t: Tiling, names:
         with f.loop(0, t.products) as p:
             gemm.tiles(
                 f, module, tile, element, "n", rows=f.mul(images, rows * t.tiles[1]), columns=t.filters,
-                a=f.at(left, f.mul(p.index, t.count * t.left), element), b=f.at(panels, f.mul(p.index, size), element),
+                a=f.at(left, f.mul(p.index, t.planes[0]), element), b=f.at(panels, f.mul(p.index, size), element),
                 c=f.at(made, f.mul(p.index, far), element), lda=t.left, ldb=tile.width, ldc=t.right,
                 panel=t.channels * tile.width, terms=Terms(t.channels),
             )  # fmt: skip
@@ -341,7 +363,13 @@ def _pack_turned(module: Module, target: Target, element: str, t: Tiling, names:
     def units(first: Index, count: int) -> None:
         """The vector of ``count`` channels from ``first`` on."""
         name = w.transform(
-            "winograd.kernel", sh.kernel, sw.kernel, count, steps, (sw.products * lanes * lanes, lanes * lanes), is_padded=True
+            "winograd.kernel",
+            sh.kernel,
+            sw.kernel,
+            count,
+            steps,
+            (sw.products * lanes * lanes, lanes * lanes),
+            is_padded=True,
         )
         for start in range(0, t.filters, lanes):
             rows = min(lanes, t.filters - start)
@@ -350,7 +378,9 @@ def _pack_turned(module: Module, target: Target, element: str, t: Tiling, names:
                 f.run(name, [f.at(kernel, source, element), f.at(square, f.mul(row.index, lanes), element)])
             with f.loop(0, t.products) as p:
                 place = f.at(square, f.mul(p.index, lanes * lanes), element)
-                x = [f.load(f.at(place, i * lanes, element), w.kind) if i < rows else zero(w.kind) for i in range(lanes)]
+                x = [
+                    f.load(f.at(place, i * lanes, element), w.kind) if i < rows else zero(w.kind) for i in range(lanes)
+                ]
                 column = start // tile.width * panel + start % tile.width
                 to = f.at(panels, f.add(f.add(f.mul(p.index, far), column), f.mul(first, tile.width)), element)
                 for i, line in enumerate(gemm.transpose(f, x)[:count]):
@@ -385,11 +415,11 @@ def _kernel_grad(module: Module, target: Target, element: str, t: Tiling, names:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
     x, g, sums, dw = (Reg(f"%{name}", "ptr") for name in ("x", "g", "sums", "dw"))
     f = module.function([x, g, sums, dw, *range_parameters(names)])
-    band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.count * t.left)
-    right = w.memory(f, t.products * t.count * t.right)
+    band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.planes[0])
+    right = w.memory(f, t.products * t.planes[1])
     w.clear(f, band, prod(t.band) * t.channels)
     w.clear(f, sums, sums_size(t))
-    (sh, sw), far, size = t.schemes, t.count * t.right, t.channels * t.right
+    (sh, sw), far, size = t.schemes, t.planes[1], t.channels * t.right
 
     def name(height: int, width: int) -> str:
         """The transform of a tile of cotangents of which so much is there."""
@@ -409,7 +439,7 @@ def _kernel_grad(module: Module, target: Target, element: str, t: Tiling, names:
         with f.loop(0, t.products) as p:
             gemm.tiles(
                 f, module, tile, element, "t", rows=t.channels, columns=t.filters,
-                a=f.at(left, f.mul(p.index, t.count * t.left), element), b=f.at(right, f.mul(p.index, far), element),
+                a=f.at(left, f.mul(p.index, t.planes[0]), element), b=f.at(right, f.mul(p.index, far), element),
                 c=f.at(sums, f.mul(p.index, size), element), lda=t.left, ldb=t.right, ldc=t.right, panel=tile.width,
                 terms=Terms(f.mul(images, rows * t.tiles[1])), add=True,
             )  # fmt: skip
