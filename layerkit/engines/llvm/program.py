@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from operator import is_
 from threading import Lock
@@ -15,13 +16,10 @@ import numpy as np
 
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines.base import Batches, bind_sizes, check_arrays, value_bytes
-from layerkit.engines.llvm import driver, jit, threads
-from layerkit.engines.llvm.builder import Module
-from layerkit.engines.llvm.kernel import Buffer
-from layerkit.engines.llvm.lower import Lowering
+from layerkit.engines.llvm import jit, threads
+from layerkit.engines.llvm.compilation import Compilation
+from layerkit.engines.llvm.plan import ALIGN, Plan
 from layerkit.engines.llvm.repeat import Feed, repeat
-from layerkit.engines.llvm.schedule import ALIGN, Schedule, plan, schedule
-from layerkit.engines.llvm.target import Target
 from layerkit.errors import ArgumentError, DataError, ShapeError
 from layerkit.ir import BATCH, Array, Graph, axis, number
 from layerkit.ir.graph import Input
@@ -41,36 +39,42 @@ def address(array: Array) -> int:
     return found
 
 
+def memory(plan: Plan, graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Bytes of a run of a planned graph: inputs, outputs that are not written over them, and the arena."""
+    fresh = [v for i, v in enumerate(graph.outputs) if i not in plan.aliases]
+    return plan.layout(sizes).size + sum(value_bytes(v.type.bind(sizes)) for v in (*graph.inputs, *fresh))
+
+
 class _Bound:
     """Everything that depends on the sizes of a call: where buffers lie, how many chunks there are."""
 
     def __init__(self, program: LLVMProgram, sizes: Mapping[str, int]) -> None:
-        layout = plan(program.schedule, sizes, program.held)
-        self.table = np.zeros(len(program.slots) + 1, np.uint64)
-        names = program.names
-        control = [self.table.ctypes.data, *(sizes[n] for n in names)]
-        for segment in program.schedule.segments:
-            control += segment.chunks(sizes)
-        self.control = np.array(control + [0] * len(program.kernels), np.int64)
-        self.counters = np.zeros(3 * threads.LINE * (len(program.schedule.phases) + 1), np.uint8)
-        self.price = sum(s.price * s.chunks(sizes)[0] for s in program.schedule.segments)
+        plan = program.plan
+        layout = plan.layout(sizes)
+        self.table = np.zeros(len(plan.slots) + 1, np.uint64)
+        control = [self.table.ctypes.data, *(sizes[n] for n in plan.names)]
+        chunks = [work.chunks(sizes) for work in plan.works]
+        for numbers in chunks:
+            control += numbers
+        self.control = np.array(control + [0] * plan.clocks, np.int64)
+        self.counters = np.zeros(3 * threads.LINE * (plan.phases + 1), np.uint8)
+        self.price = sum(work.price * units for work, (units, _, _) in zip(plan.works, chunks, strict=True))
         self.address = ctypes.c_void_p(self.control.ctypes.data)
         arena = program.arena(layout.size)
-        for buffer, slot in program.slots.items():
-            if buffer in layout.offsets:
-                self.table[slot] = arena + layout.offsets[buffer]
-            elif buffer.kind == "constant":
-                self.table[slot] = buffer.array.ctypes.data
+        for i, slot in enumerate(plan.slots):
+            if slot.kind == "local":
+                self.table[i] = arena + layout.offsets[i]
+            elif slot.kind == "constant":
+                self.table[i] = address(plan.constants[slot.index])
         self.shapes, self.input_shapes = (
-            [tuple(number(bind(n, sizes)) for n in v.shape) for v in values]
-            for values in (program.graph.outputs, program.graph.inputs)
+            [tuple(number(bind(n, sizes)) for n in t.shape) for t in types]
+            for types in (program.result_types, program.types)
         )
         self.pace = threads.Pace()
         self.state: tuple[Array, ...] | None = None
         """The state of the last call."""
-        lasting = {*program.kept, *(program.donated or {}).values()}
         self.small = [
-            None if i in lasting else _small(s, d)
+            None if i in program.lasting else _small(s, d)
             for i, (s, d) in enumerate(zip(self.input_shapes, program.input_dtypes, strict=True))
         ]
         """Memory for small inputs, which are copied."""
@@ -99,86 +103,58 @@ def _small(shape: Sequence[int], dtype: Any) -> Array | None:
     return np.empty(shape, dtype) if 0 < size <= SMALL_BYTES else None
 
 
-class Plan:
-    """A graph lowered and scheduled, not yet machine code."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        target: Target,
-        donated: Mapping[int, int] | None = None,
-        kept: Collection[int] = (),
-        timed: bool = False,
-    ) -> None:
-        self.graph, self.target, self.donated, self.kept, self.is_timed = graph, target, donated, kept, timed
-        axes = {name for v in graph.inputs for name in v.type.axes}
-        self.names = tuple(sorted(axes))
-        self.module = module = Module(target.attributes)
-        lasting = set(kept) - set((donated or {}).values())
-        lowering = Lowering(graph, module, target, self.names, lasting=lasting)
-        kernels = lowering.kernels()
-        self.schedule: Schedule = schedule(kernels, donated or {}, kept)
-        self.kernels = kernels
-        buffers = [use.buffer for k in kernels for use in (*k.reads, *k.writes)]
-        self.slots: dict[Buffer, int] = {b: i for i, b in enumerate(dict.fromkeys([*buffers, *lowering.outputs]))}
-        self.guards = [(k, k.writes[0].buffer) for k in kernels if k.guard]
-        self.held = [b for _, b in self.guards]
-        self.outputs = lowering.outputs
-        producer = {u.buffer: self.schedule.segment_of(k) for k in kernels for u in k.writes}
-        clocks = {k: i for i, k in enumerate(kernels)} if timed else None
-        driver.write_step(module, target, self.schedule, self.names, self.slots, producer, clocks)
-
-    def memory(self, sizes: Mapping[str, int]) -> int:
-        """Bytes of a run: inputs, outputs that are not written over them, and the arena."""
-        total = plan(self.schedule, sizes, self.held).size
-        total += sum(value_bytes(v.type.bind(sizes)) for v in self.graph.inputs)
-        fresh = (v for i, v in enumerate(self.graph.outputs) if i not in self.schedule.aliases)
-        return total + sum(value_bytes(v.type.bind(sizes)) for v in fresh)
-
-
-class LLVMProgram(Plan):
+class LLVMProgram:
     """One native function for a graph; it serves every batch size."""
 
-    def __init__(self, *plan: Any, **options: Any) -> None:
-        super().__init__(*plan, **options)
-        graph, target = self.graph, self.target
-        self.text = str(self.module)
-        self._library = jit.load(jit.compiled(self.text, target), target)
+    def __init__(self, compilation: Compilation) -> None:
+        self.compilation = compilation
+        self.plan, code = compilation.compiled()
+        plan, graph = self.plan, compilation.graph
+        self._library = jit.load(code, compilation.target)
         self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
-        self._parallel = None if self.is_timed else self._library.address("parallel")
+        self._parallel = None if compilation.timed else self._library.address("parallel")
         self._prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
-        early = [k for phase in self.schedule.phases[: self.schedule.prologue] for s in phase for k in s.kernels]
-        self._early = sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})
         self._prepared: list[Array] = []
         """The kept inputs for which ``prepare`` was run last,"""
         self._known, self._writes = NOTHING, -1
         """the state that they were part of, and the number of writing runs before it."""
-        self._types = [v.type for v in graph.inputs]
+        self.types = [v.type for v in graph.inputs]
+        self.result_types = [v.type for v in graph.outputs]
         self._labels = [v.node.op.label for v in graph.inputs if isinstance(v.node.op, Input)]
-        self.input_dtypes = [numpy_dtype(v.dtype) for v in graph.inputs]
-        dtypes = [numpy_dtype(v.dtype) for v in graph.outputs]
-        self.input_slots = [
-            [s for b, s in self.slots.items() if b.kind == "input" and b.index == i] for i in range(len(graph.inputs))
-        ]
-        output_slots = [self.slots[b] for b in self.outputs]
-        for output, source in self.schedule.aliases.items():
-            self.input_slots[source].append(output_slots[output])
-        self._sources = [self.schedule.aliases.get(i) for i in range(len(graph.outputs))]
-        self.fresh = [(i, output_slots[i], d) for i, d in enumerate(dtypes) if self._sources[i] is None]
+        self.input_dtypes = [numpy_dtype(t.dtype) for t in self.types]
+        self.input_slots: list[list[int]] = [[] for _ in self.types]
+        for i, slot in enumerate(plan.slots):
+            if slot.kind == "input":
+                self.input_slots[slot.index].append(i)
+        for output, source in plan.aliases.items():
+            self.input_slots[source].append(plan.outputs[output])
+        self._sources = [plan.aliases.get(i) for i in range(len(self.result_types))]
+        fresh = [(i, t) for i, t in enumerate(self.result_types) if self._sources[i] is None]
+        self.fresh = [(i, plan.outputs[i], numpy_dtype(t.dtype)) for i, t in fresh]
         """Outputs that are not written over inputs: which, their place in the table, dtype."""
-        self._donors = set(self.schedule.aliases.values())
-        self._size_places = [self._find_size(name) for name in self.names]
-        self._sampled = [i for i, v in enumerate(graph.inputs) if v.shape[:1] == (BATCH,)]
-        fresh = [v for v, source in zip(graph.outputs, self._sources, strict=True) if source is None]
-        is_plain = all(v.shape[:1] == (BATCH,) or not v.type.axes for v in fresh)
-        self.can_repeat = is_plain and set(self.schedule.aliases) >= set(self.donated or ())
+        self._donors = set(plan.aliases.values())
+        self.lasting = {*compilation.kept, *compilation.donated.values()}
+        """Inputs that are used where they are, since they come again."""
+        self._size_places = [self._find_size(name) for name in plan.names]
+        self._sampled = [i for i, t in enumerate(self.types) if t.shape[:1] == (BATCH,)]
+        is_plain = all(t.shape[:1] == (BATCH,) or not t.axes for _, t in fresh)
+        self.can_repeat = is_plain and set(plan.aliases) >= set(compilation.donated)
         self._lock = Lock()
         self._bound: OrderedDict[tuple[int, ...], _Bound] = OrderedDict()
         self._arena: Array = np.empty(0, np.uint8)
 
+    @property
+    def graph(self) -> Graph:
+        """The graph after all passes."""
+        return self.compilation.pipeline.run(self.compilation.graph)
+
+    def memory(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of a run: inputs, outputs that are not written over them, and the arena."""
+        return memory(self.plan, self.compilation.graph, sizes)
+
     def _find_size(self, name: str) -> tuple[int, int]:
         """An input and its axis that tell an unknown size."""
-        for i, type_ in enumerate(self._types):
+        for i, type_ in enumerate(self.types):
             for at, n in enumerate(type_.shape):
                 if n == axis(name):
                     return i, at
@@ -193,7 +169,7 @@ class LLVMProgram(Plan):
         return -(-self._arena.ctypes.data // ALIGN) * ALIGN
 
     def _bind(self, sizes: Mapping[str, int]) -> _Bound:
-        key = tuple(sizes[n] for n in self.names)
+        key = tuple(sizes[n] for n in self.plan.names)
         found = self._bound.get(key)
         if found is None:
             found = _Bound(self, sizes)
@@ -204,8 +180,8 @@ class LLVMProgram(Plan):
         return found
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        if len(arrays) != len(self._types):
-            raise ArgumentError("another number of inputs.", expected=str(len(self._types)), got=str(len(arrays)))
+        if len(arrays) != len(self.types):
+            raise ArgumentError("another number of inputs.", expected=str(len(self.types)), got=str(len(arrays)))
         return self.run(arrays, (), None)
 
     def run(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> tuple[Array, ...]:
@@ -251,7 +227,7 @@ class LLVMProgram(Plan):
                 bound.table[self.input_slots[i]] = address(given[i])
         results = list(self._results(bound))
         for i, slot, dtype in self.fresh:
-            is_sampled = self.graph.outputs[i].shape[:1] == (BATCH,)
+            is_sampled = self.result_types[i].shape[:1] == (BATCH,)
             shape = bound.shapes[i]
             fresh = results[i] = np.empty((rows * batches.steps, *shape[1:]) if is_sampled else shape, dtype)
             bound.table[slot] = address(fresh)
@@ -270,7 +246,7 @@ class LLVMProgram(Plan):
         bound = self._bound.get(tuple([self._size_of(given, i, axis) for i, axis in self._size_places]))
         if bound is None:
             arrays = [*given, *state, *(() if key is None else (key,))]
-            bound = self._bind(bind_sizes(self._types, arrays, self._labels))
+            bound = self._bind(bind_sizes(self.types, arrays, self._labels))
         own = bound.own
         changed = [i for i, a in enumerate(given) if a is not own[i]]
         for i in changed:
@@ -299,7 +275,7 @@ class LLVMProgram(Plan):
         """Run the step, on several threads if it is worth it and no other step has them; 0, or not if a guard failed."""
         if self._donors:
             _WRITES[0] += 1
-        if self.schedule.prologue and not (self._known is bound.state and self._writes == _WRITES[0]):
+        if self.plan.prologue and not (self._known is bound.state and self._writes == _WRITES[0]):
             self._prepare_for(bound)
         if feed is None and bound.price <= PARALLEL_NS:
             result: int = self._step(bound.address)
@@ -328,7 +304,7 @@ class LLVMProgram(Plan):
 
     def _prepare_for(self, bound: _Bound) -> None:
         """Compute what depends on kept inputs, unless that was done since one of them changed."""
-        arrays = [bound.own[i] for i in self._early]
+        arrays = [bound.own[i] for i in self.plan.early]
         is_same = len(arrays) == len(self._prepared) and all(map(is_, arrays, self._prepared))
         if not is_same or self._writes != _WRITES[0]:
             self._prepare(bound.address)
@@ -343,7 +319,7 @@ class LLVMProgram(Plan):
         """Let an input be read where this array is."""
         array = np.asarray(array)
         if array.dtype != self.input_dtypes[index]:
-            check_arrays([self._types[index]], [array], [self._labels[index]])
+            check_arrays([self.types[index]], [array], [self._labels[index]])
         if array.shape != bound.input_shapes[index]:
             raise ShapeError(
                 f"input '{self._labels[index]}' has another shape.",
@@ -377,9 +353,10 @@ class LLVMProgram(Plan):
 
     def _complain(self, bound: _Bound) -> None:
         """A row number was outside its table: let the reference say which."""
-        for kernel, buffer in self.guards:
-            flag = ctypes.c_int64.from_address(int(bound.table[self.slots[buffer]])).value
+        for place, slot in enumerate(self.plan.guards):
+            flag = ctypes.c_int64.from_address(int(bound.table[slot])).value
             if flag:
+                kernel = self.compilation.lowered().guards[place]
                 row = -(flag // 2) if flag % 2 else flag // 2 - 1
                 raise DataError(
                     f"'{kernel.what}' has no row {row}.", layer=" ".join(kernel.origins) or None,
@@ -393,13 +370,13 @@ class LLVMProgram(Plan):
         return table(self, sizes, arrays)
 
     def code(self) -> str:
-        return self.text
+        return str(self.compilation.lowered().module)
 
     def timed(self) -> LLVMProgram:
         """The same program with clocks around its kernels, for one thread."""
-        return LLVMProgram(self.graph, self.target, self.donated, self.kept, timed=True)
+        return LLVMProgram(replace(self.compilation, timed=True))
 
     def ticks(self) -> Array:
         """What the clocks of a timed program have counted, for each kernel, in the last size it ran for."""
         control = next(reversed(self._bound.values())).control
-        return control[len(control) - len(self.kernels) :]
+        return control[len(control) - self.plan.clocks :]
