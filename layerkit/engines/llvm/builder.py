@@ -276,6 +276,11 @@ class Function:
         self.module.declarations.add(f"declare void @{name}({value.type}, ptr, <{mask.lanes} x i1>)")
         self.do(f"call void @{name}({value}, ptr align {align} {pointer.name}, {mask})")
 
+    def prefetch(self, pointer: Reg, *, write: bool = False) -> None:
+        """Fetch the line at an address, which may lie outside of all memory, into the second cache."""
+        self.module.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 {int(write)}, i32 2, i32 1)")
+
     def gather(self, pointer: Reg, offsets: Reg, element: str, mask: Reg | None = None) -> Reg:
         """Elements at ``offsets`` (an i64 in each lane)."""
         lanes = offsets.lanes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from layerkit.engines.llvm import affine, conv, gemm, rules, winograd
+from layerkit.engines.llvm import affine, conv, depthwise, gemm, rules
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.builder import Function, Index, size_registers
 from layerkit.engines.llvm.elements import TYPES
@@ -14,6 +14,7 @@ from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Nest, Sizes, Store
 from layerkit.engines.llvm.lower import Lowering, _units, rule
+from layerkit.engines.llvm.strips import Axis
 from layerkit.ir import Node, Shape, Size, Value, number, product, usual
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
@@ -120,21 +121,13 @@ def sum_in_parts(
     units: Size,
     price: float,
     flops: Size,
-    memory: Buffer | None = None,
-    least: int = 1,
 ) -> None:
-    """A kernel that writes one result for each range of units, and the loop that adds them up.
-
-    ``memory`` is what each range, of ``least`` units or more, needs to work in.
-    """
+    """A kernel that writes one result for each range of units, and the loop that adds them up."""
     from layerkit.engines.llvm.lower import combine
 
     partial = Buffer(out.dtype, count, label="partial")
-    own = [memory, partial] if memory is not None else [partial]
-    most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // sum(number(b.size) for b in own)))
-    writes = [Use(b, chunk=True) for b in own]
-    kernel = Kernel(function, reads, writes, units, price, flops=flops, most=most, least=least)
-    lowering.add_kernel(kernel, node)
+    most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // count))
+    lowering.add_kernel(Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=flops, most=most), node)
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
 
 
@@ -242,6 +235,9 @@ def convolution(lowering: Lowering, node: Node) -> None:
     """Images times panels of the kernel."""
     x, kernel = node.inputs
     y = node.outputs[0]
+    if (sweep := _sweep(lowering, node, x, y, kernel.shape)) is not None:
+        _swept(lowering, node, sweep, lowering.ensure(kernel))
+        return
     if not (_dims(x) and all(isinstance(n, int) for n in kernel.shape)):
         rules.conv(lowering, node)
         return
@@ -249,10 +245,6 @@ def convolution(lowering: Lowering, node: Node) -> None:
     frame = shape.frame()
     if not _is_blocked(x, shape):
         rules.conv(lowering, node)
-        return
-    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
-    if tiling is not None:
-        _by_tiles(lowering, node, x, kernel, tiling, shape)
         return
     columns = shape.filters // shape.groups
     width = gemm.tile(lowering.target, TYPES[x.dtype], columns).width
@@ -271,35 +263,6 @@ def convolution(lowering: Lowering, node: Node) -> None:
     _convolve(lowering, node, x, lowering.packs[key], frame, parts, shape)
 
 
-def _by_tiles(
-    lowering: Lowering, node: Node, x: Value, kernel: Value, tiling: winograd.Tiling, shape: conv.Geometry, *, turned: bool = False
-) -> None:  # fmt: skip
-    """A convolution, or with the kernel turned round a gradient by the input, in fewer multiplications."""
-    module, target, element, names = lowering.module, lowering.target, TYPES[x.dtype], lowering.names
-    key = (kernel, "winograd", turned, tiling)
-    if key not in lowering.packs:
-        weights = lowering.ensure(kernel)
-        panels = lowering.packs[key] = lowering.scratch(
-            x.dtype, winograd.packed_size(target, element, tiling), "panels"
-        )
-        function = winograd.pack(module, target, element, tiling, names, turned=turned)
-        units = tiling.left // tiling.lanes if turned else tiling.channels
-        price = winograd.packed_size(target, element, tiling) / units / 10
-        lowering.add_kernel(Kernel(function, [Use(weights)], [Use(panels)], units, price, what="pack"), node)
-    source, panels = lowering.ensure(x), lowering.packs[key]
-    out = lowering.new(node.outputs[0])
-    function = winograd.convolution(module, target, element, tiling, names)
-    flops = _flops(shape)
-    reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
-    made = Kernel(function, reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
-    lowering.add_kernel(made, node)
-
-
-def _flops(shape: conv.Geometry) -> int:
-    """Floating-point operations of the plain sum for one image."""
-    return 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
-
-
 def _convolve(
     lowering: Lowering,
     node: Node,
@@ -313,7 +276,7 @@ def _convolve(
     out = lowering.new(node.outputs[0])
     size = prod(number(n) for n in node.outputs[0].shape[1:])
     function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
-    flops = _flops(shape)
+    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
     lowering.add_kernel(Kernel(function, reads, writes, images, flops / 80, flops=flops * images), node)
 
@@ -346,6 +309,9 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
     """The cotangent times panels of the kernel turned round, one product for each phase of the strides."""
     g, kernel = node.inputs
     dx = node.outputs[0]
+    if (sweep := _sweep(lowering, node, dx, g, kernel.shape, is_backward=True)) is not None:
+        _swept(lowering, node, sweep, _turned(lowering, node, kernel, sweep))
+        return
     if not (_dims(g) and _dims(dx) and all(isinstance(n, int) for n in kernel.shape)):
         rules.conv_input_grad(lowering, node)
         return
@@ -353,10 +319,6 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
     frame = shape.cotangent_frame()
     if not _is_blocked(g, shape) or shape.per_group < 2:
         rules.conv_input_grad(lowering, node)
-        return
-    tiling = winograd.tiling(lowering.target, TYPES[g.dtype], shape, backward=True)
-    if tiling is not None:
-        _by_tiles(lowering, node, g, kernel, tiling, shape, turned=True)
         return
     per_filter = shape.filters // shape.groups
     width = gemm.tile(lowering.target, TYPES[g.dtype], shape.per_group).width
@@ -387,6 +349,22 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     """Framed images, turned, times the cotangent; partial sums for ranges of images."""
     x, g = node.inputs
     dw = node.outputs[0]
+    if (sweep := _sweep(lowering, node, x, g, dw.shape)) is not None:
+        function = depthwise.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], sweep, lowering.names)
+        reads, out = [Use(lowering.ensure(x), rows=True), Use(lowering.ensure(g), rows=True)], lowering.new(dw)
+        flops = 2 * sweep.result * prod(a.taps for a in sweep.axes) * sweep.ins
+        sum_in_parts(
+            lowering,
+            node,
+            function,
+            reads,
+            out,
+            prod(number(n) for n in dw.shape),
+            x.shape[0],
+            flops / 60,
+            flops * x.shape[0],
+        )
+        return
     if not (_dims(x) and _dims(g)):
         rules.conv_kernel_grad(lowering, node)
         return
@@ -394,31 +372,62 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     if not _is_blocked(x, shape):
         rules.conv_kernel_grad(lowering, node)
         return
-    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
-    if tiling is not None and winograd.sums_size(tiling) <= winograd.MOST_SUMS:
-        _kernel_grad_by_tiles(lowering, node, x, g, tiling, shape)
-        return
     (left, frame), right = _framed(lowering, node, x, shape.frame()), lowering.ensure(g)
     out = lowering.new(dw)
     function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names)
     count = prod(number(n) for n in dw.shape)
-    flops = _flops(shape)
+    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
     sum_in_parts(
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
         flops * x.shape[0],
     )  # fmt: skip
 
 
-def _kernel_grad_by_tiles(
-    lowering: Lowering, node: Node, x: Value, g: Value, tiling: winograd.Tiling, shape: conv.Geometry
-) -> None:
-    """A gradient by the kernel in fewer multiplications; each range of images has memory of its own for its sums."""
-    reads = [Use(lowering.ensure(x), rows=True), Use(lowering.ensure(g), rows=True)]
-    out = lowering.new(node.outputs[0])
-    function = winograd.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], tiling, lowering.names)
-    sums = lowering.scratch(x.dtype, winograd.sums_size(tiling), "sums")
-    count = prod(number(n) for n in node.outputs[0].shape)
-    flops = _flops(shape)
-    sum_in_parts(
-        lowering, node, function, reads, out, count, x.shape[0], flops / 200, flops * x.shape[0], sums, tiling.block[0]
-    )
+# Few channels to a filter --------------------------------------------------------------------------------------------
+
+
+def _sweep(
+    lowering: Lowering, node: Node, x: Value, y: Value, kernel: Shape, is_backward: bool = False
+) -> depthwise.Sweep | None:
+    """The convolution from x to y, or its gradient by x, by groups of few channels; None if products serve it better."""
+    op: Any = node.op
+    element = TYPES[x.dtype]
+    known = all(isinstance(n, int) for n in (*x.shape[1:], *y.shape[1:], *kernel))
+    if element not in gemm.WIDTH or not known or 0 in (*x.shape[1:], *y.shape[1:], *kernel):
+        return None
+    ins, outs = number(kernel[-2]), number(kernel[-1]) // op.groups
+    if is_backward:
+        ins, outs = outs, ins
+    if not depthwise.suits(lowering.target, element, op.groups, ins, outs):
+        return None
+    sizes, window = [number(n) for n in x.shape[1:-1]], [number(n) for n in kernel[:-2]]
+    before = [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
+    make = Axis.backward if is_backward else Axis.forward
+    axes = map(make, sizes, map(number, y.shape[1:-1]), window, op.strides, op.dilation, before)
+    single = () if len(sizes) > 1 else (Axis(1, 1, 1),)
+    return depthwise.Sweep((*single, *axes), op.groups, ins, outs)
+
+
+def _swept(lowering: Lowering, node: Node, sweep: depthwise.Sweep, weights: Buffer) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    source, out = lowering.ensure(x), lowering.new(y)
+    function = depthwise.write(lowering.module, lowering.target, TYPES[x.dtype], sweep, lowering.names)
+    flops = 2 * min(sweep.operand * sweep.outs, sweep.result * sweep.ins) * prod(a.taps for a in sweep.axes)
+    reads, writes, images = [Use(source, rows=True), Use(weights)], [Use(out, rows=True)], x.shape[0]
+    lowering.add_kernel(Kernel(function, reads, writes, images, flops / 60, flops=flops * images), node)
+
+
+def _turned(lowering: Lowering, node: Node, kernel: Value, sweep: depthwise.Sweep) -> Buffer:
+    """A kernel [window, channels, filters] as [window, filters of a group, all channels]."""
+    if sweep.ins == sweep.outs == 1:
+        return lowering.ensure(kernel)
+    window = kernel.shape[:-2]
+    axes = [*window, sweep.ins, sweep.groups, sweep.outs]
+    out = lowering.scratch(kernel.dtype, product(axes), "turned")
+
+    def value(read: Reader) -> Any:
+        *at, filter_, group, channel = affine.identity(axes)
+        return read(kernel, (*at, channel, group.scaled(sweep.ins) + filter_))
+
+    lowering.add(Nest(axes, [False] * len(axes), [Store(lowering.reading(axes, value), out, affine.whole(axes))]), node)
+    return out

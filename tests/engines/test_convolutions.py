@@ -1,0 +1,88 @@
+"""Convolutions and pooling of the LLVM engine against the reference, where its kernels change their way: all directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerkit.engines import get
+from layerkit.engines.llvm.program import LLVMProgram
+from layerkit.engines.llvm.target import host
+from layerkit.ir import BATCH, Graph, Op, apply, placeholder
+from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+
+RNG = np.random.default_rng(3)
+FEATURES = ["", "-avx512f"]
+"""Processors: this one, and this one less its wide vectors."""
+
+
+def check(ops: list[tuple[Op, list[Any]]], dtype: str, features: str, atol: float = 0.0) -> None:
+    """Ops give what the reference gives; arrays are (batch, ...) where the first axis of the op's input is."""
+    for op, arrays in ops:
+        given = [a.astype(dtype) for a in arrays]
+        rows = given[0].shape[0]
+        inputs = tuple(
+            placeholder(
+                f"x{i}",
+                dtype,
+                (BATCH, *a.shape[1:])
+                if i == 0 or (a.shape[0] == rows and a.ndim == given[0].ndim and is_batched(op))
+                else a.shape,
+            )
+            for i, a in enumerate(given)
+        )
+        graph = Graph(inputs, (apply(op, *inputs),))
+        expected = get("reference").compile(graph)(*(a.astype("float64").astype(dtype) for a in given))[0]
+        engine: Any = get("llvm")
+        found = LLVMProgram(engine.pipeline().run(graph), host(features))(*given)[0]
+        limit = (1e-4 if dtype == "float32" else 1e-11) * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=limit or atol, err_msg=str(op))
+
+
+def is_batched(op: Op) -> bool:
+    """Whether all inputs of the op have a batch."""
+    return isinstance(op, ConvKernelGrad) or "pool" in op.word
+
+
+def directions(setting: tuple[Any, ...]) -> list[tuple[Op, list[Any]]]:
+    """The three ops of a convolution."""
+    batch, sizes, channels, filters, window, strides, padding, dilation, groups = setting
+    same = (strides, padding, dilation, groups)
+    x, w = RNG.normal(size=(batch, *sizes, channels)), RNG.normal(size=(*window, channels // groups, filters))
+    shape = Conv(*same).infer(*(placeholder("x", "float32", a.shape).type for a in (x, w))).shape
+    g = RNG.normal(size=shape)
+    return [
+        (Conv(*same), [x, w]),
+        (ConvInputGrad(*same, sizes=sizes), [g, w]),
+        (ConvKernelGrad(*same, window=window), [x, g]),
+    ]
+
+
+FEW_TO_A_FILTER = {
+    "3x3": (3, (9, 20), 40, 40, (3, 3), (1, 1), "same", (1, 1), 40),
+    "3x3 stride 2": (2, (9, 16), 16, 16, (3, 3), (2, 2), "same", (1, 1), 16),
+    "3x3 stride 2, even": (2, (8, 33), 19, 19, (3, 3), (2, 2), "same", (1, 1), 19),
+    "5x5 valid": (2, (11, 13), 16, 16, (5, 5), (1, 1), "valid", (1, 1), 16),
+    "9x9, wider than what registers hold": (1, (7, 12), 9, 9, (9, 9), (1, 1), "same", (1, 1), 9),
+    "dilated": (2, (12, 17), 32, 32, (3, 3), (1, 1), "same", (2, 3), 32),
+    "dilated and strided": (2, (12, 17), 10, 10, (3, 2), (2, 3), ((2, 1), (3, 0)), (2, 2), 10),
+    "two filters a channel": (2, (6, 9), 12, 24, (3, 3), (1, 1), "same", (1, 1), 12),
+    "three filters a channel": (2, (6, 9), 11, 33, (3, 3), (2, 1), "same", (1, 1), 11),
+    "groups of four": (2, (7, 7), 36, 36, (3, 3), (1, 1), "same", (1, 1), 9),
+    "groups of three and two": (2, (7, 9), 24, 16, (3, 2), (1, 2), "valid", (1, 1), 8),
+    "groups of one and seven": (2, (5, 6), 3, 21, (2, 2), (1, 1), "valid", (1, 1), 3),
+    "series": (3, (50,), 20, 20, (5,), (1,), "same", (1,), 20),
+    "series, causal": (3, (41,), 7, 7, (3,), (1,), ((8, 0),), (4,), 7),
+    "volume": (2, (4, 5, 6), 18, 18, (3, 3, 3), (1, 1, 1), "same", (1, 1, 1), 18),
+    "volume, strided": (1, (5, 6, 7), 4, 8, (2, 3, 3), (2, 1, 2), "same", (1, 1, 1), 4),
+    "one position": (4, (1, 1), 24, 24, (3, 3), (1, 1), "same", (1, 1), 24),
+}
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FEW_TO_A_FILTER)
+def test_few_channels_to_a_filter(name: str, dtype: str, features: str) -> None:
+    check(directions(FEW_TO_A_FILTER[name]), dtype, features)
