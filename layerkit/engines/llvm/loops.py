@@ -35,6 +35,8 @@ from layerkit.engines.llvm.target import Target
 from layerkit.ir import Dim, Size
 from layerkit.ir.types import Quotient
 
+SUMS = 8  # registers of results that rows are added up in: the next sum of one need not wait for the last
+
 # Description ---------------------------------------------------------------------------------------------------------
 
 
@@ -443,6 +445,9 @@ class Writer:
         if level == rank - 1:
             self._innermost(start, stop)
             return
+        if level == rank - 2 and self._keeps_columns():
+            self._reduce_rows(start, stop)
+            return
         with f.loop(start, stop) as loop:
             self._at(level, loop.index)
             self._enter(level + 1)
@@ -492,6 +497,67 @@ class Writer:
                 self.vector(r.row, mask)
         for result, value in zip(self.nest.results, computed, strict=True):
             self._put(result, value, mask)
+
+    def _keeps_columns(self) -> bool:
+        """Whether rows are added up, column by column: the last axis is kept, the one before it is not."""
+        nest = self.nest
+        is_plain = all(
+            r.place.factors[-1] == 1 if isinstance(r, Fold) else r.row is None and not r.add for r in nest.results
+        )
+        known = isinstance(nest.axes[-1], int) and nest.axes[-1] > 1
+        return self.lanes > 1 and known and is_plain and nest.reduced[-2:] == [True, False]
+
+    def _reduce_rows(self, start: Index, stop: Index) -> None:
+        """Add up rows in registers, a few vectors of columns at a time; few columns take several rows at once."""
+        f, nest, lanes = self.f, self.nest, self.lanes
+        level, columns = len(nest.axes) - 2, nest.axes[-1]
+        assert isinstance(columns, int)
+        folds = [r for r in nest.results if isinstance(r, Fold)]
+        most = max(1, SUMS // len(folds))
+        neutral = [
+            literal(elements.reduce_identity(r.function, r.expr.dtype), elements_type(r.expr.dtype, lanes))
+            for r in folds
+        ]
+
+        def row(counter: Index, first: int, last: int, sums: list[Reg]) -> list[Reg]:
+            """The sums after another row; they come vector by vector, result by result."""
+            self._at(level, counter)
+            self._prepare_all(level + 1)
+            after: list[Reg] = []
+            for column in range(first, last, lanes):
+                self._at(level + 1, column)
+                mask = f.mask(last - column, lanes) if last - column < lanes else None
+                own = sums[len(after) : len(after) + len(folds)]
+                after += self._accumulate(folds, own, mask)
+            return after
+
+        for first in range(0, columns, most * lanes):
+            last = min(columns, first + most * lanes)
+            vectors = -(-(last - first) // lanes)
+            together = max(1, most // vectors)
+            sums = neutral * vectors * together
+            whole = f.add(start, f.mul(f.div(f.sub(stop, start), together), together))
+            with f.loop(start, whole, together, sums) as loop:
+                size = len(folds) * vectors
+                for i in range(together):
+                    loop.next += row(f.add(loop.index, i), first, last, loop.carried[i * size : (i + 1) * size])
+            parts = [loop.results[i * size : (i + 1) * size] for i in range(together)]
+            if together > 1:
+                with f.loop(whole, stop, 1, parts[0]) as loop:
+                    loop.next = row(loop.index, first, last, loop.carried)
+                parts[0] = loop.results
+            total = parts[0]
+            for part in parts[1:]:
+                total = [
+                    elements.combine(f, folds[j % len(folds)].function, a, b, folds[j % len(folds)].expr.dtype)
+                    for j, (a, b) in enumerate(zip(total, part, strict=True))
+                ]
+            self._at(level, start)
+            for v, column in enumerate(range(first, last, lanes)):
+                self._at(level + 1, column)
+                mask = f.mask(last - column, lanes) if last - column < lanes else None
+                for fold, value in zip(folds, total[v * len(folds) :], strict=False):
+                    self._put(fold, value, mask)
 
     def _put(self, result: Store | Fold, value: Reg, mask: Reg | None) -> None:
         """Store a result, or add it to what is there."""
