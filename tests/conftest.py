@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 # Keras reads these when it is first imported; JAX must not look for an accelerator.
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Tiny tensors: compiling takes longer than running.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 # Compiled code is kept between runs, but not among the user's own.
 os.environ.setdefault(
     "LAYERKIT_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"layerkit-tests-{os.environ.get('USER', '')}")

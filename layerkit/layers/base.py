@@ -26,7 +26,7 @@ from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
 from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, StateError, placed
 from layerkit.fields import Configurable, per_class
-from layerkit.ir import Array, Node, Op, TensorType, Value, origin, placeholder
+from layerkit.ir import BATCH, Array, Node, Op, TensorType, Value, axis, origin, placeholder
 from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
 from layerkit.random import SeedGenerator
@@ -119,6 +119,23 @@ class Layer(Configurable):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Which elements of the output count."""
         return previous_mask
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shape of the output for inputs of these shapes, None for unknown sizes: ``call`` is traced on them.
+
+        A layer that has no weights yet gets them for these shapes.
+
+        Example:
+            >>> from layerkit.layers import Conv1D
+            >>> Conv1D(4, 3, strides=2).compute_output_shape((None, 9, 2))
+            (None, 4, 4)
+        """
+        named = {k.removesuffix("_shape"): _stand_in(v, self.compute_dtype) for k, v in kwargs.items()}
+        if "input" in named:
+            named["inputs"] = named.pop("input")
+        with tracing(Trace()):
+            outputs = self(*(_stand_in(a, self.compute_dtype) for a in args), **named)
+        return _shape_list(tree.map_leaves(_plain_shape, outputs))
 
     # State ------------------------------------------------------------------------------------------------------------
 
@@ -457,6 +474,16 @@ def _plain_shape(x: Any) -> Any:
 
 class _Shape(tuple):  # type: ignore[type-arg]
     """A shape, which is a leaf and no nested structure."""
+
+
+def _stand_in(shape: Any, dtype: str) -> Any:
+    """Symbolic tensors for a shape or a structure of shapes."""
+    if isinstance(shape, dict):
+        return {k: _stand_in(v, dtype) for k, v in shape.items()}
+    if all(n is None or isinstance(n, int) for n in shape):
+        sizes = (n if n is not None else BATCH if i == 0 else axis(f"n{i}") for i, n in enumerate(shape))
+        return placeholder("", dtype, tuple(sizes))
+    return [_stand_in(s, dtype) for s in shape]
 
 
 def _shape_list(shapes: Any) -> Any:

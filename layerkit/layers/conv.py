@@ -1,39 +1,54 @@
-"""Convolution and pooling over one or two spatial axes, channels last."""
+"""Convolutions over one, two or three spatial axes: whole, by channel, separated, and transposed."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from layerkit import ops
-from layerkit.errors import ArgumentError, ShapeError
-from layerkit.fields import OneOf, PerAxis, PositiveInt
-from layerkit.ir import show_shape
-from layerkit.layers.base import Layer
-from layerkit.layers.common import Activation, Constraint, DataFormat, Initializer, Regularizer, _Affine
-from layerkit.ops.core import type_of
-from layerkit.ops.windows import check_images
+from layerkit.errors import ArgumentError
+from layerkit.fields import Check, OneOf, PerAxis, PositiveInt
+from layerkit.layers.common import (
+    Activation,
+    Constraint,
+    DataFormat,
+    Initializer,
+    Regularizer,
+    Window,
+    _Affine,
+    _Spatial,
+    declared_weight,
+)
+from layerkit.ops.conv import conv_transpose
 
-Window = Annotated[Any, PerAxis()]
-OptionalWindow = Annotated[Any, PerAxis(optional=True)]
+
+@dataclass(frozen=True)
+class _PaddingWord(Check):
+    expected: str = "'valid' or 'same', or 'causal' for series"
+
+    def __call__(self, value: Any, owner: Any) -> str:
+        return str(OneOf(("valid", "same", "causal") if owner.rank == 1 else ("valid", "same"))(value, owner))
+
+
 Padding = Annotated[str, OneOf(("valid", "same"))]
+CausalPadding = Annotated[str, _PaddingWord()]
+OutputPadding = Annotated[Any, PerAxis(0, optional=True)]
 
 
-class _Conv(_Affine):
+class _Conv(_Spatial, _Affine):
     filters: PositiveInt
     kernel_size: Window
     strides: Window = 1
-    padding: Padding = "valid"
+    padding: CausalPadding = "valid"
     data_format: DataFormat = None
     dilation_rate: Window = 1
     groups: PositiveInt = 1
 
-    rank: ClassVar[int]
-
     def build(self, input_shape: Any) -> None:
-        if len(input_shape) != self.rank + 2:
-            return  # call says it better
-        channels = input_shape[-1]
-        if channels is None or channels % self.groups or self.filters % self.groups:
+        channels = self.channels(input_shape)
+        if channels is None:
+            return
+        if channels % self.groups or self.filters % self.groups:
             raise ArgumentError(
                 "channels and filters are divided among the groups.",
                 expected=f"channels and filters that {self.groups} divides",
@@ -42,15 +57,9 @@ class _Conv(_Affine):
         _check_steps(self)
         self.add_kernel_and_bias((*self.kernel_size, channels // self.groups, self.filters))
 
-    def call(self, inputs: Any) -> Any:
-        check_images(type(self).__name__, self.rank, type_of(inputs))
-        if inputs.shape[-1] != self.kernel.shape[-2] * self.groups:
-            raise ShapeError(
-                "the input has another number of channels than the layer was built for.",
-                expected=show_shape((*inputs.shape[:-1], self.kernel.shape[-2] * self.groups)),
-                got=show_shape(inputs.shape),
-            )
-        return self.finish(ops.conv(inputs, self.kernel, self.strides, self.padding, None, self.dilation_rate))
+    def over(self, inputs: Any) -> Any:
+        self.check_channels(inputs, self.kernel.shape[-2] * self.groups)
+        return self.finish(ops.conv(inputs, self.kernel, self.strides, _widths(self), dilation_rate=self.dilation_rate))
 
 
 def _check_steps(layer: Any) -> None:
@@ -58,13 +67,25 @@ def _check_steps(layer: Any) -> None:
         raise ArgumentError("strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(layer))
 
 
+def _widths(layer: Any) -> Any:
+    """The layer's padding; "causal" puts all of it before, so that no output sees a later input."""
+    if layer.padding != "causal":
+        return layer.padding
+    return tuple(((k - 1) * d, 0) for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True))
+
+
 class Conv1D(_Conv):
-    """Convolution over time.
+    """Convolution over time; with padding "causal" a step sees itself and earlier ones only.
 
     Shapes:
         inputs: (batch, time, channels)    returns: (batch, new time, filters)
         kernel: (kernel_size, channels / groups, filters)    bias: (filters,)
-    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285; van den Oord et al. 2016, arXiv:1609.03499 (causal).
+
+    Example:
+        >>> import numpy as np
+        >>> Conv1D(4, 3, padding="causal", dilation_rate=2)(np.ones((1, 9, 2))).shape
+        (1, 9, 4)
     """
 
     rank = 1
@@ -87,20 +108,24 @@ class Conv2D(_Conv):
     rank = 2
 
 
-class DepthwiseConv2D(Layer):
-    """Convolution over height and width of each channel for itself, ``depth_multiplier`` times.
+class Conv3D(_Conv):
+    """Convolution over depth, height and width, such as volumes or the time, height and width of films.
 
     Shapes:
-        inputs: (batch, height, width, channels)    returns: (batch, new height, new width, channels * depth_multiplier)
-        kernel: (*kernel_size, channels, depth_multiplier)    bias: (channels * depth_multiplier,)
-    Source: Howard et al. 2017, arXiv:1704.04861.
+        inputs: (batch, depth, height, width, channels)    returns: (batch, new depth, new height, new width, filters)
+        kernel: (*kernel_size, channels / groups, filters)    bias: (filters,)
+    Source: Dumoulin and Visin 2016, arXiv:1603.07285.
 
     Example:
         >>> import numpy as np
-        >>> DepthwiseConv2D(3, depth_multiplier=2)(np.ones((1, 6, 6, 3))).shape
-        (1, 4, 4, 6)
+        >>> Conv3D(2, (1, 3, 3))(np.ones((1, 4, 6, 6, 3))).shape
+        (1, 4, 4, 4, 2)
     """
 
+    rank = 3
+
+
+class _DepthwiseConv(_Spatial):
     kernel_size: Window
     strides: Window = 1
     padding: Padding = "valid"
@@ -117,126 +142,198 @@ class DepthwiseConv2D(Layer):
     depthwise_constraint: Constraint = None
     bias_constraint: Constraint = None
 
-    rank: ClassVar[int] = 2
-
     def build(self, input_shape: Any) -> None:
-        if len(input_shape) != self.rank + 2:
-            return  # call says it better
+        channels = self.channels(input_shape)
+        if channels is None:
+            return
         _check_steps(self)
-        shape = (*self.kernel_size, input_shape[-1], self.depth_multiplier)
-        self.kernel = self.add_weight(
-            shape, self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer, constraint=self.depthwise_constraint, name="kernel",
-        )  # fmt: skip
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (input_shape[-1] * self.depth_multiplier,), self.bias_initializer,
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint, name="bias",
-            )  # fmt: skip
+        self.kernel = declared_weight(
+            self, "depthwise", (*self.kernel_size, channels, self.depth_multiplier), name="kernel"
+        )
+        self.bias = declared_weight(self, "bias", (channels * self.depth_multiplier,)) if self.use_bias else None
 
-    def call(self, inputs: Any) -> Any:
-        check_images(type(self).__name__, self.rank, type_of(inputs))
-        *window, channels, times = self.kernel.shape
-        if inputs.shape[-1] != channels:
-            raise ShapeError(
-                "the input has another number of channels than the layer was built for.",
-                expected=show_shape((*inputs.shape[:-1], channels)),
-                got=show_shape(inputs.shape),
-            )
-        kernel = ops.reshape(self.kernel, (*window, 1, channels * times))  # a group for each channel
-        y = ops.conv(inputs, kernel, self.strides, self.padding, None, self.dilation_rate)
+    def over(self, inputs: Any) -> Any:
+        y = _by_channel(self, inputs, self.kernel)
         return self.activation(y if self.bias is None else y + self.bias)
 
 
-class _Pooling(Layer):
-    pool_size: Window = 2
-    strides: OptionalWindow = None
+def _by_channel(layer: Any, inputs: Any, kernel: Any) -> Any:
+    """Each channel convolved for itself: a group for each."""
+    *window, channels, times = kernel.shape
+    layer.check_channels(inputs, channels)
+    kernel = ops.reshape(kernel, (*window, 1, channels * times))
+    return ops.conv(inputs, kernel, layer.strides, _widths(layer), dilation_rate=layer.dilation_rate)
+
+
+class DepthwiseConv1D(_DepthwiseConv):
+    """Convolution over time of each channel for itself, ``depth_multiplier`` times.
+
+    Shapes:
+        inputs: (batch, time, channels)    returns: (batch, new time, channels * depth_multiplier)
+        kernel: (kernel_size, channels, depth_multiplier)    bias: (channels * depth_multiplier,)
+    Source: Howard et al. 2017, arXiv:1704.04861.
+    """
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """Convolution over height and width of each channel for itself, ``depth_multiplier`` times.
+
+    Shapes:
+        inputs: (batch, height, width, channels)    returns: (batch, new height, new width, channels * depth_multiplier)
+        kernel: (*kernel_size, channels, depth_multiplier)    bias: (channels * depth_multiplier,)
+    Source: Howard et al. 2017, arXiv:1704.04861.
+
+    Example:
+        >>> import numpy as np
+        >>> DepthwiseConv2D(3, depth_multiplier=2)(np.ones((1, 6, 6, 3))).shape
+        (1, 4, 4, 6)
+    """
+
+    rank = 2
+
+
+class _SeparableConv(_Spatial):
+    filters: PositiveInt
+    kernel_size: Window
+    strides: Window = 1
     padding: Padding = "valid"
     data_format: DataFormat = None
+    dilation_rate: Window = 1
+    depth_multiplier: PositiveInt = 1
+    activation: Activation = None
+    use_bias: bool = True
+    depthwise_initializer: Initializer = "glorot_uniform"
+    pointwise_initializer: Initializer = "glorot_uniform"
+    bias_initializer: Initializer = "zeros"
+    depthwise_regularizer: Regularizer = None
+    pointwise_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    depthwise_constraint: Constraint = None
+    pointwise_constraint: Constraint = None
+    bias_constraint: Constraint = None
 
-    rank: ClassVar[int]
-    pool: ClassVar[Any]
+    def build(self, input_shape: Any) -> None:
+        channels = self.channels(input_shape)
+        if channels is None:
+            return
+        _check_steps(self)
+        times, ones = self.depth_multiplier, (1,) * self.rank
+        self.depthwise_kernel = declared_weight(
+            self, "depthwise", (*self.kernel_size, channels, times), name="depthwise_kernel"
+        )
+        self.pointwise_kernel = declared_weight(
+            self, "pointwise", (*ones, channels * times, self.filters), name="pointwise_kernel"
+        )
+        self.bias = declared_weight(self, "bias", (self.filters,)) if self.use_bias else None
 
-    def call(self, inputs: Any) -> Any:
-        check_images(type(self).__name__, self.rank, type_of(inputs))
-        return type(self).pool(inputs, self.pool_size, self.strides, self.padding)
-
-
-class MaxPooling1D(_Pooling):
-    """Largest of each window: (batch, time, channels) -> (batch, new time, channels)."""
-
-    rank, pool = 1, staticmethod(ops.max_pool)
-
-
-class MaxPooling2D(_Pooling):
-    """Largest of each window: (batch, height, width, channels) -> (batch, new height, new width, channels)."""
-
-    rank, pool = 2, staticmethod(ops.max_pool)
-
-
-class AveragePooling1D(_Pooling):
-    """Mean of each window, padding not counted: (batch, time, channels) -> (batch, new time, channels)."""
-
-    rank, pool = 1, staticmethod(ops.average_pool)
+    def over(self, inputs: Any) -> Any:
+        y = ops.conv(_by_channel(self, inputs, self.depthwise_kernel), self.pointwise_kernel)
+        return self.activation(y if self.bias is None else y + self.bias)
 
 
-class AveragePooling2D(_Pooling):
-    """Mean of each window, padding not counted: (batch, height, width, channels) -> (batch, new height, new width, channels)."""
+class SeparableConv1D(_SeparableConv):
+    """Convolution over time of each channel for itself, then a mixture of channels at each step.
 
-    rank, pool = 2, staticmethod(ops.average_pool)
+    Shapes:
+        inputs: (batch, time, channels)    returns: (batch, new time, filters)
+        depthwise_kernel: (kernel_size, channels, depth_multiplier)
+        pointwise_kernel: (1, channels * depth_multiplier, filters)    bias: (filters,)
+    Source: Chollet 2017, arXiv:1610.02357.
+    """
+
+    rank = 1
 
 
-class _GlobalPooling(Layer):
+class SeparableConv2D(_SeparableConv):
+    """Convolution over height and width of each channel for itself, then a mixture of channels at each pixel.
+
+    Shapes:
+        inputs: (batch, height, width, channels)    returns: (batch, new height, new width, filters)
+        depthwise_kernel: (*kernel_size, channels, depth_multiplier)
+        pointwise_kernel: (1, 1, channels * depth_multiplier, filters)    bias: (filters,)
+    Source: Chollet 2017, arXiv:1610.02357.
+
+    Example:
+        >>> import numpy as np
+        >>> SeparableConv2D(8, 3, padding="same")(np.ones((1, 6, 6, 3))).shape
+        (1, 6, 6, 8)
+    """
+
+    rank = 2
+
+
+class _ConvTranspose(_Spatial, _Affine):
+    filters: PositiveInt
+    kernel_size: Window
+    strides: Window = 1
+    padding: Padding = "valid"
+    output_padding: OutputPadding = None
     data_format: DataFormat = None
-    keepdims: bool = False
+    dilation_rate: Window = 1
 
-    rank: ClassVar[int]
+    def build(self, input_shape: Any) -> None:
+        channels = self.channels(input_shape)
+        if channels is None:
+            return
+        _check_steps(self)
+        self.kernel = declared_weight(self, "kernel", (*self.kernel_size, self.filters, channels))
+        self.bias = declared_weight(self, "bias", (self.filters,)) if self.use_bias else None
 
-    def axes(self, inputs: Any) -> tuple[int, ...]:
-        """The spatial axes."""
-        check_images(type(self).__name__, self.rank, type_of(inputs))
-        return tuple(range(1, self.rank + 1))
-
-
-class GlobalAveragePooling1D(_GlobalPooling):
-    """Mean over time, of the steps that count: (batch, time, channels) -> (batch, channels)."""
-
-    rank = 1
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        axes = self.axes(inputs)
-        if mask is None:
-            return ops.mean(inputs, axes, self.keepdims)
-        counts = ops.expand_dims(ops.cast(mask, type_of(inputs).dtype), -1)
-        return ops.sum(inputs * counts, axes, self.keepdims) / ops.sum(counts, axes, self.keepdims)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return None
+    def over(self, inputs: Any) -> Any:
+        self.check_channels(inputs, self.kernel.shape[-1])
+        y = conv_transpose(
+            inputs, self.kernel, self.strides, self.padding, self.output_padding, dilation_rate=self.dilation_rate
+        )
+        return self.finish(y)
 
 
-class GlobalAveragePooling2D(_GlobalPooling):
-    """Mean over height and width: (batch, height, width, channels) -> (batch, channels)."""
+class Conv1DTranspose(_ConvTranspose):
+    """Convolution over time the other way round: each step is spread over several of a longer series.
 
-    rank = 2
-
-    def call(self, inputs: Any) -> Any:
-        return ops.mean(inputs, self.axes(inputs), self.keepdims)
-
-
-class GlobalMaxPooling1D(_GlobalPooling):
-    """Largest over time: (batch, time, channels) -> (batch, channels)."""
+    Shapes:
+        inputs: (batch, time, channels)    returns: (batch, new time, filters); see ``ops.conv_transpose`` for its length
+        kernel: (kernel_size, filters, channels)    bias: (filters,)
+    Source: Dumoulin and Visin 2016, section 4, arXiv:1603.07285.
+    """
 
     rank = 1
 
-    def call(self, inputs: Any) -> Any:
-        return ops.max(inputs, self.axes(inputs), self.keepdims)
 
+class Conv2DTranspose(_ConvTranspose):
+    """Convolution over height and width the other way round: each pixel is spread over several of a larger image.
 
-class GlobalMaxPooling2D(_GlobalPooling):
-    """Largest over height and width: (batch, height, width, channels) -> (batch, channels)."""
+    Shapes:
+        inputs: (batch, height, width, channels)    returns: (batch, new height, new width, filters)
+        kernel: (*kernel_size, filters, channels)    bias: (filters,)
+    Source: Dumoulin and Visin 2016, section 4, arXiv:1603.07285.
+
+    Example:
+        >>> import numpy as np
+        >>> Conv2DTranspose(8, 3, strides=2, padding="same")(np.ones((1, 6, 6, 3))).shape
+        (1, 12, 12, 8)
+    """
 
     rank = 2
 
-    def call(self, inputs: Any) -> Any:
-        return ops.max(inputs, self.axes(inputs), self.keepdims)
+
+class Conv3DTranspose(_ConvTranspose):
+    """Convolution over depth, height and width the other way round.
+
+    Shapes:
+        inputs: (batch, depth, height, width, channels)    returns: (batch, new depth, new height, new width, filters)
+        kernel: (*kernel_size, filters, channels)    bias: (filters,)
+    Source: Dumoulin and Visin 2016, section 4, arXiv:1603.07285.
+    """
+
+    filters: PositiveInt
+    kernel_size: Window
+    strides: Window = 1
+    padding: Padding = "valid"
+    data_format: DataFormat = None  # before output_padding here, after it in the others
+    output_padding: OutputPadding = None
+    dilation_rate: Window = 1
+
+    rank = 3

@@ -1,4 +1,4 @@
-"""Layers over the last axis, and activations."""
+"""Layers over the last axis, and tables of vectors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 from layerkit import ops
 from layerkit.errors import ShapeError
-from layerkit.fields import NonNegativeFloat, PositiveInt
+from layerkit.fields import PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
-from layerkit.layers.common import Activation as ActivationName
-from layerkit.layers.common import Constraint, Initializer, Regularizer, _Affine
+from layerkit.layers.common import Constraint, Initializer, Regularizer, _Affine, declared_weight
 
 
 class Dense(_Affine):
@@ -55,34 +54,6 @@ class Dense(_Affine):
         return previous_mask
 
 
-class Activation(Layer):
-    """An activation function as a layer: any shape, kept."""
-
-    activation: ActivationName
-
-    def call(self, inputs: Any) -> Any:
-        return self.activation(inputs)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return previous_mask
-
-
-class ReLU(Layer):
-    """Rectifier: x from ``threshold`` on, at most ``max_value``; below it ``negative_slope * (x - threshold)``."""
-
-    max_value: float | None = None
-    negative_slope: NonNegativeFloat = 0.0
-    threshold: NonNegativeFloat = 0.0
-
-    def call(self, inputs: Any) -> Any:
-        if self.threshold or self.negative_slope:
-            below = self.negative_slope * (inputs - self.threshold)
-            y = ops.where(inputs >= self.threshold if self.threshold else inputs > 0.0, inputs, below)
-        else:
-            y = ops.relu(inputs)
-        return y if self.max_value is None else ops.minimum(y, self.max_value)
-
-
 class Embedding(Layer):
     """A table of vectors, looked up by number.
 
@@ -109,13 +80,7 @@ class Embedding(Layer):
     mask_zero: bool = False
 
     def build(self, input_shape: Any) -> None:
-        self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim),
-            self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-            name="embeddings",
-        )
+        self.embeddings = declared_weight(self, "embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: Any) -> Any:
         return ops.take(self.embeddings, ops.cast(inputs, "int32"), axis=0)

@@ -8,8 +8,9 @@ from typing import Any
 
 from layerkit import ops
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.ir import show_shape, unify
+from layerkit.ir import product, show_shape, unify
 from layerkit.layers.base import Layer
+from layerkit.ops.core import axis_of
 
 
 class _Merge(Layer):
@@ -29,61 +30,117 @@ class _Merge(Layer):
         return reduce(ops.logical_or, masks) if len(masks) == len(inputs) and masks else None
 
 
-def _check_broadcast(name: str, inputs: Sequence[Any]) -> None:
-    first = inputs[0]
-    for x in inputs[1:]:
-        fits = x.ndim == first.ndim and all(
-            1 in (a, b) or unify(a, b) is not None for a, b in zip(x.shape, first.shape, strict=True)
-        )
-        if not fits:
-            raise ShapeError(
-                f"'{name}' needs tensors of one shape.",
-                expected=show_shape(first.shape),
-                got=show_shape(x.shape),
-                fix="use Concatenate, or bring them to one shape with a Dense or Conv2D layer of equal size",
-            )
-
-
-class Add(_Merge):
-    """Sum of tensors of one shape."""
+class _Elementwise(_Merge):
+    """Tensors of one shape; axes of size 1 are repeated, and where axes are missing they are put after the batch."""
 
     def merge(self, inputs: list[Any]) -> Any:
-        _check_broadcast("Add", inputs)
+        most = max(x.ndim for x in inputs)
+        inputs = [ops.expand_dims(x, tuple(range(1, 1 + most - x.ndim))) if x.ndim < most else x for x in inputs]
+        first = inputs[0]
+        for x in inputs[1:]:
+            if not all(1 in (a, b) or unify(a, b) is not None for a, b in zip(x.shape, first.shape, strict=True)):
+                raise ShapeError(
+                    f"'{type(self).__name__}' needs tensors of one shape.",
+                    expected=show_shape(first.shape),
+                    got=show_shape(x.shape),
+                    fix="use Concatenate, or bring them to one shape with a Dense or Conv2D layer of equal size",
+                )
+        return self.combine(inputs)
+
+    def combine(self, inputs: list[Any]) -> Any:
+        """One tensor from several of as many axes."""
+        raise NotImplementedError
+
+
+class Add(_Elementwise):
+    """Sum of tensors of one shape."""
+
+    def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.add, inputs)
 
 
-class Subtract(_Merge):
+class Subtract(_Elementwise):
     """First tensor less the second."""
 
-    def merge(self, inputs: list[Any]) -> Any:
+    def combine(self, inputs: list[Any]) -> Any:
         if len(inputs) != 2:
             raise ArgumentError("'Subtract' takes two tensors.", expected="2", got=str(len(inputs)))
-        _check_broadcast("Subtract", inputs)
         return inputs[0] - inputs[1]
 
 
-class Multiply(_Merge):
+class Multiply(_Elementwise):
     """Product, element by element, of tensors of one shape."""
 
-    def merge(self, inputs: list[Any]) -> Any:
-        _check_broadcast("Multiply", inputs)
+    def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.multiply, inputs)
 
 
-class Average(_Merge):
+class Average(_Elementwise):
     """Mean of tensors of one shape."""
 
-    def merge(self, inputs: list[Any]) -> Any:
-        _check_broadcast("Average", inputs)
+    def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.add, inputs) / len(inputs)
 
 
-class Maximum(_Merge):
+class Maximum(_Elementwise):
     """Largest, element by element, of tensors of one shape."""
 
-    def merge(self, inputs: list[Any]) -> Any:
-        _check_broadcast("Maximum", inputs)
+    def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.maximum, inputs)
+
+
+class Minimum(_Elementwise):
+    """Least, element by element, of tensors of one shape."""
+
+    def combine(self, inputs: list[Any]) -> Any:
+        return reduce(ops.minimum, inputs)
+
+
+class Dot(_Merge):
+    """For each sample the sum of products over one axis of each of two tensors; the other axes follow one another.
+
+    Args:
+        axes: the axis to sum over, or a pair: one for each tensor. The batch is axis 0.
+        normalize: whether both are brought to length 1 along their axes before; the sums are then cosines.
+
+    Example:
+        >>> import numpy as np
+        >>> Dot((1, 2))([np.ones((5, 3, 4)), np.ones((5, 2, 3))]).shape
+        (5, 4, 2)
+    """
+
+    axes: Any
+    normalize: bool = False
+
+    def merge(self, inputs: list[Any]) -> Any:
+        if len(inputs) != 2:
+            raise ArgumentError("'Dot' takes two tensors.", expected="2", got=str(len(inputs)))
+        axes = (self.axes,) * 2 if isinstance(self.axes, int) else tuple(self.axes)
+        a, b = (axis_of(i, x.ndim, "Dot") for i, x in zip(axes, inputs, strict=True))
+        x, y = inputs
+        if 0 in (a, b) or unify(x.shape[a], y.shape[b]) is None:
+            raise ShapeError(
+                "'Dot' needs an axis of equal size in each tensor, which is not the batch.",
+                expected=f"axis {b} of size {x.shape[a]}", got=f"{show_shape(x.shape)} and {show_shape(y.shape)}",
+            )  # fmt: skip
+        if self.normalize:
+            x, y = (_unit(v, i) for v, i in ((x, a), (y, b)))
+        left, right = ops.moveaxis(x, a, -1), ops.moveaxis(y, b, 1)
+        rows, columns = left.shape[1:-1], right.shape[2:]
+        product_ = ops.matmul(
+            ops.reshape(left, (left.shape[0], product(rows), left.shape[-1])),
+            ops.reshape(right, (*right.shape[:2], product(columns))),
+        )
+        return ops.reshape(product_, (left.shape[0], *((*rows, *columns) or (1,))))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None
+
+
+def _unit(x: Any, axis: int) -> Any:
+    """``x`` with vectors of length 1 along ``axis``; vectors of length 0 stay."""
+    squares = ops.sum(ops.square(x), axis, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(squares, 1e-12))
 
 
 class Concatenate(_Merge):
@@ -108,6 +165,36 @@ class Concatenate(_Merge):
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
     """``Add()(inputs)``."""
     return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Subtract()(inputs)``."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Multiply()(inputs)``."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Average()(inputs)``."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Maximum()(inputs)``."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """``Minimum()(inputs)``."""
+    return Minimum(**kwargs)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
+    """``Dot(axes)(inputs)``."""
+    return Dot(axes=axes, **kwargs)(inputs)
 
 
 def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:

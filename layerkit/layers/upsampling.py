@@ -1,30 +1,51 @@
-"""Images made larger by a whole number, by repetition or by interpolation."""
+"""Series, images and volumes made larger by a whole number, by repetition or by interpolation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 
 from layerkit import ops
 from layerkit.errors import ShapeError
-from layerkit.fields import OneOf, PerAxis
+from layerkit.fields import OneOf
 from layerkit.ir import Array, show_shape
-from layerkit.layers.base import Layer
-from layerkit.layers.common import DataFormat
-from layerkit.ops.core import dtype_of, type_of
-from layerkit.ops.windows import check_images, is_known
+from layerkit.layers.common import DataFormat, Window, _Spatial
+from layerkit.ops.core import dtype_of
+from layerkit.ops.windows import is_known
 
 
-class UpSampling2D(Layer):
+class _UpSampling(_Spatial):
+    size: Window = 2
+
+    def over(self, inputs: Any) -> Any:
+        return self.repeated(inputs)
+
+    def repeated(self, inputs: Any) -> Any:
+        """Each element ``size`` times along each spatial axis."""
+        batch, *spatial, channels = inputs.shape
+        apart = [n for size in spatial for n in (size, 1)]
+        wide = [n for size, times in zip(spatial, self.size, strict=True) for n in (size, times)]
+        whole = [size * times for size, times in zip(spatial, self.size, strict=True)]
+        y = ops.broadcast_to(ops.reshape(inputs, (batch, *apart, channels)), (batch, *wide, channels))
+        return ops.reshape(y, (batch, *whole, channels))
+
+
+class UpSampling1D(_UpSampling):
+    """Each step ``size`` times: (batch, time, channels) -> (batch, time * size, channels)."""
+
+    rank = 1
+
+
+class UpSampling2D(_UpSampling):
     """Each row and column ``size`` times: (batch, height, width, channels) -> (batch, height * a, width * b, channels).
 
     Pixels are squares, their centres half a pixel from their edges; beyond the image there is nothing to average over.
 
     Args:
         size: how many times, for rows and for columns.
-        data_format: "channels_last" or None.
+        data_format: "channels_last", "channels_first" or None.
         interpolation: "nearest" repeats pixels; the others average their neighbours. Source: Keys 1981 (bicubic);
             Duchon 1979 (lanczos3, lanczos5).
 
@@ -36,29 +57,35 @@ class UpSampling2D(Layer):
         array([1., 1., 2., 2.], dtype=float32)
     """
 
-    size: Annotated[Any, PerAxis()] = 2
+    size: Window = 2
     data_format: DataFormat = None
     interpolation: Annotated[str, OneOf(("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))] = "nearest"
 
-    rank: ClassVar[int] = 2
+    rank = 2
 
-    def call(self, inputs: Any) -> Any:
-        check_images("UpSampling2D", self.rank, type_of(inputs))
-        batch, height, width, channels = inputs.shape
-        rows, columns = self.size
+    def over(self, inputs: Any) -> Any:
         if self.interpolation == "nearest":
-            apart = ops.reshape(inputs, (batch, height, 1, width, 1, channels))
-            repeated = ops.broadcast_to(apart, (batch, height, rows, width, columns, channels))
-            return ops.reshape(repeated, (batch, height * rows, width * columns, channels))
+            return self.repeated(inputs)
+        _, height, width, _ = inputs.shape
         if not is_known((height, width)):
             raise ShapeError(
                 "interpolation needs to know height and width.", expected="(batch, height, width, channels) with numbers",
                 got=show_shape(inputs.shape), fix='give Input(shape=...) a height and a width, or use "nearest"',
             )  # fmt: skip
         kind, weight = dtype_of(inputs), WEIGHTS[self.interpolation]
+        (rows, columns) = self.size
         y = ops.tensordot(inputs, between(height, rows, weight).astype(kind), ((1,), (0,)))  # (batch, w, c, new height)
         y = ops.tensordot(y, between(width, columns, weight).astype(kind), ((1,), (0,)))  # (batch, c, new h, new w)
         return ops.transpose(y, (0, 2, 3, 1))
+
+
+class UpSampling3D(_UpSampling):
+    """Each layer, row and column ``size`` times: (batch, depth, height, width, channels) -> the same axes, longer."""
+
+    size: Window = 2
+    data_format: DataFormat = None
+
+    rank = 3
 
 
 def between(size: int, times: int, weight: Callable[[Array], Array]) -> Array:

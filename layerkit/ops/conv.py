@@ -16,7 +16,7 @@ import numpy as np
 
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Tensor, operands
+from layerkit.ops.core import Tensor, operands, type_of
 from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
 
 
@@ -191,6 +191,8 @@ def _settings() -> Iterator[tuple[tuple[Any, Any, Any, Any], tuple[int, ...], tu
     yield ((3,), "valid", (1,), 1), (2, 8, 2), (2, 2, 3)
     yield ((1,), "same", (3,), 1), (2, 6, 2), (3, 2, 2)
     yield ((2,), "same", (1,), 1), (1, 4, 1), (1, 1, 2)
+    yield ((1, 2, 1), "same", (1, 1, 1), 1), (1, 3, 4, 2, 2), (2, 3, 1, 2, 3)
+    yield ((1, 1, 1), "valid", (1, 2, 1), 2), (2, 2, 4, 3, 2), (2, 2, 2, 1, 2)
 
 
 def conv(
@@ -242,9 +244,78 @@ def conv(
     return apply(op, inputs, kernel)
 
 
-def per_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
+def conv_transpose(
+    inputs: Tensor,
+    kernel: Tensor,
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    output_padding: int | Sequence[int] | None = None,
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+) -> Any:
+    """``conv`` the other way round: each element of ``inputs`` is spread over a window of a larger result.
+
+    It is the gradient of a convolution by its input. With e = (window - 1) * dilation_rate + 1, the length of an axis is
+    (n - 1) * strides + e + output_padding for "valid", and (n - 1) * strides + e % 2 + output_padding for "same", where
+    output_padding, if not given, makes them (n - 1) * strides + max(e, strides) and n * strides.
+
+    Shapes:
+        inputs: (batch, *spatial, channels)    kernel: (*window, filters, channels)    returns: (batch, *out, filters)
+    Args:
+        inputs: the images or series.
+        kernel: the weights.
+        strides: how far apart neighbours of ``inputs`` are spread.
+        padding: "valid" keeps all of the result, "same" cuts it at both ends.
+        output_padding: elements more at the end, fewer than ``strides``.
+        data_format: "channels_last" or None.
+        dilation_rate: distance of neighbours in the window.
+
+    Raises:
+        ShapeError: the channels do not fit.
+    Source: Dumoulin and Visin 2016, section 4, arXiv:1603.07285.
+
+    Example:
+        >>> conv_transpose(np.ones((1, 2, 1)), np.ones((3, 1, 1)), strides=2).ravel()
+        array([1., 1., 2., 1., 1.])
+    """
+    from layerkit.ops.core import check_choice
+
+    check_choice("conv_transpose", "data_format", data_format, [None, "channels_last"])
+    check_choice("conv_transpose", "padding", padding, ["valid", "same"])
+    inputs, kernel = operands(inputs, kernel)
+    rank = kernel.ndim - 2
+    check_images("conv_transpose", rank, type_of(inputs))
+    if unify(inputs.shape[-1], kernel.shape[-1]) is None:
+        raise ShapeError(
+            "'conv_transpose' has a kernel for another number of channels.",
+            expected=show_shape((*inputs.shape[:-1], kernel.shape[-1])),
+            got=show_shape(inputs.shape),
+        )
+    steps, dilation = per_axis(strides, rank, "strides"), per_axis(dilation_rate, rank, "dilation_rate")
+    more = (None,) * rank if output_padding is None else per_axis(output_padding, rank, "output_padding", 0)
+    sizes, widths = [], []
+    for n, k, s, d, extra in zip(inputs.shape[1:-1], kernel.shape[:-2], steps, dilation, more, strict=True):
+        if extra is not None and extra >= s:
+            raise ArgumentError(
+                "'output_padding' reaches the next element.", expected=f"less than the strides, {s}", got=str(extra)
+            )
+        reach = (k - 1) * d + 1
+        if padding == "valid":
+            length = max(reach, s) if extra is None else reach + extra
+        else:
+            length = s if extra is None else reach % 2 + extra
+        cut = max(0, reach - length)
+        sizes.append((n - 1) * s + length)
+        widths.append((cut // 2, cut - cut // 2))
+    op = ConvInputGrad(steps, tuple(widths), dilation, 1, tuple(sizes))
+    return apply(op, inputs, kernel)
+
+
+def per_axis(value: int | Sequence[int], rank: int, name: str, low: int = 1) -> tuple[int, ...]:
     """One number for each spatial axis."""
     numbers = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(numbers) != rank or any(n < 1 for n in numbers):
-        raise ArgumentError(f"'{name}' needs a number for each axis.", expected=f"{rank} numbers >= 1", got=repr(value))
+    if len(numbers) != rank or any(n < low for n in numbers):
+        raise ArgumentError(
+            f"'{name}' needs a number for each axis.", expected=f"{rank} numbers >= {low}", got=repr(value)
+        )
     return numbers

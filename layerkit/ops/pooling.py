@@ -186,6 +186,7 @@ def _settings() -> Iterator[tuple[tuple[Any, Any, Any], tuple[int, ...]]]:
     yield ((3, 2), (1, 2), "same"), (1, 4, 5, 2)
     yield ((3,), (2,), "same"), (2, 6, 2)
     yield ((2,), (1,), "valid"), (1, 4, 1)
+    yield ((2, 1, 2), (1, 1, 2), "same"), (1, 2, 2, 3, 2)
 
 
 def _pooled(op: tuple[Any, ...], x: tuple[int, ...]) -> Any:

@@ -283,18 +283,21 @@ class Writer:
         return found
 
     def _prepare_all(self, depth: int) -> None:
+        seen: set[int] = set()  # parts of an expression may be used many times over
         for result in self.nest.results:
             for e in parts(result):
-                self._prepare(e, depth)
+                self._prepare(e, depth, seen)
 
-    def _prepare(self, e: Expr, depth: int) -> None:
+    def _prepare(self, e: Expr, depth: int, seen: set[int]) -> None:
         """Compute the parts of an expression that become known inside exactly ``depth`` loops."""
-        if e.depth <= depth:
-            if e.depth == depth:
-                self.scalar(e, depth)
+        if id(e) in seen:
             return
-        for a in e.args:
-            self._prepare(a, depth)
+        seen.add(id(e))
+        if e.depth > depth:
+            for a in e.args:
+                self._prepare(a, depth, seen)
+        elif e.depth == depth:
+            self.scalar(e, depth)
 
     def vector(self, e: Expr, mask: Reg | None) -> Reg:
         """An expression at ``lanes`` turns of the innermost loop."""
