@@ -14,12 +14,13 @@ from layerkit import ops
 from layerkit.errors import ShapeError
 from layerkit.fields import Configurable, OneOf
 from layerkit.ir import product, show_shape, unify
-from layerkit.ops.core import dtype_of, operand
+from layerkit.ops.core import dtype_of, operand, operands
 from layerkit.registry import Registry, snake_case
 from layerkit.trace import get_mask
 
 LOSSES = Registry("loss")
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+Reduction = Annotated[Any, OneOf(REDUCTIONS)]
 
 
 class Loss(Configurable):
@@ -31,10 +32,14 @@ class Loss(Configurable):
         dtype: not used; there for Keras.
     """
 
-    reduction: Annotated[Any, OneOf(REDUCTIONS)] = "sum_over_batch_size"
+    reduction: Reduction = "sum_over_batch_size"
     name: str | None = None
     dtype: Any = None
     _: KW_ONLY
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in cls.__dict__:
+            cls.name = snake_case(cls.__name__)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """A loss for each sample: (batch, ..., n), (batch, ..., n) -> (batch, ...)."""
@@ -48,11 +53,6 @@ class Loss(Configurable):
         if own is not None:
             mask = own if mask is None else ops.logical_and(mask, own)
         return reduce_weighted(losses, sample_weight, mask, self.reduction)
-
-    @property
-    def label(self) -> str:
-        """Its name in logs."""
-        return self.name or snake_case(type(self).__name__)
 
 
 def reduce_weighted(losses: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
@@ -93,11 +93,12 @@ def _align(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def match(y_true: Any, y_pred: Any, name: str) -> tuple[Any, Any]:
-    """Target and prediction as floats of one shape.
+    """Target and prediction as floats of one shape; ``name`` is the function's, for the error.
 
     Raises:
         ShapeError: they differ by more than an axis of size 1 at the end.
     """
+    (y_pred,) = operands(y_pred, floating=True)
     y_true = ops.cast(y_true, dtype_of(y_pred))
     if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
         y_true = ops.expand_dims(y_true, -1)
@@ -111,3 +112,32 @@ def match(y_true: Any, y_pred: Any, name: str) -> tuple[Any, Any]:
             fix="reshape the targets, or change the units of the last layer",
         )
     return y_true, y_pred
+
+
+class FunctionLoss(Loss):
+    """A function of (y_true, y_pred) as a loss."""
+
+    function: Any
+
+    def __init__(self, function: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("name", getattr(function, "__name__", "loss"))
+        super().__init__(function=function, **kwargs)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+def get(identifier: Any) -> Any:
+    """The loss that a name, a mapping, an object or a function of (y_true, y_pred) stands for; None stays None.
+
+    Example:
+        >>> get("huber")
+        Huber()
+        >>> get({"BinaryCrossentropy": {"from_logits": True}})
+        BinaryCrossentropy(from_logits=True)
+    """
+    if identifier is None or isinstance(identifier, Loss):
+        return identifier
+    if callable(identifier) and not isinstance(identifier, type):
+        return FunctionLoss(identifier)
+    return LOSSES.make(identifier)

@@ -245,38 +245,11 @@ def test_outputs_and_five_steps(name: str) -> None:
     close(ours.get_weights(), theirs.get_weights(), 1e-4)
 
 
-# Losses --------------------------------------------------------------------------------------------------------------
-
 PROBABILITIES = RNG.dirichlet(np.ones(4), (6,)).astype("float32")
 LOGITS = RNG.standard_normal((6, 4)).astype("float32")
 CLASSES = RNG.integers(0, 4, 6).astype("int32")
 ONE_HOT = np.eye(4, dtype="float32")[CLASSES]
 YES_NO = RNG.integers(0, 2, (6, 4)).astype("float32")
-
-LOSSES: dict[str, tuple[str, dict[str, Any], Any, Any]] = {
-    "mse": ("MeanSquaredError", {}, YES_NO, LOGITS),
-    "mse-sum": ("MeanSquaredError", {"reduction": "sum"}, YES_NO, LOGITS),
-    "mse-none": ("MeanSquaredError", {"reduction": "none"}, YES_NO, LOGITS),
-    "mse-weighted-mean": ("MeanSquaredError", {"reduction": "mean_with_sample_weight"}, YES_NO, LOGITS),
-    "mae": ("MeanAbsoluteError", {}, YES_NO, LOGITS),
-    "binary": ("BinaryCrossentropy", {}, YES_NO, PROBABILITIES),
-    "binary-logits": ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, YES_NO, LOGITS),
-    "categorical": ("CategoricalCrossentropy", {}, ONE_HOT, PROBABILITIES),
-    "categorical-logits": ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, ONE_HOT, LOGITS),
-    "sparse": ("SparseCategoricalCrossentropy", {}, CLASSES, PROBABILITIES),
-    "sparse-logits": ("SparseCategoricalCrossentropy", {"from_logits": True}, CLASSES[:, None], LOGITS),
-    "sparse-ignore": ("SparseCategoricalCrossentropy", {"ignore_class": 1}, CLASSES, PROBABILITIES),
-}
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", LOSSES)
-def test_loss(name: str, weighted: bool) -> None:
-    cls, arguments, y, p = LOSSES[name]
-    weight = np.array([1, 0, 2, 0.5, 1, 3], "float32") if weighted else None
-    theirs, ours = getattr(keras.losses, cls)(**arguments), getattr(layerkit.losses, cls)(**arguments)
-    close(ours(y, p, weight), theirs(y, p, weight), 1e-5)
-
 
 # Optimizers ----------------------------------------------------------------------------------------------------------
 
