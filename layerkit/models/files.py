@@ -67,9 +67,7 @@ def training_state(model: Model) -> dict[str, Array]:
     }
     if model.optimizer is not None:
         names = {w: n for n, w in model.named_weights().items()}
-        state["optimizer/iterations"] = model.optimizer.iterations.array
-        if "learning_rate" in model.optimizer.state():
-            state["optimizer/learning_rate"] = model.optimizer.state()["learning_rate"].array
+        state |= {f"optimizer/{n}": scalar.array for n, scalar in model.optimizer.scalars.items()}
         for weight, slots in model.optimizer.slots.items():
             for name, slot in slots.items():
                 state[f"optimizer/slots/{names.get(weight, weight.path)}/{name}"] = slot.array
@@ -125,9 +123,8 @@ def _set_state(model: Model, state: Mapping[str, Array], with_optimizer: bool) -
         if not any(n.startswith("optimizer/slots/") for n in state):  # saved before the first step
             expected = {n: a for n, a in expected.items() if not n.startswith("optimizer/slots/")}
         saving.check({n: (a.dtype.name, a.shape) for n, a in expected.items()}, state)
-        model.optimizer.iterations.array = state["optimizer/iterations"]
-        if "optimizer/learning_rate" in expected:
-            model.optimizer.state()["learning_rate"].array = state["optimizer/learning_rate"]
+        for name, scalar in model.optimizer.scalars.items():
+            scalar.array = state[f"optimizer/{name}"]
         names = {w: n for n, w in model.named_weights().items()}
         for weight, slots in model.optimizer.slots.items():
             for name, slot in slots.items():

@@ -285,18 +285,21 @@ class Model(Layer):
         """One training step, traced into one program: loss, gradients, update, metrics. Override it for your own."""
         x, y, sample_weight = data
 
+        assert self.optimizer is not None
+        optimizer = self.optimizer
+
         def compute(weights: Any) -> tuple[Any, Any]:
             y_pred = self(x, training=True)
-            return self.compute_loss(x, y, y_pred, sample_weight), y_pred
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            return optimizer.scale_loss(loss), (loss, y_pred)
 
         weights = self.trainable_weights
         if not weights:
             raise StateError(
                 "the model has no weights to train.", layer=self.name, fix="set layer.trainable = True for some"
             )
-        (loss, y_pred), gradients = value_and_grad(compute, has_aux=True)(weights)
-        assert self.optimizer is not None
-        self.optimizer.apply(gradients, weights)
+        (_, (loss, y_pred)), gradients = value_and_grad(compute, has_aux=True)(weights)
+        optimizer.apply(gradients, weights)
         return self.compute_metrics(x, y, y_pred, sample_weight, loss)
 
     def test_step(self, data: Batch) -> dict[str, Any]:
@@ -487,6 +490,8 @@ class Model(Layer):
                 validate=count_epoch,
                 is_stopped=lambda: self.stop_training,
             )
+            if self.optimizer is not None:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
         finally:
             hooks.on_train_end()
         return history

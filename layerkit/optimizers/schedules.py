@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from layerkit import ops
+from layerkit.errors import ArgumentError
 from layerkit.fields import Configurable, PositiveInt
 from layerkit.registry import Registry
 
@@ -21,7 +24,12 @@ class LearningRateSchedule(Configurable):
 
 @SCHEDULES.add
 class ExponentialDecay(LearningRateSchedule):
-    """initial_learning_rate * decay_rate ** (step / decay_steps), in whole stairs with ``staircase``."""
+    """initial_learning_rate * decay_rate ** (step / decay_steps), in whole stairs with ``staircase``.
+
+    Example:
+        >>> float(ExponentialDecay(1.0, 10, 0.5)(20))
+        0.25
+    """
 
     initial_learning_rate: float
     decay_steps: PositiveInt
@@ -30,13 +38,96 @@ class ExponentialDecay(LearningRateSchedule):
     name: str = "ExponentialDecay"
 
     def __call__(self, step: Any) -> Any:
-        p = ops.cast(step, "float32") / float(self.decay_steps)
-        return self.initial_learning_rate * ops.power(self.decay_rate, ops.floor(p) if self.staircase else p)
+        p = _share(step, self.decay_steps)
+        return self.initial_learning_rate * ops.power(
+            np.float32(self.decay_rate), ops.floor(p) if self.staircase else p
+        )
+
+
+@SCHEDULES.add
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """The first of ``values`` up to the first of ``boundaries``, the second up to the second, ..., then the last.
+
+    Example:
+        >>> decay = PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.25])
+        >>> [float(decay(step)) for step in (10, 11, 21)]
+        [1.0, 0.5, 0.25]
+    """
+
+    boundaries: Any
+    values: Any
+    name: str = "PiecewiseConstant"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ArgumentError(
+                "PiecewiseConstantDecay needs one value more than boundaries.", layer=type(self).__name__,
+                expected=f"{len(self.boundaries) + 1} values", got=str(len(self.values)),
+            )  # fmt: skip
+
+    def __call__(self, step: Any) -> Any:
+        step, rate = ops.cast(step, "float32"), np.float32(self.values[-1])
+        for boundary, value in zip(reversed(self.boundaries), reversed(self.values[:-1]), strict=True):
+            rate = ops.where(ops.less_equal(step, float(boundary)), np.float32(value), rate)
+        return rate
+
+
+PiecewiseConstantDecay.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
+@SCHEDULES.add
+class PolynomialDecay(LearningRateSchedule):
+    """Down to ``end_learning_rate`` by (1 - step / decay_steps) ** power; with ``cycle`` again and again, ever longer.
+
+    Example:
+        >>> float(PolynomialDecay(1.0, 10, 0.5)(5))
+        0.75
+    """
+
+    initial_learning_rate: float
+    decay_steps: PositiveInt
+    end_learning_rate: float = 0.0001
+    power: float = 1.0
+    cycle: bool = False
+    name: str = "PolynomialDecay"
+
+    def __call__(self, step: Any) -> Any:
+        done = _share(step, self.decay_steps)
+        done = done / ops.maximum(ops.ceil(done), 1.0) if self.cycle else ops.minimum(done, 1.0)
+        span = self.initial_learning_rate - self.end_learning_rate
+        return span * ops.power(1.0 - done, np.float32(self.power)) + self.end_learning_rate
+
+
+@SCHEDULES.add
+class InverseTimeDecay(LearningRateSchedule):
+    """initial_learning_rate / (1 + decay_rate * step / decay_steps), in whole stairs with ``staircase``.
+
+    Example:
+        >>> float(InverseTimeDecay(1.0, 10, 0.5)(20))
+        0.5
+    """
+
+    initial_learning_rate: float
+    decay_steps: PositiveInt
+    decay_rate: float
+    staircase: bool = False
+    name: str = "InverseTimeDecay"
+
+    def __call__(self, step: Any) -> Any:
+        p = _share(step, self.decay_steps)
+        return self.initial_learning_rate / (1.0 + self.decay_rate * (ops.floor(p) if self.staircase else p))
 
 
 @SCHEDULES.add
 class CosineDecay(LearningRateSchedule):
-    """Down a cosine to ``alpha`` of the start, after a linear warm-up. Source: arXiv:1608.03983."""
+    """Down a cosine to ``alpha`` of the start, after a linear warm-up. Source: arXiv:1608.03983.
+
+    Example:
+        >>> decay = CosineDecay(0.0, 10, warmup_target=1.0, warmup_steps=4)
+        >>> [round(float(decay(step)), 3) for step in (0, 2, 4, 9, 14)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
 
     initial_learning_rate: float
     decay_steps: PositiveInt
@@ -56,9 +147,45 @@ class CosineDecay(LearningRateSchedule):
         )
 
     def _decay(self, step: Any, start: float) -> Any:
-        done = ops.clip(step / float(self.decay_steps), 0.0, 1.0)
-        cosine = 0.5 * (1.0 + ops.cos(math.pi * done))
-        return start * ((1.0 - self.alpha) * cosine + self.alpha)
+        return start * ((1.0 - self.alpha) * _cosine(ops.clip(_share(step, self.decay_steps), 0.0, 1.0)) + self.alpha)
+
+
+@SCHEDULES.add
+class CosineDecayRestarts(LearningRateSchedule):
+    """Down a cosine, then from the top again: each time ``t_mul`` as long and ``m_mul`` as high. Source: arXiv:1608.03983.
+
+    Example:
+        >>> decay = CosineDecayRestarts(1.0, 10)
+        >>> [round(float(decay(step)), 3) for step in (0, 5, 10, 20)]
+        [1.0, 0.5, 1.0, 0.5]
+    """
+
+    initial_learning_rate: float
+    first_decay_steps: PositiveInt
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+    name: str = "SGDRDecay"
+
+    def __call__(self, step: Any) -> Any:
+        done, t = _share(step, self.first_decay_steps), self.t_mul
+        if t == 1.0:
+            restarts = ops.floor(done)
+            done = done - restarts
+        else:
+            restarts = ops.floor(ops.log(1.0 - done * (1.0 - t)) / math.log(t))
+            done = (done - (1.0 - ops.power(np.float32(t), restarts)) / (1.0 - t)) / ops.power(np.float32(t), restarts)
+        top = ops.power(np.float32(self.m_mul), restarts)
+        return self.initial_learning_rate * ((1.0 - self.alpha) * top * _cosine(done) + self.alpha)
+
+
+def _share(step: Any, steps: int) -> Any:
+    return ops.cast(step, "float32") / float(steps)
+
+
+def _cosine(done: Any) -> Any:
+    """From 1 down to 0 as ``done`` goes from 0 to 1."""
+    return 0.5 * (1.0 + ops.cos(math.pi * done))
 
 
 def get(identifier: Any) -> Any:

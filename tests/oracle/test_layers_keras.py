@@ -251,40 +251,6 @@ CLASSES = RNG.integers(0, 4, 6).astype("int32")
 ONE_HOT = np.eye(4, dtype="float32")[CLASSES]
 YES_NO = RNG.integers(0, 2, (6, 4)).astype("float32")
 
-# Optimizers ----------------------------------------------------------------------------------------------------------
-
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
-    "sgd": lambda k: k.optimizers.SGD(0.1),
-    "sgd-momentum": lambda k: k.optimizers.SGD(0.1, momentum=0.9),
-    "sgd-nesterov": lambda k: k.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adam": lambda k: k.optimizers.Adam(0.01),
-    "adam-amsgrad": lambda k: k.optimizers.Adam(0.01, beta_1=0.8, amsgrad=True),
-    "adamw": lambda k: k.optimizers.AdamW(0.01, weight_decay=0.1),
-    "rmsprop": lambda k: k.optimizers.RMSprop(0.01, momentum=0.5, centered=True),
-    "clipnorm": lambda k: k.optimizers.SGD(0.1, clipnorm=0.3),
-    "clipvalue": lambda k: k.optimizers.SGD(0.1, clipvalue=0.05),
-    "global-clipnorm": lambda k: k.optimizers.SGD(0.1, global_clipnorm=0.3),
-    "exponential-decay": lambda k: k.optimizers.SGD(
-        k.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5, staircase=True)
-    ),
-    "cosine-decay": lambda k: k.optimizers.SGD(
-        k.optimizers.schedules.CosineDecay(0.01, 4, 0.1, warmup_target=0.1, warmup_steps=2)
-    ),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name: str) -> None:
-    build = chain(lambda L: L.Dense(5, activation="tanh"), lambda L: L.Dense(4))
-    theirs, ours = pair(build, FLAT)
-    for k, model in ((keras, theirs), (layerkit, ours)):
-        model.compile(OPTIMIZERS[name](k), "mse")
-    for _ in range(5):
-        a, b = theirs.train_on_batch(FLAT, LOGITS), ours.train_on_batch(FLAT, LOGITS)
-        close(np.ravel(b)[0], np.ravel(a)[0], 1e-4)
-    close(ours.get_weights(), theirs.get_weights(), 1e-4)
-
-
 # Metrics, weights, fit ------------------------------------------------------------------------------------------------
 
 METRICS: dict[str, tuple[str, Any, Any]] = {
