@@ -26,6 +26,7 @@ from layerkit.ops.core import operand
 from layerkit.trace import Trace, Weight, current, draw_seed, tracing
 
 SIGNATURES = 32  # programs that one function keeps
+_ONE = tree.flatten((0,))[1]  # the structure of one argument
 
 
 @dataclass
@@ -39,6 +40,16 @@ class Traced:
     takes_key: bool
     result: Any
     trace: Trace
+    _state: tuple[object, tuple[Array, ...]] = (None, ())
+
+    def state(self) -> tuple[Array, ...]:
+        """The numbers of the weights that are read: the same tuple again, as long as no weight gets another array."""
+        latest = Weight.latest
+        seen, arrays = self._state
+        if seen is not latest:
+            arrays = tuple([w.array for w in self.read])
+            self._state = latest, arrays
+        return arrays
 
 
 class RandomState:
@@ -76,17 +87,24 @@ class Function:
 
     def __call__(self, *args: Any) -> Any:
         trace = current()
-        leaves, structure = tree.flatten(args)
-        if (trace is not None and not trace.is_eager) or any(isinstance(x, Value) for x in leaves):
-            return self._call(*args)  # already inside a program: becomes part of it
-        arrays = [_as_array(x) for x in leaves]
+        if (
+            len(args) == 1 and type(args[0]) is np.ndarray and trace is None
+        ):  # the most common call, by the shortest way
+            arrays, structure = list(args), _ONE
+        else:
+            leaves, structure = tree.flatten(args)
+            if (trace is not None and not trace.is_eager) or any(isinstance(x, Value) for x in leaves):
+                return self._call(*args)  # already inside a program: becomes part of it
+            arrays = [_as_array(x) for x in leaves]
         traced = self.trace(arrays, structure)
-        key = () if not traced.takes_key else ((self._random or _DEFAULT_RANDOM()).next(),)
-        return self._finish(traced, traced.program(*arrays, *[w.array for w in traced.read], *key))
+        key = (self._random or _DEFAULT_RANDOM()).next() if traced.takes_key else None
+        return self._finish(traced, traced.program.run(arrays, traced.state(), key))
 
     @staticmethod
     def _finish(traced: Traced, out: Sequence[Array]) -> Any:
         """Store the weights that were written; the results in their structure."""
+        if not traced.written:
+            return out[0] if traced.result is tree.LEAF else tree.unflatten(traced.result, out)
         count = len(out) - len(traced.written)
         for weight, array in zip(traced.written, out[count:], strict=True):
             if weight.array is not array:
@@ -104,17 +122,17 @@ class Function:
         if batches.steps == 1 or not traced.program.can_repeat:
             results = [self(*tree.unflatten(structure, [a[rows] for a in arrays])) for rows in batches]
             return results[0] if len(results) == 1 else _joined(results, traced.graph)
-        given = [*arrays, *[w.array for w in traced.read]]
         if not traced.takes_key:
-            return self._finish(traced, traced.program.repeat(given, batches, None))
+            return self._finish(traced, traced.program.repeat(arrays, traced.state(), None, batches))
         random = self._random or _DEFAULT_RANDOM()
-        out = traced.program.repeat([*given, random.next()], batches, len(given))
+        out = traced.program.repeat(arrays, traced.state(), random.next(), batches)
         random.runs += batches.steps - 1
         return self._finish(traced, out)
 
     def trace(self, arrays: Sequence[Array], structure: Any) -> Traced:
         """The traced function for arguments like these."""
-        types = tuple([(a.dtype, a.shape[1:] if self._symbolic_batch and a.ndim else a.shape, a.ndim) for a in arrays])
+        shared = 1 if self._symbolic_batch else 0
+        types = tuple([(a.dtype, a.shape[shared:], a.ndim) for a in arrays])
         recent = types, structure, self._state()
         if self._recent is not None and recent == self._recent[0]:
             return self._recent[1]

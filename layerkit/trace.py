@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Weight(Arithmetic):
 
     __array_ufunc__ = None
     __array_priority__ = 100
+    latest: ClassVar[object] = object()
+    """Another object whenever any weight has got another array."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Weight(Arithmetic):
                 seed = (self._seed() if self._seed else 0, stream(self.path))
                 numbers = np.asarray(self._initial(self.shape, self.dtype, seed), numpy_dtype(self.dtype))
                 self._array = np.array(np.broadcast_to(numbers, self.shape), order="C")  # our own: programs write to it
+            Weight.latest = object()
         return self._array
 
     @array.setter
@@ -89,7 +92,7 @@ class Weight(Arithmetic):
             raise ShapeError(
                 f"weight '{self.path}' has another shape.", expected=str(self.shape), got=str(numbers.shape)
             )
-        self._array = np.array(numbers, numpy_dtype(self.dtype))
+        self.store(np.array(numbers, numpy_dtype(self.dtype)))
 
     def numpy(self) -> Array:
         """A copy of its numbers."""
@@ -98,6 +101,7 @@ class Weight(Arithmetic):
     def store(self, array: Array) -> None:
         """Take over an array that a program returned, without a copy; programs may write to it later."""
         self._array = array
+        Weight.latest = object()
 
     @property
     def value(self) -> Any:

@@ -36,16 +36,21 @@ class Program(Protocol):
     can_repeat: bool
     """Whether it can run several steps by itself."""
 
-    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        """The outputs for these inputs."""
+
+    def run(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> tuple[Array, ...]:
+        """The outputs for the inputs ``(*given, *state, key)``; the same tuple ``state`` means the same arrays."""
+
+    def repeat(
+        self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None, batches: Batches
+    ) -> tuple[Array, ...]:
         """One step for each batch, if it ``can_repeat``.
 
         Inputs with an axis of samples are given whole; what a step writes over an input is what the next one reads; the
-        second word of input ``key`` counts up. Outputs with an axis of samples hold the rows of all steps, others are
-        those of the last one.
+        second word of ``key`` counts up. Outputs with an axis of samples hold the rows of all steps, others are those of
+        the last one.
         """
-
-    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        """The outputs for these inputs."""
 
     def explain(self, sizes: Mapping[str, int], arrays: Sequence[Array] | None = None) -> str:
         """What the engine made of the graph, as text; with ``arrays`` also how long its parts take."""

@@ -35,7 +35,12 @@ class ReferenceProgram:
         with np.errstate(all="ignore"):  # inf and nan are results
             return self._schedule.run(arrays, self._ops(sizes))
 
-    def repeat(self, arrays: Sequence[Array], batches: Batches, key: int | None) -> tuple[Array, ...]:
+    def run(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> tuple[Array, ...]:
+        return self(*given, *state, *(() if key is None else (key,)))
+
+    def repeat(
+        self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None, batches: Batches
+    ) -> tuple[Array, ...]:
         raise NotImplementedError
 
     def _ops(self, sizes: dict[str, int]) -> list[Op]:

@@ -132,6 +132,21 @@ def parse_op(text: str) -> Op:
     return op
 
 
+def parse_size(text: str) -> Size:
+    """The size that ``text`` describes.
+
+    >>> parse_size("2*b+(t+1)//2")
+    (t+1)//2+2*b
+
+    Raises:
+        GraphError: the text is no size.
+    """
+    parser = _Parser(text, "<size>")
+    size = parser.size()
+    parser.expect("end", "")
+    return size
+
+
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file, self.at = text, file, 0
@@ -310,4 +325,4 @@ class _Parser:
         return np.full(dtype, number, kind)  # type: ignore[arg-type]
 
 
-__all__ = ["parse", "parse_op", "show", "show_op"]
+__all__ = ["parse", "parse_op", "parse_size", "show", "show_op"]

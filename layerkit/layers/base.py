@@ -100,12 +100,16 @@ class Layer(Configurable):
                 LAYERS.add(cls)
 
     is_own: ClassVar[bool] = False
+    latest: ClassVar[object] = object()
+    """Another object whenever any layer was frozen or thawed."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if name == "trainable" and "_weights" in self.__dict__:
-            for _, layer in self.children():
-                layer.trainable = value
+        if name == "trainable":
+            Layer.latest = object()
+            if "_weights" in self.__dict__:
+                for _, layer in self.children():
+                    layer.trainable = value
 
     # What subclasses write --------------------------------------------------------------------------------------------
 

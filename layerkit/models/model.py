@@ -85,6 +85,8 @@ class Model(Layer):
         """All layers, once they are built."""
         self._ready: Any = None
         """The mode for which everything is built."""
+        self._seen: Any = None
+        """What told that this is so, when it was last looked at."""
         self._random: RandomState | None = None
         self._epochs_done = 0
         self.history: History | None = None
@@ -374,8 +376,13 @@ class Model(Layer):
 
     def _ensure_ready(self, x: Any) -> None:
         """Build a model that gets its shapes from data, and give the optimizer its slots."""
-        if self._ready is not None and self._ready == self._mode():
-            return
+        latest = Layer.latest, None if self.optimizer is None else self.optimizer._rate
+        if self._ready is not None:
+            if latest == self._seen:
+                return
+            if self._ready == self._mode():
+                self._seen = latest if latest[1] is None or isinstance(latest[1], Weight) else None
+                return
         self._flat = None
         if not self.built or not all(layer.built for layer in self.layers):
             self(tree.map_leaves(lambda a: a[:1], x))

@@ -24,15 +24,21 @@ RUN_SECONDS = 0.05  # between two looks at what callbacks and the user want
 _PLAIN = {np.dtype(n) for n in ("float32", "float64", "int32", "int64", "uint8", "uint32", "bool")}  # taken as they are
 
 
+def _is_plain(value: Any) -> bool:
+    return type(value) is np.ndarray and value.dtype in _PLAIN and value.flags.c_contiguous
+
+
 def as_arrays(data: Any, what: str) -> Any:
     """Nested lists, frames and arrays as arrays of dtypes that tensors have.
 
     Raises:
         DataError: objects that are no numbers.
     """
+    if _is_plain(data):
+        return data
 
     def convert(value: Any) -> Any:
-        if type(value) is np.ndarray and value.dtype in _PLAIN and value.flags.c_contiguous:
+        if _is_plain(value):
             return value
         if hasattr(value, "to_numpy"):
             value = value.to_numpy()

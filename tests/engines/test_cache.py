@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from layerkit.engines.llvm import LLVMEngine, compilation
 from layerkit.engines.llvm.cache import ObjectCache, key_of
+from layerkit.engines.llvm.compilation import Compilation
+from layerkit.engines.llvm.plan import Plan
+from layerkit.engines.llvm.program import LLVMProgram
+from layerkit.engines.llvm.target import host
+from layerkit.ir import Graph, Op, TensorType, apply, parse
+from layerkit.ir.fingerprint import fingerprint
 
 KEY = key_of("text", "cpu")
 
@@ -73,3 +83,121 @@ def test_many_writers_of_one_entry(tmp_path: Path) -> None:
         found = list(threads.map(lambda i: cache.compiled(KEY, lambda: b"code" * 1000), range(64)))
     assert set(found) == {b"code" * 1000}
     assert len(cache.entries()) == 1
+
+
+# Plans: with the plan in the cache, nothing is lowered again -----------------------------------------------------------
+
+TEXT = """f(x: f32[b,6], w: f32[6,5]) {
+  %0 = const{array=f32[5] 0x0000803f000000400000404000008040000000c0}() : f32[5]
+  %1 = matmul(x, w) : f32[b,5]
+  %2 = broadcast{shape=(b, 5)}(%0) : f32[b,5]
+  %3 = multiply(%1, %2) : f32[b,5]
+  %4 = reduce_sum{axes=(0), keepdims=false}(%3) : f32[5]
+  return %3, %4
+}"""
+X, W = np.arange(18, dtype="float32").reshape(3, 6), np.arange(30, dtype="float32").reshape(6, 5) - 15
+SCALE = np.array([1, 2, 3, 4, -2], "float32")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LAYERKIT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def made(text: str = TEXT) -> Compilation:
+    return Compilation(parse(text), LLVMEngine().pipeline(), host(), {}, (1,))
+
+
+def check(wanted: Compilation) -> None:
+    product, total = LLVMProgram(wanted)(X, W)
+    np.testing.assert_array_equal(product, (X @ W) * SCALE)
+    np.testing.assert_array_equal(total, ((X @ W) * SCALE).sum(0))
+
+
+def test_a_plan_reads_back_as_it_was(folder: Path) -> None:
+    plan = made().lowered().plan()
+    again = Plan.decoded(plan.encoded())
+    assert replace(again, constants=()) == replace(plan, constants=())
+    assert [c.tobytes() for c in again.constants] == [SCALE.tobytes()]
+    assert plan.layout({"b": 7}) == again.layout({"b": 7})
+
+
+def test_what_is_in_the_cache_is_not_lowered_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(made())
+    assert len(ObjectCache.default().entries()) == 2
+    monkeypatch.setattr(Compilation, "lowered", None)
+    check(made())
+    check(made(TEXT.replace("w", "v").replace("f(", "g(")))  # names do not count
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plan: b"",
+        lambda plan: plan[:64],
+        lambda plan: plan[:-1],
+        lambda plan: plan[:64] + b"\xff" * 100,
+        lambda plan: b"\xff" * 64 + plan[64:],
+        lambda plan: b"0" * 64 + plan[64:],  # code that is not there
+        lambda plan: plan.replace(b'"slots"', b'"plots"'),
+        lambda plan: plan.replace(b'*b"', b'*(b"'),
+        lambda plan: plan[:64] + (2).to_bytes(8, "little") + b"[]",
+    ],
+)
+def test_a_plan_that_is_none_is_made_again(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    check(made())
+    cache, key = ObjectCache.default(), made().key()
+    assert key is not None
+    plan = cache.get(key)
+    assert plan is not None
+    assert damage(plan) != plan
+    cache.put(key, damage(plan))
+    check(made())
+    assert cache.get(key) == plan
+
+
+def test_code_that_was_removed_is_compiled_again(folder: Path) -> None:
+    check(made())
+    cache, key = ObjectCache.default(), made().key()
+    for path in cache.entries():
+        if path.stem != key:
+            path.unlink()
+    check(made())
+    assert len(cache.entries()) == 2
+
+
+def test_keys_tell_apart_what_makes_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made()
+    others = [
+        replace(first, kept=()),
+        replace(first, donated={1: 0}),
+        replace(first, timed=True),
+        replace(first, pipeline=type(first.pipeline).parse("fold")),
+        replace(first, target=replace(first.target, l2=1 << 30)),
+        made(TEXT.replace("0000803f", "00008040")),
+        made(TEXT.replace("f32[b,6], w", "f32[3,6], w").replace("[b,", "[3,").replace("(b,", "(3,")),
+        made(TEXT.replace("return %3, %4", "return %4, %3")),
+    ]
+    keys = {each.key() for each in (first, *others)}
+    assert len(keys) == 1 + len(others)
+    monkeypatch.setattr(compilation, "sources", lambda: "another version")
+    assert first.key() not in keys
+
+
+def test_zeros_of_either_sign_are_told_apart() -> None:
+    one, other = (parse(f"f() {{ %0 = const{{array=f32[] {x}}}() : f32[] return %0 }}") for x in ("0.0", "-0.0"))
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_ops_of_others_have_no_key() -> None:
+    class Foreign(Op):
+        name = "foreign"
+
+        def infer(self, x: TensorType) -> TensorType:
+            return x
+
+    del Op.registry["foreign"]
+    (x,) = parse("f(x: f32[2]) { return x }").inputs
+    graph = Graph((x,), (apply(Foreign(), x),))
+    assert Compilation(graph, LLVMEngine().pipeline(), host(), {}).key() is None

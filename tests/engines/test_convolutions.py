@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from layerkit.engines import get
+from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.program import LLVMProgram
 from layerkit.engines.llvm.target import host
 from layerkit.ir import BATCH, Graph, Op, apply, placeholder
@@ -36,7 +37,7 @@ def check(ops: list[tuple[Op, list[Any]]], dtype: str, features: str, atol: floa
         graph = Graph(inputs, (apply(op, *inputs),))
         expected = get("reference").compile(graph)(*(a.astype("float64").astype(dtype) for a in given))[0]
         engine: Any = get("llvm")
-        found = LLVMProgram(engine.pipeline().run(graph), host(features))(*given)[0]
+        found = LLVMProgram(Compilation(graph, engine.pipeline(), host(features), {}))(*given)[0]
         limit = (1e-4 if dtype == "float32" else 1e-11) * max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(found, expected, rtol=0, atol=limit or atol, err_msg=str(op))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from layerkit.engines.llvm import loop, products, rules  # their rules
-from layerkit.engines.llvm.program import LLVMProgram, Plan
+from layerkit.engines.llvm.compilation import Compilation
+from layerkit.engines.llvm.program import LLVMProgram, memory
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Graph, Op, TensorType
 from layerkit.passes import DEFAULT, Pipeline
@@ -26,12 +27,12 @@ class LLVMEngine:
         return Pipeline.parse(f"{DEFAULT},rows")
 
     def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
-        return Plan(self.pipeline().run(graph), host(), donated).memory(sizes)
+        return memory(Compilation(graph, self.pipeline(), host(), donated or {}).lowered().plan(), graph, sizes)
 
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()
     ) -> LLVMProgram:
-        return LLVMProgram(self.pipeline().run(graph), host(), donated, kept)
+        return LLVMProgram(Compilation(graph, self.pipeline(), host(), donated or {}, tuple(kept)))
 
 
 __all__ = ["LLVMEngine", "LLVMProgram", "loop", "products", "rules"]

@@ -1,6 +1,7 @@
 """Compiled code on disk, so that a program that was compiled once starts at once.
 
-An entry is an object file behind a header with its length and hash. The folder belongs to the user alone, since what lies
+An entry is a file behind a header with its hash: the machine code for a module, named by a hash of its text, or the plan of
+a graph, named by a hash of the graph, which names the code. The folder belongs to the user alone, since what lies
 in it is executed: a folder that others can write to is not used. Entries are written under another name and renamed, so
 readers never see half of one; whatever does not fit its hash is deleted and compiled again. Nothing here can fail a
 program: where the disk cannot be written, code is compiled each time.

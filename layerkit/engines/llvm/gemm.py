@@ -396,7 +396,7 @@ def _pack_turned(
             else:
                 turned.append(zero(kind))
         line = f.at(to, f.add(f.mul(column, shape.width), v * lanes), element)
-        for j, values in enumerate(_transpose(f, turned)[:count]):
+        for j, values in enumerate(transpose(f, turned)[:count]):
             f.store(values, f.at(line, j * shape.width, element))
 
     whole = depth // lanes * lanes
@@ -407,7 +407,7 @@ def _pack_turned(
             square(v, whole, depth - whole)
 
 
-def _transpose(f: Function, rows: list[Reg]) -> list[Reg]:
+def transpose(f: Function, rows: list[Reg]) -> list[Reg]:
     """A square of registers turned: at each step, pairs at a distance exchange halves of their blocks."""
     lanes = len(rows)
     distance = 1

@@ -52,10 +52,14 @@ def to_object(text: str, target: Target, level: int = 1) -> bytes:
 
 def compiled(text: str, target: Target) -> bytes:
     """Machine code for IR, from the cache on disk if it has been compiled before."""
+    return ObjectCache.default().compiled(key(text, target), lambda: to_object(text, target))
+
+
+def key(text: str, target: Target) -> str:
+    """The name in the cache of the machine code for IR."""
     import llvmlite
 
-    parts = (text, target.triple, target.cpu, target.features, llvmlite.__version__)
-    return ObjectCache.default().compiled(key_of(*parts), lambda: to_object(text, target))
+    return key_of(text, target.triple, target.cpu, target.features, llvmlite.__version__)
 
 
 def load(code: bytes, target: Target) -> Library:

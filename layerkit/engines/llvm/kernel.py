@@ -12,6 +12,7 @@ from typing import Any
 
 from layerkit.ir import Size
 
+CHUNKS = "chunks"  # the axis that counts the partial results of a reduction
 MOST_PARTIALS = 16  # partial results of one reduction
 
 

@@ -17,14 +17,13 @@ from layerkit.engines.llvm import affine
 from layerkit.engines.llvm.affine import Affine
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
-from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
+from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store, Writer
 from layerkit.engines.llvm.target import Target
 from layerkit.errors import UnsupportedOpError
 from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
 from layerkit.ir.graph import Input
 
-CHUNKS = "chunks"  # the axis that counts the partial results of a reduction
 MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
 SMALL = 4096  # elements that one call reduces, without partial results
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from layerkit.engines.llvm import affine, conv, depthwise, gemm, rules
+from layerkit.engines.llvm import affine, conv, depthwise, gemm, rules, winograd
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.builder import Function, Index, size_registers
 from layerkit.engines.llvm.elements import TYPES
@@ -121,13 +121,21 @@ def sum_in_parts(
     units: Size,
     price: float,
     flops: Size,
+    memory: Buffer | None = None,
+    least: int = 1,
 ) -> None:
-    """A kernel that writes one result for each range of units, and the loop that adds them up."""
+    """A kernel that writes one result for each range of units, and the loop that adds them up.
+
+    ``memory`` is what each range, of ``least`` units or more, needs to work in.
+    """
     from layerkit.engines.llvm.lower import combine
 
     partial = Buffer(out.dtype, count, label="partial")
-    most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // count))
-    lowering.add_kernel(Kernel(function, reads, [Use(partial, chunk=True)], units, price, flops=flops, most=most), node)
+    own = [memory, partial] if memory is not None else [partial]
+    most = max(2, min(MOST_PARTIALS, PARTIAL_ELEMENTS // sum(number(b.size) for b in own)))
+    writes = [Use(b, chunk=True) for b in own]
+    kernel = Kernel(function, reads, writes, units, price, flops=flops, most=most, least=least)
+    lowering.add_kernel(kernel, node)
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
 
 
@@ -246,6 +254,10 @@ def convolution(lowering: Lowering, node: Node) -> None:
     if not _is_blocked(x, shape):
         rules.conv(lowering, node)
         return
+    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
+    if tiling is not None:
+        _by_tiles(lowering, node, x, kernel, tiling, shape)
+        return
     columns = shape.filters // shape.groups
     width = gemm.tile(lowering.target, TYPES[x.dtype], columns).width
     terms = (*shape.window, shape.per_group)
@@ -263,6 +275,35 @@ def convolution(lowering: Lowering, node: Node) -> None:
     _convolve(lowering, node, x, lowering.packs[key], frame, parts, shape)
 
 
+def _by_tiles(
+    lowering: Lowering, node: Node, x: Value, kernel: Value, tiling: winograd.Tiling, shape: conv.Geometry, *, turned: bool = False
+) -> None:  # fmt: skip
+    """A convolution, or with the kernel turned round a gradient by the input, in fewer multiplications."""
+    module, target, element, names = lowering.module, lowering.target, TYPES[x.dtype], lowering.names
+    key = (kernel, "winograd", turned, tiling)
+    if key not in lowering.packs:
+        weights = lowering.ensure(kernel)
+        panels = lowering.packs[key] = lowering.scratch(
+            x.dtype, winograd.packed_size(target, element, tiling), "panels"
+        )
+        function = winograd.pack(module, target, element, tiling, names, turned=turned)
+        units = tiling.left // tiling.lanes if turned else tiling.channels
+        price = winograd.packed_size(target, element, tiling) / units / 10
+        lowering.add_kernel(Kernel(function, [Use(weights)], [Use(panels)], units, price, what="pack"), node)
+    source, panels = lowering.ensure(x), lowering.packs[key]
+    out = lowering.new(node.outputs[0])
+    function = winograd.convolution(module, target, element, tiling, names)
+    flops = _flops(shape)
+    reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
+    made = Kernel(function, reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
+    lowering.add_kernel(made, node)
+
+
+def _flops(shape: conv.Geometry) -> int:
+    """Floating-point operations of the plain sum for one image."""
+    return 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+
+
 def _convolve(
     lowering: Lowering,
     node: Node,
@@ -276,7 +317,7 @@ def _convolve(
     out = lowering.new(node.outputs[0])
     size = prod(number(n) for n in node.outputs[0].shape[1:])
     function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
-    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    flops = _flops(shape)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
     lowering.add_kernel(Kernel(function, reads, writes, images, flops / 80, flops=flops * images), node)
 
@@ -319,6 +360,10 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
     frame = shape.cotangent_frame()
     if not _is_blocked(g, shape) or shape.per_group < 2:
         rules.conv_input_grad(lowering, node)
+        return
+    tiling = winograd.tiling(lowering.target, TYPES[g.dtype], shape, backward=True)
+    if tiling is not None:
+        _by_tiles(lowering, node, g, kernel, tiling, shape, turned=True)
         return
     per_filter = shape.filters // shape.groups
     width = gemm.tile(lowering.target, TYPES[g.dtype], shape.per_group).width
@@ -372,15 +417,34 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     if not _is_blocked(x, shape):
         rules.conv_kernel_grad(lowering, node)
         return
+    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
+    if tiling is not None and winograd.sums_size(tiling) <= winograd.MOST_SUMS:
+        _kernel_grad_by_tiles(lowering, node, x, g, tiling, shape)
+        return
     (left, frame), right = _framed(lowering, node, x, shape.frame()), lowering.ensure(g)
     out = lowering.new(dw)
     function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names)
     count = prod(number(n) for n in dw.shape)
-    flops = 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
+    flops = _flops(shape)
     sum_in_parts(
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
         flops * x.shape[0],
     )  # fmt: skip
+
+
+def _kernel_grad_by_tiles(
+    lowering: Lowering, node: Node, x: Value, g: Value, tiling: winograd.Tiling, shape: conv.Geometry
+) -> None:
+    """A gradient by the kernel in fewer multiplications; each range of images has memory of its own for its sums."""
+    reads = [Use(lowering.ensure(x), rows=True), Use(lowering.ensure(g), rows=True)]
+    out = lowering.new(node.outputs[0])
+    function = winograd.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], tiling, lowering.names)
+    sums = lowering.scratch(x.dtype, winograd.sums_size(tiling), "sums")
+    count = prod(number(n) for n in node.outputs[0].shape)
+    flops = _flops(shape)
+    sum_in_parts(
+        lowering, node, function, reads, out, count, x.shape[0], flops / 200, flops * x.shape[0], sums, tiling.block[0]
+    )
 
 
 # Few channels to a filter --------------------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm import jit
 from layerkit.engines.llvm.builder import INT, Module, Reg, literal, vector
-from layerkit.engines.llvm.kernel import Kernel
-from layerkit.engines.llvm.lower import CHUNKS
-from layerkit.engines.llvm.schedule import buffer_bytes, plan
+from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel
 from layerkit.engines.llvm.target import host
 from layerkit.ir import Array
 from layerkit.ir.types import bind
@@ -32,16 +31,17 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     from rich.table import Table
 
     known = {**sizes, CHUNKS: 1}
-    seconds = measure(program, arrays) if arrays is not None else {}
-    shown = Table(title=f"{program.graph.name} for {_named(sizes)}", title_justify="left")
+    lowered = program.compilation.lowered()
+    seconds = measure(program, lowered.kernels, arrays) if arrays is not None else {}
+    shown = Table(title=f"{lowered.graph.name} for {_named(sizes)}", title_justify="left")
     for column in ("Phase", "Ops", "Layers", "MFLOP", "MB"):
         shown.add_column(column, justify="right" if column in ("Phase", "MFLOP", "MB") else "left")
     if seconds:
         for column in ("us", "GFLOP/s", "of peak", "GB/s"):
             shown.add_column(column, justify="right")
     last = -1
-    for k in sorted(program.kernels, key=lambda k: program.schedule.phase_of[k]):
-        phase = program.schedule.phase_of[k]
+    for k in sorted(lowered.kernels, key=lambda k: lowered.schedule.phase_of[k]):
+        phase = lowered.schedule.phase_of[k]
         flops, moved = float(bind(k.flops, known)), traffic(k, sizes)
         row = [
             str(phase) if phase != last else "",
@@ -64,15 +64,15 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     out = StringIO()
     console = Console(file=out, width=140 if seconds else 100, force_terminal=False)
     console.print(shown)
-    arena = plan(program.schedule, sizes, program.held).size
+    arena = program.plan.layout(sizes).size
     console.print(
-        f"{len(program.kernels)} kernels in {len(program.schedule.phases)} phases, {program.schedule.prologue} of them only when "
+        f"{len(lowered.kernels)} kernels in {program.plan.phases} phases, {program.plan.prologue} of them only when "
         f"weights change; arena {arena / 1e6:.2f} MB, all in all {program.memory(sizes) / 1e6:.2f} MB",
         highlight=False,
     )
     if seconds:
         total = sum(seconds.values())
-        flops = sum(float(bind(k.flops, known)) for k in program.kernels)
+        flops = sum(float(bind(k.flops, known)) for k in lowered.kernels)
         console.print(
             f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; peak of a core {peak():.0f} GFLOP/s (measured)",
             highlight=False,
@@ -85,13 +85,20 @@ def _named(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{names.get(k, k)} {v}" for k, v in sizes.items()) or "known sizes"
 
 
+def buffer_bytes(buffer: Buffer, sizes: Mapping[str, int]) -> int:
+    """Bytes of a buffer."""
+    count = bind(buffer.size, sizes)
+    assert isinstance(count, int)
+    return count * numpy_dtype(buffer.dtype).itemsize
+
+
 def traffic(kernel: Kernel, sizes: Mapping[str, int]) -> int:
     """Bytes of all tensors that a kernel reads and writes, each once."""
     return sum(buffer_bytes(b, {**sizes, CHUNKS: 1}) for b in {u.buffer for u in (*kernel.reads, *kernel.writes)})
 
 
-def measure(program: LLVMProgram, arrays: Sequence[Array]) -> dict[Kernel, float]:
-    """Seconds that each kernel takes on one thread; the arrays stay as they are."""
+def measure(program: LLVMProgram, kernels: Sequence[Kernel], arrays: Sequence[Array]) -> dict[Kernel, float]:
+    """Seconds that each kernel of a program takes on one thread; the arrays stay as they are."""
     timed = program.timed()
     copies = [np.array(a) for a in arrays]
     best: dict[int, float] = {}
@@ -106,7 +113,7 @@ def measure(program: LLVMProgram, arrays: Sequence[Array]) -> dict[Kernel, float
         for i, count in enumerate(timed.ticks()):
             best[i] = min(best.get(i, float("inf")), spent * int(count) / total)
     # the timed program has the same kernels in the same order
-    return {k: best[i] for i, k in enumerate(program.kernels)}
+    return {k: best[i] for i, k in enumerate(kernels)}
 
 
 @cache

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
-from layerkit.engines.llvm.lower import CHUNKS
+from layerkit.engines.llvm.plan import Work
 from layerkit.ir import Size
-from layerkit.ir.types import bind
 
-CHUNK_NS = 100_000.0  # aim at chunks of this price
 TINY_NS = 2_000.0  # cheaper kernels share a segment
-ALIGN = 64
 
 
 @dataclass(eq=False)
@@ -41,19 +38,10 @@ class Segment:
         """Whether it writes one result for each chunk."""
         return any(use.chunk for k in self.kernels for use in k.writes)
 
-    def chunks(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
-        """(units, units in a chunk, number of chunks)."""
-        units = bind(self.units, {**sizes, CHUNKS: 1})
-        assert isinstance(units, int)
-        if self.whole:
-            return units, max(units, 1), 1
-        grain = max(1, round(CHUNK_NS / max(self.price, 1e-3)))
-        if self.has_partials:
-            grain = max(grain, -(-units // min(k.most for k in self.kernels)))
-        grain = max([grain, *(k.least for k in self.kernels)])
-        chunks = max(1, -(-units // grain))
-        grain = max(1, -(-units // chunks))  # chunks of nearly equal size
-        return units, grain, max(1, -(-units // grain))
+    def work(self) -> Work:
+        """Its units, and how they are cut into chunks."""
+        least, most = max(k.least for k in self.kernels), min(k.most for k in self.kernels)
+        return Work(self.units, self.price, self.whole, least, most if self.has_partials else 0)
 
 
 @dataclass(eq=False)
@@ -70,9 +58,10 @@ class Schedule:
     aliases: dict[int, int] = field(default_factory=dict)
     """Outputs that are written over the input of the same state: output -> input."""
 
-    def segment_of(self, kernel: Kernel) -> Segment:
-        """The segment of a kernel."""
-        return next(s for s in self.segments if kernel in s.kernels)
+    @cached_property
+    def segment_of(self) -> dict[Kernel, Segment]:
+        """The segment of each kernel."""
+        return {k: s for s in self.segments for k in s.kernels}
 
 
 def _is_local(a: Kernel, first: Use, b: Kernel, second: Use) -> bool:
@@ -179,64 +168,3 @@ def _phases(kernels: Sequence[Kernel], aliases: Mapping[int, int]) -> dict[Kerne
         if max(phase.values()) > len(kernels):
             return None
     return None
-
-
-# Memory --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where local buffers lie in the arena for certain sizes."""
-
-    offsets: dict[Buffer, int]
-    size: int
-
-
-def buffer_bytes(buffer: Buffer, sizes: Mapping[str, int], chunks: int = 1) -> int:
-    """Bytes of a buffer."""
-    count = bind(buffer.size, sizes)
-    assert isinstance(count, int)
-    return count * numpy_dtype(buffer.dtype).itemsize * chunks
-
-
-def plan(found: Schedule, sizes: Mapping[str, int], held: Sequence[Buffer] = ()) -> Layout:
-    """Places in one arena for all local buffers; two share memory only if their phases do not meet.
-
-    ``held`` are buffers that are read after the run.
-    """
-    first: dict[Buffer, int] = {}
-    last: dict[Buffer, int] = {}
-    copies: dict[Buffer, int] = {}
-    for k, phase in found.phase_of.items():
-        for use in (*k.reads, *k.writes):
-            if use.buffer.kind == "local":
-                first[use.buffer] = min(first.get(use.buffer, phase), phase)
-                last[use.buffer] = max(last.get(use.buffer, phase), phase)
-                if use.chunk:
-                    copies[use.buffer] = found.segment_of(k).chunks(sizes)[2]
-    for b in held:
-        last[b] = len(found.phase_of)
-    wanted = {b: _align(buffer_bytes(b, sizes, copies.get(b, 1)) + ALIGN) for b in first}
-    offsets: dict[Buffer, int] = {}
-    start = 0
-    for b in first:
-        if b in found.lasting:  # at the same place for all sizes
-            offsets[b] = start
-            start += wanted[b]
-    placed: list[Buffer] = []
-    for b in sorted((b for b in first if b not in found.lasting), key=lambda b: (-wanted[b], first[b])):
-        taken = sorted(
-            (offsets[o], offsets[o] + wanted[o]) for o in placed if first[o] <= last[b] and first[b] <= last[o]
-        )
-        at = start
-        for low, high in taken:
-            if at + wanted[b] <= low:
-                break
-            at = max(at, high)
-        offsets[b] = at
-        placed.append(b)
-    return Layout(offsets, max((offsets[b] + wanted[b] for b in placed), default=start))
-
-
-def _align(size: int) -> int:
-    return -(-size // ALIGN) * ALIGN

@@ -89,10 +89,15 @@ def host(switched_off: str | None = None) -> Target:
 def available_cores() -> int:
     """Cores that this process may use: its affinity, and the limit of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = _container_limit()
+    return cores if limit is None else min(cores, limit)
+
+
+@cache
+def _container_limit() -> int | None:
+    """Cores that the container may use, if it says so; read once, as every step asks."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, -(-int(quota) // int(period))))
+        return None if quota == "max" else max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError):
-        pass
-    return cores
+        return None

@@ -1,0 +1,195 @@
+"""What it takes to run a compiled step, as plain data: it is written to disk beside the machine code and read back.
+
+A step works on buffers, whose addresses stand in one table, and on chunks of work in phases. What depends on the sizes of
+a call (where buffers lie in the arena, how many chunks there are) is found here, from formulas.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import insort
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from layerkit.engines.llvm.kernel import CHUNKS
+from layerkit.errors import GraphError
+from layerkit.ir import Array, Size
+from layerkit.ir.text import parse_size
+from layerkit.ir.types import bind
+
+CHUNK_NS = 100_000.0  # aim at chunks of this price
+ALIGN = 64
+
+
+@dataclass(frozen=True)
+class Work:
+    """Units of work, which are cut into chunks.
+
+    Attributes:
+        units: how many there are.
+        price: nanoseconds of one unit.
+        whole: it is one chunk.
+        least: units that a chunk should have at least.
+        most: chunks that there may be, since each writes a result of its own; 0: any number.
+    """
+
+    units: Size
+    price: float
+    whole: bool
+    least: int
+    most: int
+
+    def chunks(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        """(units, units in a chunk, number of chunks)."""
+        units = bind(self.units, {**sizes, CHUNKS: 1})
+        assert isinstance(units, int)
+        if self.whole:
+            return units, max(units, 1), 1
+        grain = max(1, round(CHUNK_NS / max(self.price, 1e-3)))
+        if self.most:
+            grain = max(grain, -(-units // self.most))
+        grain = max(grain, self.least)
+        chunks = max(1, -(-units // grain))
+        grain = max(1, -(-units // chunks))  # chunks of nearly equal size
+        return units, grain, max(1, -(-units // grain))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer: an entry of the table of addresses.
+
+    Attributes:
+        kind: "input", "output", "constant", or "local": a part of the arena.
+        index: which input, output or constant.
+        size: its bytes.
+        first, last: the phases from which and to which its numbers are needed.
+        copies: the work of which each chunk has a copy of it; -1: there is one.
+        lasting: its numbers stay from call to call.
+    """
+
+    kind: str
+    index: int
+    size: Size
+    first: int = 0
+    last: int = 0
+    copies: int = -1
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where local buffers lie in the arena for certain sizes: slot -> bytes from its start."""
+
+    offsets: dict[int, int]
+    size: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled step, but for its code.
+
+    Attributes:
+        names: the unknown sizes.
+        works: what is done, in the order of the control block.
+        phases: how many there are.
+        prologue: so many phases come first that depend on nothing but kept inputs.
+        slots: the table of addresses.
+        outputs: the slot of each output.
+        aliases: outputs that are written over the input of the same state: output -> input.
+        early: the inputs that the prologue reads.
+        guards: slots of numbers that are not 0 if the step must not be run.
+        clocks: how many kernels count their ticks.
+        constants: the numbers of constants.
+    """
+
+    names: tuple[str, ...]
+    works: tuple[Work, ...]
+    phases: int
+    prologue: int
+    slots: tuple[Slot, ...]
+    outputs: tuple[int, ...]
+    aliases: Mapping[int, int]
+    early: tuple[int, ...]
+    guards: tuple[int, ...]
+    clocks: int
+    constants: tuple[Array, ...]
+
+    def layout(self, sizes: Mapping[str, int]) -> Layout:
+        """Places in one arena for all local buffers; two share memory only if their phases do not meet."""
+        known: dict[Size, int] = {}
+        wanted: dict[int, int] = {}
+        for i, slot in enumerate(self.slots):
+            if slot.kind == "local":
+                if slot.size not in known:
+                    known[slot.size] = bind(slot.size, sizes)  # type: ignore[assignment]
+                copies = 1 if slot.copies < 0 else self.works[slot.copies].chunks(sizes)[2]
+                wanted[i] = -(-(known[slot.size] * copies + ALIGN) // ALIGN) * ALIGN
+        offsets: dict[int, int] = {}
+        start = 0
+        for i in wanted:
+            if self.slots[i].lasting:  # at the same place for all sizes
+                offsets[i] = start
+                start += wanted[i]
+        top = start
+        placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+        moving = [i for i in wanted if i not in offsets]
+        for i in sorted(moving, key=lambda i: (-wanted[i], self.slots[i].first)):
+            first, last, size = self.slots[i].first, self.slots[i].last, wanted[i]
+            at = start
+            for low, high, begins, ends in placed:
+                if begins <= last and first <= ends:
+                    if at + size <= low:
+                        break
+                    at = max(at, high)
+            offsets[i] = at
+            top = max(top, at + size)
+            insort(placed, (at, at + size, first, last))
+        return Layout(offsets, top)
+
+    # On disk
+
+    def encoded(self) -> bytes:
+        """The plan as bytes: the length of a text in JSON, the text, the numbers of the constants."""
+        data = {
+            "names": self.names, "phases": self.phases, "prologue": self.prologue, "outputs": self.outputs,
+            "works": [astuple(w) for w in self.works], "slots": [astuple(s) for s in self.slots],
+            "aliases": list(self.aliases.items()), "early": self.early, "guards": self.guards, "clocks": self.clocks,
+            "constants": [c.nbytes for c in self.constants],
+        }  # fmt: skip
+        text = json.dumps(data, default=str).encode()
+        return b"".join([len(text).to_bytes(8, "little"), text, *(c.tobytes() for c in self.constants)])
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Plan:
+        """The plan that ``encoded`` gave these bytes for.
+
+        Raises:
+            ValueError: they are no plan.
+        """
+        try:
+            end = 8 + int.from_bytes(data[:8], "little")
+            found: dict[str, Any] = json.loads(data[8:end])
+            constants = []
+            for size in found["constants"]:
+                constants.append(np.frombuffer(data, np.uint8, size, end).copy())  # aligned
+                end += size
+            return cls(
+                tuple(found["names"]), tuple(Work(_size(w[0]), *w[1:]) for w in found["works"]),
+                found["phases"], found["prologue"],
+                tuple(Slot(s[0], s[1], _size(s[2]), *s[3:]) for s in found["slots"]), tuple(found["outputs"]),
+                dict(found["aliases"]), tuple(found["early"]), tuple(found["guards"]), found["clocks"],
+                tuple(constants),
+            )  # fmt: skip
+        except (KeyError, IndexError, TypeError, AttributeError, GraphError) as error:
+            raise ValueError("the data is no plan") from error
+
+
+def _size(text: int | str) -> Size:
+    return text if isinstance(text, int) else _known_size(text)
+
+
+_known_size = cache(parse_size)
