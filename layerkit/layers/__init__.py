@@ -3,7 +3,7 @@
 from layerkit.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from layerkit.layers.attention import MultiHeadAttention
 from layerkit.layers.base import LAYERS, Layer
-from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from layerkit.layers.conv import (
     Conv1D,
     Conv1DTranspose,
@@ -16,6 +16,7 @@ from layerkit.layers.conv import (
     SeparableConv1D,
     SeparableConv2D,
 )
+from layerkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from layerkit.layers.dense import Dense, Embedding, Masking
 from layerkit.layers.input import Input, InputLayer
 from layerkit.layers.merging import (
@@ -57,7 +58,7 @@ from layerkit.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from layerkit.layers.recurrent import GRU, LSTM, RNN, Bidirectional, SimpleRNN, TimeDistributed
+from layerkit.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
 from layerkit.layers.regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -81,6 +82,7 @@ from layerkit.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from layerkit.layers.sequences import Bidirectional, TimeDistributed
 from layerkit.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
 __all__ = [
@@ -112,6 +114,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -159,6 +164,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "StackedRNNCells",
     "Subtract",
     "TimeDistributed",
     "UpSampling1D",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from layerkit import ops, random
+from layerkit import ops, random, tree
+from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveInt, Rate
-from layerkit.layers.base import Layer
-from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer
+from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer, declared_weight
 
 
 class _Cell(Layer):
@@ -30,21 +32,25 @@ class _Cell(Layer):
         """Size of h."""
         return self.units
 
-    def add_gates(self: Any, inputs: int, gates: int, bias_initializer: Any, bias_shape: tuple[int, ...]) -> None:
-        """``self.kernel`` (inputs, gates), ``self.recurrent_kernel`` (units, gates), and ``self.bias`` or None."""
-        self.kernel = self.add_weight(
-            (inputs, gates), self.kernel_initializer,
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint, name="kernel",
-        )  # fmt: skip
-        self.recurrent_kernel = self.add_weight(
-            (self.units, gates), self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint, name="recurrent_kernel",
-        )  # fmt: skip
+    def add_gates(
+        self: Any,
+        shape: tuple[int, ...],
+        recurrent_shape: tuple[int, ...],
+        bias_initializer: Any,
+        bias_shape: tuple[int, ...],
+    ) -> None:
+        """``self.kernel``, ``self.recurrent_kernel``, and ``self.bias`` or None."""
+        self.kernel = declared_weight(self, "kernel", shape)
+        self.recurrent_kernel = declared_weight(self, "recurrent", recurrent_shape, "recurrent_kernel")
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 bias_shape, bias_initializer, regularizer=self.bias_regularizer, constraint=self.bias_constraint, name="bias"
             )  # fmt: skip
+
+    def get_initial_state(self, batch_size: Any = None) -> Any:
+        """The states before the first step: zeros."""
+        return zero_states(self.state_size, batch_size, self.compute_dtype)
 
     def drop(self, x: Any, rate: float, training: bool) -> Any:
         """``x`` with the same elements dropped at every step: the draw does not depend on the step."""
@@ -80,7 +86,8 @@ class SimpleRNNCell(_Cell):
     seed: int | None = None
 
     def build(self, input_shape: Any) -> None:
-        self.add_gates(input_shape[-1], self.units, self.bias_initializer, (self.units,))
+        units = self.units
+        self.add_gates((input_shape[-1], units), (units, units), self.bias_initializer, (units,))
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         (h,) = states
@@ -123,7 +130,8 @@ class GRUCell(_Cell):
 
     def build(self, input_shape: Any) -> None:
         gates = 3 * self.units
-        self.add_gates(input_shape[-1], gates, self.bias_initializer, (2, gates) if self.reset_after else (gates,))
+        bias_shape = (2, gates) if self.reset_after else (gates,)
+        self.add_gates((input_shape[-1], gates), (self.units, gates), self.bias_initializer, bias_shape)
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         (h,) = states
@@ -183,21 +191,114 @@ class LSTMCell(_Cell):
         return [self.units, self.units]
 
     def build(self, input_shape: Any) -> None:
-        self.add_gates(input_shape[-1], 4 * self.units, self._bias, (4 * self.units,))
-
-    def _bias(self, shape: tuple[int, ...], dtype: str) -> Any:
-        start = np.array(self.bias_initializer(shape, dtype))
-        if self.unit_forget_bias:
-            start[self.units : 2 * self.units] = 1.0
-        return start
+        gates = 4 * self.units
+        self.add_gates((input_shape[-1], gates), (self.units, gates), forget_bias(self), (gates,))
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         h, c = states
         z = ops.matmul(self.drop(inputs, self.dropout, training), self.kernel)
         z = z + ops.matmul(self.drop(h, self.recurrent_dropout, training), self.recurrent_kernel)
-        z = z if self.bias is None else z + self.bias
-        i, f, g, o = ops.split(z, 4, axis=-1)
-        gate = self.recurrent_activation
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
-        return h, [h, c]
+        return lstm_step(self, z if self.bias is None else z + self.bias, c)
+
+
+def forget_bias(cell: Any) -> Any:
+    """The initializer of an LSTM's bias: 1 for the gate f, if the cell wants it, so that at first it forgets little."""
+
+    def start(shape: tuple[int, ...], dtype: str) -> Any:
+        bias = np.array(cell.bias_initializer(shape, dtype))
+        if cell.unit_forget_bias:
+            quarter = shape[0] // 4
+            bias[quarter : 2 * quarter] = 1.0
+        return bias
+
+    return start
+
+
+def lstm_step(cell: Any, z: Any, c: Any) -> tuple[Any, list[Any]]:
+    """The output and the states [h', c'] of an LSTM from its four gates, side by side, before their activations."""
+    i, f, g, o = ops.split(z, 4, axis=-1)
+    gate = cell.recurrent_activation
+    c = gate(f) * c + gate(i) * cell.activation(g)
+    h = gate(o) * cell.activation(c)
+    return h, [h, c]
+
+
+class StackedRNNCells(Layer):
+    """Several cells as one: each step goes through all of them, the output of one is the input of the next.
+
+    Shapes:
+        inputs: (batch, n)    states: a list of the states of each cell    returns: the last cell's output, [the states of each]
+    Args:
+        cells: the cells, from the input to the output.
+
+    Example:
+        >>> stack = StackedRNNCells([LSTMCell(4), GRUCell(3)])
+        >>> stack.state_size, stack.output_size
+        ([[4, 4], 3], 3)
+    """
+
+    def __init__(self, cells: Sequence[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not cells:
+            raise ArgumentError(
+                "'StackedRNNCells' needs cells.", layer="StackedRNNCells", expected="a list of cells", got="none"
+            )
+        self.cells = [as_cell(c) for c in cells]
+        self.autocast = False  # each cell has its own dtype
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The state size of each cell."""
+        return [c.state_size for c in self.cells]
+
+    @property
+    def output_size(self) -> Any:
+        """That of the last cell."""
+        last = self.cells[-1]
+        return getattr(last, "output_size", None) or tree.leaves(last.state_size)[0]
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """The states of each cell before the first step."""
+        return [
+            c.get_initial_state(batch_size=batch_size)
+            if hasattr(c, "get_initial_state")
+            else zero_states(c.state_size, batch_size, self.compute_dtype)
+            for c in self.cells
+        ]
+
+    def build(self, input_shape: Any) -> None:
+        for cell in self.cells:
+            if not cell.built:
+                cell.build(input_shape)
+                cell.built = True
+            size = getattr(cell, "output_size", None) or tree.leaves(cell.state_size)[0]
+            input_shape = (input_shape[0], size)
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+        after = []
+        for cell, state in zip(self.cells, states, strict=True):
+            inputs, new = cell(inputs, state if isinstance(state, list | tuple) else [state], training=training)
+            after.append(tree.unflatten(tree.flatten(state)[1], tree.leaves(new)))
+        return inputs, after
+
+
+def as_cell(cell: Any) -> Any:
+    """A cell as an object.
+
+    Raises:
+        ArgumentError: it has no ``state_size``.
+    """
+    cell = cell if isinstance(cell, Layer) else LAYERS.make(cell)
+    if not hasattr(cell, "state_size"):
+        raise ArgumentError(
+            f"'{type(cell).__name__}' is no cell: it does not say what its states are.",
+            expected="a layer with call(inputs, states) and state_size", got=repr(cell),
+            fix="LSTMCell, GRUCell, SimpleRNNCell, or a layer of your own with self.state_size = units",
+        )  # fmt: skip
+    return cell
+
+
+def zero_states(size: Any, batch: Any, dtype: str) -> list[Any]:
+    """Zeros for each entry of a cell's ``state_size``: a number n means (batch, n), a tuple (batch, *tuple)."""
+    entries = size if isinstance(size, list | tuple) else [size]
+    return [ops.zeros((batch, *((n,) if isinstance(n, int) else n)), dtype) for n in entries]

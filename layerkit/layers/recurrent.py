@@ -7,27 +7,40 @@ output of the step before is repeated, as in Keras.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from layerkit import ops
-from layerkit.errors import ArgumentError, ShapeError
+import numpy as np
+
+from layerkit import ops, tree
+from layerkit.errors import ShapeError
 from layerkit.fields import PositiveInt, Rate
-from layerkit.ir import show_shape
-from layerkit.layers.base import LAYERS, Layer
-from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from layerkit.ir import show_shape, unify
+from layerkit.layers.base import Layer
+from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, as_cell, zero_states
 from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer
-from layerkit.ops.core import dtype_of
-from layerkit.trace import get_mask, set_mask
+from layerkit.ops.core import dtype_of, operand
+from layerkit.trace import Weight
 
 
 class RNN(Layer):
     """A cell run over time.
 
-    A cell is a layer with ``call(inputs, states) -> (output, states)`` and ``state_size``, a number or a list of them.
+    A cell is a layer with ``call(inputs, states) -> (output, states)`` and ``state_size``: a number, or a list with one entry
+    for each state. It may have ``output_size`` (otherwise the output has the size of the first state) and
+    ``get_initial_state(batch_size)`` (otherwise states begin as zeros). States may be nested, as those of several cells are.
 
     Shapes:
         sequences: (batch, time, n)    mask: (batch, time), true for the steps that count
-        returns: (batch, units), or (batch, time, units) with return_sequences; then the states with return_state
+        initial_state: what the states are before the first step, nested as the cell's, or a list of them all
+        returns: (batch, units), or (batch, time, units) with return_sequences; with return_state a tuple of that and the states
+    Args:
+        cell: a cell, or a list of cells that are stacked.
+        return_sequences: whether to return the outputs of all steps, or of the last.
+        return_state: whether to return the last states too.
+        go_backwards: whether to begin with the last step; all outputs are then in that order.
+        stateful: whether the first states are the last ones of the call before; ``Input`` has to say the batch size.
+        unroll: without effect: the loop is compiled either way.
+        zero_output_for_mask: whether steps that do not count give zeros, or the output of the step before.
     """
 
     cell: Any
@@ -42,58 +55,142 @@ class RNN(Layer):
                  stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:  # fmt: skip
         super().__init__(cell=cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, zero_output_for_mask=zero_output_for_mask, **kwargs)  # fmt: skip
-        self.cell = LAYERS.make(cell) if not isinstance(cell, Layer) else cell
-        _check_stateless(self)
+        self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else as_cell(cell)
+        self.states: Any = None
+        """What a ``stateful`` layer keeps between calls: weights, nested as the states are."""
+
+    rank: ClassVar[int] = 3
+    """Axes of the sequences."""
+
+    @property
+    def state_size(self) -> Any:
+        """The cell's."""
+        return self.cell.state_size
 
     def build(self, sequences_shape: Any) -> None:
-        if len(sequences_shape) != 3:
-            return
+        if len(sequences_shape) != self.rank:
+            return  # call says it better
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
             self.cell.built = True
+        if self.stateful:
+            self._keep_states(sequences_shape)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if sequences.ndim < 3:
+        if sequences.ndim < self.rank:
             raise ShapeError(
-                "a recurrent layer needs a time axis.", expected="(batch, time, features)", got=show_shape(sequences.shape),
+                "a recurrent layer needs a time axis.", expected="(batch, time, features)" if self.rank == 3 else f"{self.rank} axes",
+                got=show_shape(sequences.shape),
                 fix="add an axis for features: x[..., None]; or return_sequences=True in the recurrent layer before it",
             )  # fmt: skip
-        states = self._start(sequences) if initial_state is None else list(_listed(initial_state))
-        kind, batch = dtype_of(sequences), sequences.shape[0]
+        start = self._start(sequences, initial_state)
         steps = ops.swapaxes(sequences, 0, 1)
-        size = getattr(self.cell, "output_size", None) or _listed(self.cell.state_size)[0]
-        previous = ops.zeros((batch, size), kind)
-        masks = None if mask is None else ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
+        masks = None if mask is None else ops.swapaxes(mask, 0, 1)
+        structure = tree.flatten(start)[1]
 
         def step(carry: Any, x: Any) -> Any:
-            (output, states), (x, keep) = carry, x
-            new, after = (
-                self.cell(x, states, training=training) if self._cell_takes_training() else self.cell(x, states)
-            )
-            after = list(_listed(after))
-            if keep is None:
+            (output, states), (x, counts) = carry, x
+            new, after = self.cell(x, states, training=training)
+            after = tree.unflatten(structure, tree.leaves(after))  # a cell may return a tuple, or one state alone
+            if counts is None:
                 return (new, after), new
-            after = [ops.where(keep, a, s) for a, s in zip(after, states, strict=True)]
-            seen = ops.where(keep, new, ops.zeros_like(new) if self.zero_output_for_mask else output)
-            return (ops.where(keep, new, output), after), seen
+            after = tree.map_leaves(lambda a, s: _where(counts, a, s), after, states)
+            seen = _where(counts, new, ops.zeros_like(new) if self.zero_output_for_mask else output)
+            return (_where(counts, new, output), after), seen
 
-        (last, states), outputs = ops.scan(step, (previous, states), (steps, masks), reverse=self.go_backwards)
+        carry = self._before(sequences, start), start
+        (last, states), outputs = ops.scan(step, carry, (steps, masks), reverse=self.go_backwards)
+        if self.stateful:
+            self._store_states(states)
         if self.return_sequences:
             last = ops.swapaxes(ops.flip(outputs, 0) if self.go_backwards else outputs, 0, 1)
-        return [last, *states] if self.return_state else last
+        return (last, *_listed(states)) if self.return_state else last
 
-    def _cell_takes_training(self) -> bool:
-        from layerkit.layers.base import _call_arguments
-
-        return _call_arguments(type(self.cell)).training
-
-    def _start(self, sequences: Any) -> list[Any]:
+    def get_initial_state(self, batch_size: Any) -> Any:
+        """The cell's states before the first step of a series, for a batch of that size."""
         if hasattr(self.cell, "get_initial_state"):
-            return list(_listed(self.cell.get_initial_state(batch_size=sequences.shape[0])))
-        return [ops.zeros((sequences.shape[0], n), dtype_of(sequences)) for n in _listed(self.cell.state_size)]
+            return list(_listed(self.cell.get_initial_state(batch_size=batch_size)))
+        return zero_states(self.cell.state_size, batch_size, self.compute_dtype)
+
+    def _first_states(self, shape: Sequence[Any]) -> Any:
+        """``get_initial_state`` for sequences of that shape."""
+        return self.get_initial_state(shape[0])
+
+    def _start(self, sequences: Any, given: Any) -> Any:
+        """The states before the first step: those given, those of the call before, or the cell's own."""
+        if given is None and self.stateful:
+            return self._kept_states(sequences.shape[0])
+        kind = dtype_of(sequences)
+        states = tree.map_leaves(lambda s: ops.cast(s, kind), self._first_states(sequences.shape))
+        if given is None:
+            return states
+        leaves, structure = tree.flatten(states)
+        found = [ops.cast(s, kind) for s in tree.leaves(given)]
+        wanted, got = [s.shape for s in leaves], [s.shape for s in found]
+        if len(got) != len(wanted) or any(
+            len(a) != len(b) or any(unify(m, n) is None for m, n in zip(a, b, strict=True))
+            for a, b in zip(wanted, got, strict=True)
+        ):
+            raise ShapeError(
+                "'initial_state' does not fit the states of the cell.",
+                expected=", ".join(map(show_shape, wanted)), got=", ".join(map(show_shape, got)),
+                fix="give one tensor for each state, as return_state=True returns them",
+            )  # fmt: skip
+        return tree.unflatten(structure, found)
+
+    def _before(self, sequences: Any, states: Any) -> Any:
+        """What stands for the output before the first step: the state that is the output, or zeros if none is."""
+        h = states
+        while isinstance(h, list | tuple):
+            h = h[-1] if isinstance(h[-1], list | tuple) else h[0]  # of the last cell of a stack
+        size = getattr(self.cell, "output_size", None)
+        size = h.shape[1:] if size is None else (size,) if isinstance(size, int) else tuple(size)
+        return h if h.shape[1:] == size else ops.zeros((sequences.shape[0], *size), dtype_of(sequences))
+
+    # States that are kept ---------------------------------------------------------------------------------------------
+
+    def _keep_states(self, sequences_shape: Any) -> None:
+        if sequences_shape[0] is None:
+            raise ShapeError(
+                "a stateful layer keeps one state for each row of the batch.", layer=self.describe(),
+                expected="a fixed batch size", got=show_shape(sequences_shape), fix="give Input(shape, batch_size=...)",
+            )  # fmt: skip
+        start, structure = tree.flatten(self._first_states(sequences_shape))
+        self.states = tree.unflatten(structure, (self._kept(s.shape, i) for i, s in enumerate(start)))
+
+    def _kept(self, shape: Any, number: int) -> Weight:
+        return Weight(
+            shape, self.compute_dtype, trainable=False, name="state", path=lambda: f"{self.path}/state{number}"
+        )
+
+    def _kept_states(self, batch: Any) -> Any:
+        """The states of the call before, of the first rows if there are fewer rows than states."""
+        rows = tree.leaves(self.states)[0].shape[0]
+        if isinstance(batch, int) and batch != rows:
+            raise ShapeError(
+                "a stateful layer keeps one state for each row of the batch.", expected=f"a batch of {rows}", got=str(batch),
+            )  # fmt: skip
+        if isinstance(batch, int):
+            return tree.map_leaves(operand, self.states)
+        return tree.map_leaves(lambda s: ops.take(s, ops.arange(batch), axis=0), self.states)
+
+    def _store_states(self, states: Any) -> None:
+        for weight, state in zip(tree.leaves(self.states), tree.leaves(states), strict=True):
+            rows, batch = weight.shape[0], state.shape[0]
+            if not isinstance(batch, int):  # rows that this batch does not have stay as they are
+                is_new = _column(ops.arange(rows) < ops.size(batch), weight.ndim)
+                state = ops.where(is_new, ops.scatter_add(state, ops.arange(batch), rows), weight)
+            weight.assign(ops.stop_gradient(state))
+
+    def reset_state(self) -> None:
+        """Let the next call of a ``stateful`` layer begin with states of zero."""
+        for weight in tree.leaves(self.states):
+            weight.assign(np.zeros(weight.shape, weight.dtype))
+
+    reset_states = reset_state
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        mask = previous_mask[0] if isinstance(previous_mask, list) else previous_mask
+        mask = tree.leaves(previous_mask)[0] if tree.leaves(previous_mask) else None
         shown = mask if self.return_sequences else None
         return [shown, *[None] * len(_listed(self.cell.state_size))] if self.return_state else shown
 
@@ -102,12 +199,14 @@ def _listed(x: Any) -> Sequence[Any]:
     return x if isinstance(x, list | tuple) else [x]
 
 
-def _check_stateless(layer: Any) -> None:
-    if layer.stateful:
-        raise ArgumentError(
-            "'stateful' layers are not available.", layer=type(layer).__name__, expected="stateful=False", got="True",
-            fix="use return_state=True and pass initial_state",
-        )  # fmt: skip
+def _column(x: Any, rank: int) -> Any:
+    """(n,) as (n, 1, ...), to go with tensors of that rank."""
+    return ops.reshape(x, (*x.shape, *(1,) * (rank - x.ndim)))
+
+
+def _where(counts: Any, new: Any, old: Any) -> Any:
+    """New numbers in the rows that count."""
+    return ops.where(_column(counts, new.ndim), new, old)
 
 
 class SimpleRNN(RNN):
@@ -280,102 +379,3 @@ class LSTM(RNN):
             **kwargs,
         )
         self.units = cell.units
-
-
-class Bidirectional(Layer):
-    """A recurrent layer run forwards, and another backwards, over the same series.
-
-    Args:
-        layer: the forward layer.
-        merge_mode: how the two outputs become one: "concat", "sum", "mul", "ave", or None for a list.
-        weights: not used; there for Keras's order of arguments.
-        backward_layer: by default made like ``layer``, with ``go_backwards`` the other way round.
-    Source: Schuster and Paliwal 1997.
-    """
-
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", weights: Any = None, backward_layer: Any = None,
-                 **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(**kwargs)
-        if merge_mode not in ("concat", "sum", "mul", "ave", None):
-            raise ArgumentError(
-                "unknown merge_mode.",
-                layer="Bidirectional",
-                expected="concat, sum, mul, ave or none",
-                got=repr(merge_mode),
-            )
-        self.merge_mode = merge_mode
-        self.forward_layer = LAYERS.make(layer) if not isinstance(layer, Layer) else layer
-        if not isinstance(self.forward_layer, RNN):
-            raise ArgumentError(
-                "'Bidirectional' takes a recurrent layer.",
-                layer="Bidirectional",
-                expected="an LSTM or RNN",
-                got=type(layer).__name__,
-            )
-        if backward_layer is None:
-            config = {k: v for k, v in self.forward_layer._config.items() if k != "name"}
-            if "cell" in config and isinstance(config["cell"], Layer):
-                config["cell"] = type(config["cell"])(**config["cell"]._config)
-            backward_layer = type(self.forward_layer)(**{**config, "go_backwards": not self.forward_layer.go_backwards})
-        self.backward_layer = LAYERS.make(backward_layer) if not isinstance(backward_layer, Layer) else backward_layer
-        self.return_sequences, self.return_state = self.forward_layer.return_sequences, self.forward_layer.return_state
-
-    def build(self, sequences_shape: Any) -> None:
-        for layer in (self.forward_layer, self.backward_layer):
-            if not layer.built:
-                layer.build(sequences_shape)
-
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        half = None if initial_state is None else len(initial_state) // 2
-        first, second = (None, None) if half is None else (initial_state[:half], initial_state[half:])
-        y = self.forward_layer(sequences, initial_state=first, mask=mask, training=training)
-        z = self.backward_layer(sequences, initial_state=second, mask=mask, training=training)
-        states: list[Any] = []
-        if self.return_state:
-            (y, *s), (z, *t) = y, z
-            states = [*s, *t]
-        if self.return_sequences:
-            z = ops.flip(z, 1)
-        merge: dict[Any, Any] = {
-            "concat": lambda: ops.concatenate([y, z], -1),
-            "sum": lambda: y + z,
-            "mul": lambda: y * z,
-            "ave": lambda: (y + z) / 2,
-            None: lambda: [y, z],
-        }
-        merged = merge[self.merge_mode]()
-        if not self.return_state:
-            return merged
-        return [*(merged if self.merge_mode is None else [merged]), *states]
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        mask = previous_mask[0] if isinstance(previous_mask, list) else previous_mask
-        return mask if self.return_sequences and not self.return_state else None
-
-
-class TimeDistributed(Layer):
-    """A layer applied to each time step: (batch, time, ...) -> (batch, time, ...)."""
-
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.layer = LAYERS.make(layer) if not isinstance(layer, Layer) else layer
-
-    def build(self, input_shape: Any) -> None:
-        if len(input_shape) >= 3 and not self.layer.built and not self.layer.is_container:
-            self.layer.build((input_shape[0], *input_shape[2:]))
-
-    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        if inputs.ndim < 3:
-            raise ShapeError(
-                "'TimeDistributed' needs a time axis.", expected="(batch, time, ...)", got=show_shape(inputs.shape)
-            )
-        batch, time = inputs.shape[:2]
-        merged = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
-        inner = get_mask(inputs)
-        if inner is not None and inner.ndim > 2:
-            set_mask(merged, ops.reshape(inner, (batch * time, *inner.shape[2:])))
-        y = self.layer(merged, training=training)
-        return ops.reshape(y, (batch, time, *y.shape[1:]))
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return previous_mask

@@ -82,7 +82,10 @@ CASES: dict[str, tuple[Any, Any]] = {
     "SimpleRNN": (lambda **k: L.SimpleRNN(4, return_sequences=True, **k), SERIES),
     "GRU": (lambda **k: L.GRU(4, go_backwards=True, **k), SERIES),
     "LSTM": (lambda **k: L.LSTM(4, return_sequences=True, **k), SERIES),
-    "RNN": (lambda **k: L.RNN(L.LSTMCell(3, **k), go_backwards=True, **k), SERIES),
+    "RNN": (lambda **k: L.RNN([L.LSTMCell(3, **k), L.GRUCell(2, **k)], go_backwards=True, **k), SERIES),
+    "ConvLSTM1D": (lambda **k: _Framed(L.ConvLSTM1D(2, 2, padding="same", **k), (6,), **k), SERIES),
+    "ConvLSTM2D": (lambda **k: _Framed(L.ConvLSTM2D(2, 2, return_sequences=True, **k), (2, 3), **k), SERIES),
+    "ConvLSTM3D": (lambda **k: _Framed(L.ConvLSTM3D(2, (1, 2, 1), **k), (1, 2, 3), **k), SERIES),
     "Bidirectional": (lambda **k: L.Bidirectional(L.LSTM(3, **k), **k), SERIES),
     "TimeDistributed": (lambda **k: L.TimeDistributed(L.Dense(3, activation="tanh", **k), **k), SERIES),
     "MultiHeadAttention": (lambda **k: _SelfAttention(**k), SERIES),
@@ -109,6 +112,18 @@ class _Merged(L.Layer):
 
     def call(self, inputs: Any) -> Any:
         return self.merge([inputs, ops.sin(inputs) * 2.0])
+
+
+class _Framed(L.Layer):
+    """A series of vectors, each folded into frames of one channel for a layer over frames."""
+
+    def __init__(self, layer: Any, frame: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer, self.frame = layer, frame
+
+    def call(self, inputs: Any) -> Any:
+        twice = ops.concatenate([inputs, inputs * 0.5], -1)
+        return self.layer(ops.reshape(twice, (*inputs.shape[:2], *self.frame, 1)))
 
 
 class _SelfAttention(L.Layer):
@@ -186,7 +201,7 @@ def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> Non
     h = make()(body)
     h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
     model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
-    custom = {"_Merged": _Merged, "_SelfAttention": _SelfAttention}
+    custom = {c.__name__: c for c in (_Framed, _Merged, _SelfAttention)}
     copy = model_from_config(model_config(model), custom)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.predict(x), model.predict(x))
@@ -204,7 +219,15 @@ def test_unknown_arguments_are_refused_with_the_nearest(cls: Any) -> None:
 
 def test_every_layer_has_a_case() -> None:
     own = {n for n, c in L.LAYERS.classes.items() if c.is_own and not n.startswith("_")}
-    assert own - set(CASES) == {"GRUCell", "InputLayer", "LSTMCell", "Model", "Sequential", "SimpleRNNCell"}
+    assert own - set(CASES) == {
+        "GRUCell",
+        "InputLayer",
+        "LSTMCell",
+        "Model",
+        "Sequential",
+        "SimpleRNNCell",
+        "StackedRNNCells",
+    }
 
 
 def test_dropout_of_one_layer_does_not_depend_on_another() -> None:
