@@ -67,7 +67,7 @@ class BatchNormalization(Layer):
             mean, variance = self._moments(inputs, [i for i in range(inputs.ndim) if i != axis], mask)
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + ops.stop_gradient(batch) * (1.0 - self.momentum))
-        return ops.batch_normalization(inputs, mean, variance, self.beta, self.gamma, axis, self.epsilon)
+        return ops.batch_normalization(inputs, mean, variance, axis, self.beta, self.gamma, self.epsilon)
 
     def _moments(self, inputs: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:
         if mask is None:

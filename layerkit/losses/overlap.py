@@ -7,7 +7,7 @@ from typing import Any
 from layerkit import ops
 from layerkit.losses.base import LOSSES, Loss, Reduction, match
 from layerkit.ops.core import Axis
-from layerkit.ops.nn import EPSILON
+from layerkit.ops.normalization import EPSILON
 
 
 def dice(y_true: Any, y_pred: Any, axis: Axis = None) -> Any:

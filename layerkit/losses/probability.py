@@ -9,7 +9,7 @@ from layerkit.errors import ArgumentError
 from layerkit.fields import Fraction, NonNegativeFloat
 from layerkit.losses.base import LOSSES, Loss, Reduction, match
 from layerkit.ops.core import dtype_of, operand, operands
-from layerkit.ops.nn import EPSILON
+from layerkit.ops.normalization import EPSILON
 from layerkit.trace import set_mask
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from layerkit import ops
 from layerkit.fields import PositiveFloat
 from layerkit.losses.base import LOSSES, Loss, match
-from layerkit.ops.nn import EPSILON
+from layerkit.ops.normalization import EPSILON
 
 
 def mean_squared_error(y_true: Any, y_pred: Any) -> Any:

@@ -4,23 +4,148 @@ On arrays they compute at once; on symbolic tensors they add to the program. Eve
 a gradient, unless it is piecewise constant.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
-from layerkit.ir import Size
 from layerkit.ops import operators as _operators  # attaches arithmetic to symbolic tensors
-from layerkit.ops.conv import conv
-from layerkit.ops.core import Tensor, dtype_of, operand, shape, size
+from layerkit.ops.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_swish,
+    hard_tanh,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    logsumexp,
+    mish,
+    relu6,
+    selu,
+    silu,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    squareplus,
+    swish,
+    tanh_shrink,
+    threshold,
+)
+from layerkit.ops.arrangement import (
+    append,
+    array_split,
+    depth_to_space,
+    diag,
+    diagflat,
+    diagonal,
+    dsplit,
+    dstack,
+    extract_sequences,
+    fliplr,
+    flipud,
+    fold,
+    hsplit,
+    hstack,
+    pad,
+    ravel,
+    rearrange,
+    repeat,
+    roll,
+    rot90,
+    space_to_depth,
+    tile,
+    trace,
+    tril,
+    triu,
+    unfold,
+    unstack,
+    vsplit,
+    vstack,
+)
+from layerkit.ops.control import (
+    associative_scan,
+    cond,
+    fori_loop,
+    map,
+    switch,
+    vectorize,
+    vectorized_map,
+    while_loop,
+)
+from layerkit.ops.conv import (
+    conv,
+    conv_transpose,
+)
+from layerkit.ops.convolution import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    depthwise_conv,
+    separable_conv,
+)
+from layerkit.ops.core import (
+    Tensor,
+    dtype_of,
+    operand,
+    shape,
+    size,
+)
+from layerkit.ops.creation import (
+    arange,
+    array,
+    bartlett,
+    blackman,
+    convert_to_numpy,
+    convert_to_tensor,
+    copy,
+    dtype,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    geomspace,
+    hamming,
+    hanning,
+    identity,
+    is_tensor,
+    kaiser,
+    linspace,
+    logspace,
+    meshgrid,
+    ndim,
+    ones,
+    ones_like,
+    tri,
+    vander,
+    zeros,
+    zeros_like,
+)
+from layerkit.ops.cumulative import (
+    cumprod,
+    cumsum,
+    diff,
+    nancumprod,
+    nancumsum,
+    trapezoid,
+)
 from layerkit.ops.elementwise import (
     abs,
     add,
     arctan2,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
     cast,
     ceil,
     cos,
     divide,
     equal,
     erf,
+    erfinv,
     exp,
     expm1,
     floor,
@@ -30,6 +155,7 @@ from layerkit.ops.elementwise import (
     isfinite,
     isinf,
     isnan,
+    left_shift,
     less,
     less_equal,
     log,
@@ -46,7 +172,7 @@ from layerkit.ops.elementwise import (
     not_equal,
     power,
     relu,
-    round,
+    right_shift,
     rsqrt,
     sigmoid,
     sign,
@@ -56,43 +182,130 @@ from layerkit.ops.elementwise import (
     subtract,
     tan,
     tanh,
+    view,
+)
+from layerkit.ops.gathering import (
+    get_item,
+    nonzero,
+    scatter,
+    scatter_update,
+    segment_max,
+    segment_min,
+    segment_prod,
+    segment_sum,
+    select,
+    slice,
+    slice_update,
+    take_along_axis,
+    unravel_index,
     where,
 )
-from layerkit.ops.indexing import arange, fill, one_hot, scatter_add, take
-from layerkit.ops.linalg import dot, matmul, tensordot
-from layerkit.ops.nn import (
-    batch_normalization,
+from layerkit.ops.indexing import (
+    fill,
+    one_hot,
+    scatter_add,
+    take,
+)
+from layerkit.ops.linalg import (
+    dot,
+    matmul,
+    tensordot,
+)
+from layerkit.ops.losses import (
     binary_crossentropy,
     categorical_crossentropy,
-    clip,
-    elu,
-    gelu,
-    hard_sigmoid,
-    layer_normalization,
-    leaky_relu,
-    log_sigmoid,
-    log_softmax,
-    logsumexp,
-    mish,
-    moments,
-    relu6,
-    selu,
-    silu,
-    softmax,
-    softplus,
-    softsign,
     sparse_categorical_crossentropy,
-    square,
 )
-from layerkit.ops.pooling import average_pool, max_pool
-from layerkit.ops.reduction import all, any, argmax, argmin, broadcast_to, max, mean, min, sum, var
-from layerkit.ops.scan import scan
+from layerkit.ops.normalization import (
+    batch_normalization,
+    layer_normalization,
+    moments,
+    normalize,
+    rms_normalization,
+)
+from layerkit.ops.pooling import (
+    average_pool,
+    max_pool,
+)
+from layerkit.ops.reduction import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    broadcast_to,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
+from layerkit.ops.scan import (
+    scan,
+)
+from layerkit.ops.scientific import (
+    absolute,
+    allclose,
+    angle,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctanh,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_right_shift,
+    cbrt,
+    clip,
+    conj,
+    conjugate,
+    cosh,
+    deg2rad,
+    divide_no_nan,
+    erfc,
+    exp2,
+    fabs,
+    fmax,
+    fmin,
+    fmod,
+    gcd,
+    heaviside,
+    hypot,
+    i0,
+    imag,
+    isclose,
+    isneginf,
+    isposinf,
+    isreal,
+    lcm,
+    ldexp,
+    log2,
+    log10,
+    logaddexp,
+    logaddexp2,
+    nan_to_num,
+    nextafter,
+    rad2deg,
+    real,
+    reciprocal,
+    round,
+    saturate_cast,
+    signbit,
+    sinc,
+    sinh,
+    square,
+    true_divide,
+    trunc,
+)
 from layerkit.ops.shape import (
     concatenate,
     expand_dims,
     flip,
     moveaxis,
-    pad,
     reshape,
     split,
     squeeze,
@@ -100,30 +313,14 @@ from layerkit.ops.shape import (
     swapaxes,
     transpose,
 )
-
-
-def zeros(shape: Sequence[Size], dtype: str = "float32") -> Any:
-    """A tensor of zeros."""
-    return fill(tuple(shape), 0, dtype)
-
-
-def ones(shape: Sequence[Size], dtype: str = "float32") -> Any:
-    """A tensor of ones."""
-    return fill(tuple(shape), 1, dtype)
-
-
-def zeros_like(x: Tensor, dtype: str | None = None) -> Any:
-    """Zeros of the shape and dtype of ``x``."""
-    x = operand(x)
-    return broadcast_to(cast(0, dtype or dtype_of(x)), x.shape)
-
-
-def ones_like(x: Tensor, dtype: str | None = None) -> Any:
-    """Ones of the shape and dtype of ``x``."""
-    x = operand(x)
-    return broadcast_to(cast(1, dtype or dtype_of(x)), x.shape)
-
-
-def convert_to_tensor(x: Tensor, dtype: str | None = None) -> Any:
-    """``x`` as an array or symbolic tensor."""
-    return operand(x, dtype)
+from layerkit.ops.sorting import (
+    argpartition,
+    argsort,
+    digitize,
+    in_top_k,
+    isin,
+    searchsorted,
+    sort,
+    top_k,
+    unique,
+)

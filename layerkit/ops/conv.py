@@ -16,7 +16,8 @@ import numpy as np
 
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Tensor, operands, type_of
+from layerkit.ops.core import Tensor, check_choice, operands, type_of
+from layerkit.ops.shape import channels_last, from_channels_last
 from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
 
 
@@ -213,7 +214,7 @@ def conv(
         kernel: the weights; fewer channels than ``inputs`` has make groups.
         strides: step of the window, one number or one for each axis.
         padding: "valid", "same", or (before, after) for each axis.
-        data_format: "channels_last" or None.
+        data_format: "channels_last", "channels_first" (of ``inputs`` and the result), or None for the former.
         dilation_rate: distance of neighbours in the window.
 
     Raises:
@@ -223,10 +224,8 @@ def conv(
         >>> conv(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 8)), padding="same").shape
         (1, 4, 4, 8)
     """
-    from layerkit.ops.core import check_choice
-
-    check_choice("conv", "data_format", data_format, [None, "channels_last"])
     inputs, kernel = operands(inputs, kernel)
+    inputs = channels_last("conv", inputs, data_format)
     rank = kernel.ndim - 2
     channels, per_group = inputs.shape[-1], kernel.shape[-2]
     if isinstance(channels, int) and isinstance(per_group, int) and per_group and channels % per_group:
@@ -241,7 +240,7 @@ def conv(
         per_axis(dilation_rate, rank, "dilation_rate"),
         channels // per_group if isinstance(channels, int) else 1,
     )
-    return apply(op, inputs, kernel)
+    return from_channels_last(apply(op, inputs, kernel), data_format)
 
 
 def conv_transpose(
@@ -267,7 +266,7 @@ def conv_transpose(
         strides: how far apart neighbours of ``inputs`` are spread.
         padding: "valid" keeps all of the result, "same" cuts it at both ends.
         output_padding: elements more at the end, fewer than ``strides``.
-        data_format: "channels_last" or None.
+        data_format: "channels_last", "channels_first" (of ``inputs`` and the result), or None for the former.
         dilation_rate: distance of neighbours in the window.
 
     Raises:
@@ -278,11 +277,9 @@ def conv_transpose(
         >>> conv_transpose(np.ones((1, 2, 1)), np.ones((3, 1, 1)), strides=2).ravel()
         array([1., 1., 2., 1., 1.])
     """
-    from layerkit.ops.core import check_choice
-
-    check_choice("conv_transpose", "data_format", data_format, [None, "channels_last"])
     check_choice("conv_transpose", "padding", padding, ["valid", "same"])
     inputs, kernel = operands(inputs, kernel)
+    inputs = channels_last("conv_transpose", inputs, data_format)
     rank = kernel.ndim - 2
     check_images("conv_transpose", rank, type_of(inputs))
     if unify(inputs.shape[-1], kernel.shape[-1]) is None:
@@ -308,7 +305,7 @@ def conv_transpose(
         sizes.append((n - 1) * s + length)
         widths.append((cut // 2, cut - cut // 2))
     op = ConvInputGrad(steps, tuple(widths), dilation, 1, tuple(sizes))
-    return apply(op, inputs, kernel)
+    return from_channels_last(apply(op, inputs, kernel), data_format)
 
 
 def per_axis(value: int | Sequence[int], rank: int, name: str, low: int = 1) -> tuple[int, ...]:

@@ -59,6 +59,8 @@ def type_of(x: Any) -> TensorType:
 def _resolve(x: Tensor) -> Any:
     if isinstance(x, Value | np.ndarray):
         return x
+    if isinstance(x, np.generic):
+        return np.asarray(x)
     if hasattr(x, "__layerkit_value__"):
         return x.__layerkit_value__()
     if isinstance(x, Dim):

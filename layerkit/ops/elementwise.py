@@ -52,6 +52,29 @@ def _erf(x: Array) -> Array:
     return np.where(np.isnan(z), z, np.where(y <= 0.46875, near, far)).astype(x.dtype)
 
 
+# First guess of the inverse error function: M. Giles 2010, "Approximating the erfinv function", GPU Computing Gems.
+ERFINV_CENTRE = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
+    0.246640727, 1.50140941,
+)  # fmt: skip
+ERFINV_TAIL = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
+    1.00167406, 2.83297682,
+)  # fmt: skip
+ERFINV_STEPS = 3  # of Halley's method: from any guess above to double precision
+
+
+def _erfinv(x: Array) -> Array:
+    """Inverse of the error function to double precision."""
+    z = x.astype("float64")
+    w = -np.log1p(-z * z)
+    y = z * np.where(w < 5, np.polyval(ERFINV_CENTRE, w - 2.5), np.polyval(ERFINV_TAIL, np.sqrt(w) - 3.0))
+    for _ in range(ERFINV_STEPS):
+        step = (_erf(y) - z) * (math.sqrt(math.pi) / 2) * np.exp(y * y)
+        y = y - step / (1 + y * step)
+    return np.where(np.abs(z) == 1, np.copysign(np.inf, z), y).astype(x.dtype)
+
+
 def _sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
@@ -63,7 +86,7 @@ class UnaryRule:
 
     numpy: Callable[[Array], Any]
     vjp: Callable[[Any, Any, Any], Any] | None  # (g, out, x) -> cotangent of x; None: piecewise constant
-    takes: str = "float"  # "float", "number", "bool"
+    takes: str = "float"  # "float", "number", "whole" (or bool), "bool"
     gives: str = "same"  # "same", "bool"
     domain: tuple[float, float] = (-2.0, 2.0)
 
@@ -90,6 +113,8 @@ UNARY: dict[str, UnaryRule] = {
         lambda x: np.maximum(x, 0), lambda g, out, x: where(out > 0.0, g, 0.0), "number", domain=(0.1, 2.0)
     ),
     "erf": UnaryRule(_erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x)),
+    "erfinv": UnaryRule(_erfinv, lambda g, out, x: g * (math.sqrt(math.pi) / 2) * exp(out * out), domain=(-0.9, 0.9)),
+    "bitwise_not": UnaryRule(np.invert, None, "whole"),
     "logical_not": UnaryRule(np.logical_not, None, "bool"),
     "isnan": UnaryRule(np.isnan, None, "float", "bool"),
     "isinf": UnaryRule(np.isinf, None, "float", "bool"),
@@ -101,6 +126,7 @@ def _check_dtype(word: str, takes: str, dtype: str) -> None:
     kinds = {
         "float": dtypes.is_floating(dtype),
         "number": dtype != "bool",
+        "whole": not dtypes.is_floating(dtype),
         "bool": dtype == "bool",
         "any": True,
     }
@@ -109,8 +135,10 @@ def _check_dtype(word: str, takes: str, dtype: str) -> None:
             f"'{word}' does not compute in {dtype}.", expected="float32 or float64", got=dtype, fix="cast to float32"
         )
     if not kinds[takes]:
-        expected = {"float": "a float dtype", "number": "a number", "bool": "bool"}[takes]
-        raise DTypeError(f"'{word}' does not take {dtype}.", expected=expected, got=dtype, fix="ops.cast it first")
+        expected = {"float": "a float dtype", "number": "a number", "whole": "whole numbers", "bool": "bool"}
+        raise DTypeError(
+            f"'{word}' does not take {dtype}.", expected=expected[takes], got=dtype, fix="ops.cast it first"
+        )
 
 
 @dataclass(frozen=True)
@@ -141,8 +169,9 @@ class Unary(Op):
     def cases(cls) -> Iterator[Case]:
         for word, rule in UNARY.items():
             smooth = rule.vjp is not None
-            kinds = {0: "bool"} if rule.takes == "bool" else None
-            yield Case(cls(word), ((2, 3),), domain=rule.domain, differentiable=smooth, dtypes=kinds)
+            kinds = {"bool": {0: "bool"}, "whole": {0: "int32"}}.get(rule.takes)
+            whole = {0: (-9, 9)} if rule.takes == "whole" else None
+            yield Case(cls(word), ((2, 3),), rule.domain, integers=whole, differentiable=smooth, dtypes=kinds)
             if word in ("abs", "sign", "relu"):
                 yield Case(cls(word), ((3,),), domain=(-2.0, -0.1), differentiable=smooth, label="negative")
 
@@ -203,6 +232,11 @@ BINARY: dict[str, BinaryRule] = {
     "less_equal": BinaryRule(np.less_equal, None, "number", "bool"),
     "greater": BinaryRule(np.greater, None, "number", "bool"),
     "greater_equal": BinaryRule(np.greater_equal, None, "number", "bool"),
+    "bitwise_and": BinaryRule(np.bitwise_and, None, "whole"),
+    "bitwise_or": BinaryRule(np.bitwise_or, None, "whole"),
+    "bitwise_xor": BinaryRule(np.bitwise_xor, None, "whole"),
+    "left_shift": BinaryRule(np.left_shift, None, "whole"),
+    "right_shift": BinaryRule(np.right_shift, None, "whole"),
     "logical_and": BinaryRule(np.logical_and, None, "bool", "bool"),
     "logical_or": BinaryRule(np.logical_or, None, "bool", "bool"),
     "logical_xor": BinaryRule(np.logical_xor, None, "bool", "bool"),
@@ -244,14 +278,15 @@ class Binary(Op):
     @classmethod
     def cases(cls) -> Iterator[Case]:
         for word, rule in BINARY.items():
-            kinds = {0: "bool", 1: "bool"} if rule.takes == "bool" else None
+            kinds = {"bool": {0: "bool", 1: "bool"}, "whole": {0: "int32", 1: "int32"}}.get(rule.takes)
+            whole = {0: (-9, 9), 1: (0, 40)} if rule.takes == "whole" else None
             for i, shapes in enumerate((((2, 3), (2, 3)), ((4, 1, 3), (2, 1)), ((3,), ()))):
                 smooth = rule.vjp is not None
                 # mod and the choices between two have kinks where equal operands meet: only drawn apart there
                 if word == "mod" and i:
                     continue
                 distinct = rule.distinct and i == 0
-                yield Case(cls(word), shapes, rule.domain, distinct, differentiable=smooth, dtypes=kinds)
+                yield Case(cls(word), shapes, rule.domain, distinct, whole, kinds, smooth)
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
@@ -319,6 +354,41 @@ class Cast(Op):
 
 
 @dataclass(frozen=True)
+class View(Op):
+    """The same bits as numbers of another dtype of the same width."""
+
+    name = "view"
+    dtype: str
+
+    def infer(self, x: TensorType) -> TensorType:
+        if dtypes.numpy_dtype(x.dtype).itemsize != dtypes.numpy_dtype(self.dtype).itemsize:
+            raise DTypeError(
+                "'view' keeps the width of numbers.", expected=f"a dtype as wide as {x.dtype}", got=self.dtype
+            )
+        if "bool" in (x.dtype, self.dtype):
+            raise DTypeError(
+                "'view' does not look into truth values.", expected="numbers", got="bool", fix="ops.cast it"
+            )
+        return x.with_dtype(self.dtype)
+
+    def reference(self, x: Array) -> Array:
+        return x.view(dtypes.numpy_dtype(self.dtype))
+
+    vjp = nondifferentiable("bits are whole numbers")
+
+    @classmethod
+    def cases(cls) -> Iterator[Case]:
+        yield Case(cls("float32"), ((2, 3),), integers={0: (-(2**20), 2**20)}, differentiable=False)
+        yield Case(cls("uint32"), ((2, 3),), dtypes={0: "float32"}, differentiable=False)
+        yield Case(cls("int64"), ((),), dtypes={0: "float64"}, differentiable=False)
+
+    @classmethod
+    def bad_cases(cls) -> Iterator[BadCase]:
+        yield BadCase(cls("int32"), (TensorType("float64", (3,)),), DTypeError, "a dtype as wide as float64")
+        yield BadCase(cls("uint8"), (TensorType("bool", (3,)),), DTypeError, "numbers")
+
+
+@dataclass(frozen=True)
 class StopGradient(Op):
     """``x``, through which no gradient flows."""
 
@@ -349,6 +419,18 @@ def cast(x: Tensor, dtype: str) -> Any:
     """The same numbers in another dtype."""
     x, dtype = operand(x), dtypes.canonical(dtype)
     return x if dtype_of(x) == dtype else apply(Cast(dtype), x)
+
+
+def view(x: Tensor, dtype: str | None = None) -> Any:
+    """The same bits as numbers of another dtype of the same width; without ``dtype`` as they are.
+
+    Example:
+        >>> hex(view(np.float32(1.0), "int32"))
+        '0x3f800000'
+    """
+    x = operand(x)
+    dtype = dtype_of(x) if dtype is None else dtypes.canonical(dtype)
+    return x if dtype_of(x) == dtype else apply(View(dtype), x)
 
 
 def stop_gradient(variable: Tensor) -> Any:
@@ -387,7 +469,7 @@ abs: Callable[[Tensor], Any] = _unary("abs", "Absolute value.")
 sign: Callable[[Tensor], Any] = _unary("sign", "-1, 0 or 1.")
 floor: Callable[[Tensor], Any] = _unary("floor", "Largest whole number not above x.")
 ceil: Callable[[Tensor], Any] = _unary("ceil", "Smallest whole number not below x.")
-round: Callable[[Tensor], Any] = _unary("round", "Nearest whole number; halves to even.")
+round_half_even: Callable[[Tensor], Any] = _unary("round", "Nearest whole number; halves to even.")
 exp: Callable[[Tensor], Any] = _unary("exp", "e to the power of x.")
 expm1: Callable[[Tensor], Any] = _unary("expm1", "exp(x) - 1, exact near 0.")
 log: Callable[[Tensor], Any] = _unary("log", "Natural logarithm.")
@@ -401,6 +483,8 @@ tanh: Callable[[Tensor], Any] = _unary("tanh", "Hyperbolic tangent.")
 sigmoid: Callable[[Tensor], Any] = _unary("sigmoid", "1 / (1 + exp(-x)).")
 relu: Callable[[Tensor], Any] = _unary("relu", "max(x, 0), with gradient 0 at 0.")
 erf: Callable[[Tensor], Any] = _unary("erf", "Error function.")
+erfinv: Callable[[Tensor], Any] = _unary("erfinv", "Inverse of the error function.")
+bitwise_not: Callable[[Tensor], Any] = _unary("bitwise_not", "Each bit turned.")
 logical_not: Callable[[Tensor], Any] = _unary("logical_not", "Whether x is false.")
 isnan: Callable[[Tensor], Any] = _unary("isnan", "Whether x is nan.")
 isinf: Callable[[Tensor], Any] = _unary("isinf", "Whether x is inf or -inf.")
@@ -422,6 +506,11 @@ less: Callable[[Tensor, Tensor], Any] = _binary("less", "Whether x1 < x2.")
 less_equal: Callable[[Tensor, Tensor], Any] = _binary("less_equal", "Whether x1 <= x2.")
 greater: Callable[[Tensor, Tensor], Any] = _binary("greater", "Whether x1 > x2.")
 greater_equal: Callable[[Tensor, Tensor], Any] = _binary("greater_equal", "Whether x1 >= x2.")
+bitwise_and: Callable[[Tensor, Tensor], Any] = _binary("bitwise_and", "Bits that both have.")
+bitwise_or: Callable[[Tensor, Tensor], Any] = _binary("bitwise_or", "Bits that at least one has.")
+bitwise_xor: Callable[[Tensor, Tensor], Any] = _binary("bitwise_xor", "Bits that exactly one has.")
+left_shift: Callable[[Tensor, Tensor], Any] = _binary("left_shift", "Bits moved up by x2 places.")
+right_shift: Callable[[Tensor, Tensor], Any] = _binary("right_shift", "Bits moved down by x2 places; the sign stays.")
 logical_and: Callable[[Tensor, Tensor], Any] = _binary("logical_and", "Whether both are true.")
 logical_or: Callable[[Tensor, Tensor], Any] = _binary("logical_or", "Whether at least one is true.")
 logical_xor: Callable[[Tensor, Tensor], Any] = _binary("logical_xor", "Whether exactly one is true.")

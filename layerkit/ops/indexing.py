@@ -198,21 +198,6 @@ def check_range(op: str, indices: Array, rows: int) -> None:
 # Public functions ----------------------------------------------------------------------------------------------------
 
 
-def arange(start: Size, stop: Size | None = None, step: int = 1, dtype: str | None = None) -> Any:
-    """Numbers from ``start`` up to, not including, ``stop``; int32 unless a number is a float."""
-    if stop is None:
-        start, stop = 0, start
-    if isinstance(start, Dim) or isinstance(stop, Dim):
-        count = -((start - stop) // step)
-        return (
-            apply(Iota(count, "int32"), *()) * step + start
-            if (step, start) != (1, 0)
-            else apply(Iota(count, dtype or "int32"))
-        )
-    kind = dtype or ("float32" if any(isinstance(v, float) for v in (start, stop, step)) else "int32")
-    return np.arange(start, stop, step, dtype=dtypes.numpy_dtype(kind))
-
-
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Any:
     """Elements by number along ``axis``; without it from the flattened tensor.
 

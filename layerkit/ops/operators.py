@@ -9,7 +9,7 @@ from layerkit.ops import elementwise as e
 from layerkit.ops.core import operand, size
 from layerkit.ops.indexing import getitem
 from layerkit.ops.linalg import matmul
-from layerkit.ops.nn import square
+from layerkit.ops.scientific import square
 from layerkit.ops.shape import reshape, transpose
 
 METHODS: dict[str, Any] = {

@@ -19,6 +19,7 @@ from layerkit.ir import Array, BadCase, Case, Op, Shape, TensorType, Value, appl
 from layerkit.ops.conv import per_axis
 from layerkit.ops.core import Tensor, check_choice, operand, type_of
 from layerkit.ops.reduction import broadcast_to
+from layerkit.ops.shape import channels_last, from_channels_last
 from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
 
 
@@ -193,8 +194,7 @@ def _pooled(op: tuple[Any, ...], x: tuple[int, ...]) -> Any:
     return MaxPool(*op).infer(TensorType("float32", x)).shape
 
 
-def _arguments(op: str, x: Any, pool_size: Any, strides: Any, padding: str, data_format: str | None) -> tuple[Any, ...]:
-    check_choice(op, "data_format", data_format, [None, "channels_last"])
+def _arguments(op: str, x: Any, pool_size: Any, strides: Any, padding: str) -> tuple[Any, ...]:
     check_choice(op, "padding", padding, ["valid", "same"])
     window = per_axis(pool_size, x.ndim - 2, "pool_size")
     return window, per_axis(pool_size if strides is None else strides, x.ndim - 2, "strides"), padding
@@ -213,8 +213,8 @@ def max_pool(
         >>> max_pool(np.arange(4.0).reshape(1, 4, 1), 2).reshape(-1)
         array([1., 3.])
     """
-    inputs = operand(inputs)
-    return apply(MaxPool(*_arguments("max_pool", inputs, pool_size, strides, padding, data_format)), inputs)
+    x = channels_last("max_pool", operand(inputs), data_format)
+    return from_channels_last(apply(MaxPool(*_arguments("max_pool", x, pool_size, strides, padding)), x), data_format)
 
 
 def average_pool(
@@ -230,10 +230,9 @@ def average_pool(
         >>> average_pool(np.arange(3.0).reshape(1, 3, 1), 2, padding="same").reshape(-1)
         array([0.5, 2. ])
     """
-    inputs = operand(inputs)
-    op = SumPool(*_arguments("average_pool", inputs, pool_size, strides, padding, data_format))
+    x = channels_last("average_pool", operand(inputs), data_format)
+    op = SumPool(*_arguments("average_pool", x, pool_size, strides, padding))
     if padding == "valid":
-        return apply(op, inputs) / prod(op.window)
-    kind = type_of(inputs)
-    ones = broadcast_to(operand(1.0, kind.dtype), (1, *inputs.shape[1:-1], 1))
-    return apply(op, inputs) / apply(op, ones)
+        return from_channels_last(apply(op, x) / prod(op.window), data_format)
+    ones = broadcast_to(operand(1.0, type_of(x).dtype), (1, *x.shape[1:-1], 1))
+    return from_channels_last(apply(op, x) / apply(op, ones), data_format)

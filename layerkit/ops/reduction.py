@@ -29,10 +29,10 @@ from layerkit.ir import (
     product,
     show_shape,
 )
-from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, operand, operands, size
+from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, dtype_of, operand, operands, size
 from layerkit.ops.shape import reshape
 
-_NUMPY = {"sum": np.sum, "max": np.max, "min": np.min}
+_NUMPY = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 
@@ -53,18 +53,21 @@ class Reduce(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         axes = axes_of(self.axes, x.rank, self.word)
-        if x.dtype == "bool" and self.function == "sum":
+        if x.dtype == "bool" and self.function in ("sum", "prod"):
             raise DTypeError(
-                "'reduce_sum' cannot add truth values.", expected="a number", got=str(x), fix="cast to int32"
+                f"'{self.word}' does not compute with truth values.",
+                expected="a number",
+                got=str(x),
+                fix="cast to int32",
             )
-        if self.function != "sum" and 0 in [x.shape[a] for a in axes]:
+        if self.function in ("max", "min") and 0 in [x.shape[a] for a in axes]:
             raise ShapeError(f"'{self.word}' of no elements is not defined.", expected="axes with elements", got=str(x))
         if self.keepdims:
             return x.with_shape(1 if i in axes else n for i, n in enumerate(x.shape))
         return x.with_shape(n for i, n in enumerate(x.shape) if i not in axes)
 
     def reference(self, x: Array) -> Array:
-        kind = {"dtype": x.dtype} if self.function == "sum" else {}
+        kind = {"dtype": x.dtype} if self.function in ("sum", "prod") else {}
         return _NUMPY[self.function](x, axis=self.axes, keepdims=self.keepdims, **kind)  # type: ignore[operator,no-any-return]
 
     def vjp(self, g: Value, out: Value, x: Value) -> tuple[Value | None, ...]:
@@ -72,6 +75,8 @@ class Reduce(Op):
         g = reshape(g, kept)
         if self.function == "sum":
             return (broadcast_to(g, x.shape),)
+        if self.function == "prod":
+            return (g * _product_of_others(x, self.axes),)
         is_best = operand(x == reshape(out, kept), x.dtype)
         ties = apply(Reduce("sum", self.axes, True), is_best)
         return ((g / ties) * is_best,)
@@ -87,6 +92,18 @@ class Reduce(Op):
         yield BadCase(cls("sum", (2,), False), (TensorType("float32", (3, 4)),), ShapeError, "axis in [-2, 2)")
         yield BadCase(cls("max", (0,), False), (TensorType("float32", (0, 4)),), ShapeError, "axes with elements")
         yield BadCase(cls("sum", (0,), False), (TensorType("bool", (3,)),), DTypeError, "a number")
+
+
+def _product_of_others(x: Any, axes: tuple[int, ...]) -> Any:
+    """For each element the product of all others that it is multiplied with; exact where some are 0."""
+    from layerkit.ops.cumulative import others  # running products, which a plain reduction has no use for
+    from layerkit.ops.shape import transpose
+
+    order = [i for i in range(x.ndim) if i not in axes] + list(axes)
+    moved = transpose(x, order)
+    flat = reshape(moved, (*moved.shape[: x.ndim - len(axes)], product(x.shape[a] for a in axes)))
+    before, after = others(flat, flat.ndim - 1)
+    return transpose(reshape(before * after, moved.shape), [int(i) for i in np.argsort(order)])
 
 
 @dataclass(frozen=True)
@@ -186,19 +203,44 @@ def _reduce(function: str, x: Tensor, axis: Axis, keepdims: bool) -> Any:
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
     """Sum of the elements along ``axis``; truth values count as 0 and 1."""
+    return _reduce("sum", _counted(x), axis, keepdims)
+
+
+def prod(x: Tensor, axis: Axis = None, keepdims: bool = False, dtype: str | None = None) -> Any:
+    """Product of the elements along ``axis``; of none 1."""
+    return _reduce("prod", _counted(x if dtype is None else operand(x, dtypes.canonical(dtype))), axis, keepdims)
+
+
+def _counted(x: Tensor) -> Any:
+    """``x`` in a dtype that holds sums: truth values become int32, bytes uint32."""
     x = operand(x)
-    x = operand(x, "int32") if x.dtype == "bool" else x
-    return _reduce("sum", x, axis, keepdims)
+    wide = {"bool": "int32", "uint8": "uint32"}
+    return operand(x, wide[dtype_of(x)]) if dtype_of(x) in wide else x
 
 
-def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Largest of the elements along ``axis``."""
-    return _reduce("max", x, axis, keepdims)
+def max(x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Tensor = None) -> Any:
+    """Largest of the elements along ``axis``, and of ``initial`` if it is given."""
+    return _extreme("max", x, axis, keepdims, initial)
 
 
-def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Smallest of the elements along ``axis``."""
-    return _reduce("min", x, axis, keepdims)
+def min(x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Tensor = None) -> Any:
+    """Smallest of the elements along ``axis``, and of ``initial`` if it is given."""
+    return _extreme("min", x, axis, keepdims, initial)
+
+
+def _extreme(function: str, x: Tensor, axis: Axis, keepdims: bool, initial: Tensor) -> Any:
+    x = operand(x)
+    if initial is None:
+        return _reduce(function, x, axis, keepdims)
+    from layerkit.ops.elementwise import maximum, minimum
+
+    axes = axes_of(axis, x.ndim, function)
+    rest = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    shape = rest if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    first = broadcast_to(operand(initial, dtype_of(x)), shape)
+    if 0 in [x.shape[a] for a in axes]:
+        return first
+    return (maximum if function == "max" else minimum)(_reduce(function, x, axis, keepdims), first)
 
 
 def any(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -217,6 +259,13 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
     axes = axes_of(axis, x.ndim, "mean")
     count = operand(size(product(x.shape[a] for a in axes)), dtypes.canonical(x.dtype))
     return sum(x, axes, keepdims) / count
+
+
+def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Square root of the variance along ``axis``."""
+    from layerkit.ops.elementwise import sqrt
+
+    return sqrt(var(x, axis, keepdims))
 
 
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -243,3 +292,6 @@ def _arg_reduce(function: str, x: Tensor, axis: int | None, keepdims: bool) -> A
         x, axis = reshape(x, (-1,)), 0
     place = apply(ArgReduce(function, axis_of(axis, x.ndim, function)), x)
     return reshape(place, kept) if keepdims else place
+
+
+amax, amin = max, min

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerkit.errors import ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, operand, operands, type_of
+from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, check_choice, operand, operands, type_of
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 
@@ -290,12 +290,15 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Any:
     return transpose(x, order)
 
 
-def moveaxis(x: Tensor, source: int, destination: int) -> Any:
-    """One axis moved, the others kept in order."""
+def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Axes moved, the others kept in order."""
     x = operand(x)
-    a, b = axis_of(source, x.ndim, "moveaxis"), axis_of(destination, x.ndim, "moveaxis")
-    order = [i for i in range(x.ndim) if i != a]
-    order.insert(b, a)
+    sources, destinations = ((v,) if isinstance(v, int | np.integer) else tuple(v) for v in (source, destination))
+    a = [axis_of(int(v), x.ndim, "moveaxis") for v in sources]
+    b = [axis_of(int(v), x.ndim, "moveaxis") for v in destinations]
+    order = [i for i in range(x.ndim) if i not in a]
+    for to, axis in sorted(zip(b, a, strict=True)):
+        order.insert(to, axis)
     return transpose(x, order)
 
 
@@ -357,20 +360,18 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
     return [slice_axis(x, axis, a, b) for a, b in zip(places, places[1:], strict=False)]
 
 
-def pad(x: Tensor, pad_width: Sequence[tuple[int, int]], mode: str = "constant", constant_values: float = 0.0) -> Any:
-    """``constant_values`` before and after each axis, as many as ``pad_width`` says."""
-    from layerkit.ops.core import check_choice
-
-    x = operand(x)
-    check_choice("pad", "mode", mode, ["constant"])
-    widths = [tuple(w) for w in pad_width]
-    low, high = tuple(a for a, _ in widths), tuple(b for _, b in widths)
-    if not any(low) and not any(high):
-        return x
-    return apply(Pad(low, high, (0,) * len(widths), float(constant_values)), x)
-
-
 def flip(x: Tensor, axis: Axis = None) -> Any:
     """The elements along ``axis`` in reverse order."""
     x = operand(x)
     return apply(Reverse(axes_of(axis, x.ndim, "flip")), x)
+
+
+def channels_last(op: str, x: Any, data_format: str | None) -> Any:
+    """Images or series with their channels moved to the end, if ``data_format`` says that they come first."""
+    check_choice(op, "data_format", data_format, [None, "channels_last", "channels_first"])
+    return moveaxis(x, 1, -1) if data_format == "channels_first" else x
+
+
+def from_channels_last(x: Any, data_format: str | None) -> Any:
+    """The way back from ``channels_last``."""
+    return moveaxis(x, -1, 1) if data_format == "channels_first" else x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from layerkit.engines.llvm import loop, products, rules  # their rules
+from layerkit.engines.llvm import loop, ordering, products, rules  # their rules
 from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.program import LLVMProgram, memory
 from layerkit.engines.llvm.target import host

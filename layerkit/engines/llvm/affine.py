@@ -78,6 +78,8 @@ def broadcast(place: Place, shape: Shape, to: Shape, rank: int) -> Place:
 
 def split(number: Affine, shape: Shape, axes: Sequence[Size]) -> Place | None:
     """The place in a tensor of ``shape`` of its element ``number``; None where it is not a sum of counters."""
+    if any(isinstance(size, int) and size == 0 for size in shape):
+        return (Affine((0,) * len(axes)),) * len(shape)  # there is no element whose place it could be
     place: list[Affine] = []
     for size in reversed(shape[1:]):
         high, low = [], []

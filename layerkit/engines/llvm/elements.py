@@ -58,6 +58,7 @@ def store(f: Function, value: Reg, pointer: Reg, dtype: str, mask: Reg | None = 
 _MATH = {
     "exp": vmath.exp, "expm1": vmath.expm1, "log": vmath.log, "log1p": vmath.log1p, "sqrt": vmath.sqrt, "rsqrt": vmath.rsqrt,
     "sin": vmath.sin, "cos": vmath.cos, "tan": vmath.tan, "tanh": vmath.tanh, "sigmoid": vmath.sigmoid, "erf": vmath.erf,
+    "erfinv": vmath.erfinv,
 }  # fmt: skip
 _ROUNDING = {"floor": "floor", "ceil": "ceil", "round": "rint"}
 
@@ -84,6 +85,8 @@ def unary(f: Function, word: str, x: Reg, dtype: str) -> Reg:
             return x if dtype in UNSIGNED else f.select(f.compare("slt", x, zero), zero, x)
         case "logical_not":
             return f.binary("xor", x, literal(1, x.type))
+        case "bitwise_not":
+            return f.binary("xor", x, literal(1 if dtype == "bool" else -1, x.type))
         case "isnan":
             return f.compare("uno", x, x)
         case "isinf":
@@ -107,7 +110,8 @@ def _sign(f: Function, x: Reg, dtype: str) -> Reg:
 
 _ARITHMETIC = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div"}
 _COMPARE = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}
-_LOGIC = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
+_LOGIC = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor",
+          "bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}  # fmt: skip
 
 
 def binary(f: Function, word: str, x: Reg, y: Reg, dtype: str) -> Reg:
@@ -123,6 +127,8 @@ def binary(f: Function, word: str, x: Reg, y: Reg, dtype: str) -> Reg:
     match word:
         case "maximum" | "minimum":
             return _extreme(f, word == "maximum", x, y, dtype)
+        case "left_shift" | "right_shift":
+            return _shift(f, word == "left_shift", x, y, dtype)
         case "power":
             return vmath.power(f, x, y)
         case "arctan2":
@@ -132,6 +138,23 @@ def binary(f: Function, word: str, x: Reg, y: Reg, dtype: str) -> Reg:
         case "mod":
             return _float_floor(f, x, y)[1] if x.is_float else _whole_floor(f, x, y, dtype)[1]
     raise AssertionError(word)
+
+
+def _shift(f: Function, is_left: bool, x: Reg, y: Reg, dtype: str) -> Reg:
+    """Bits moved; by more places than there are, nothing is left but the sign."""
+    if dtype == "bool":
+        raise AssertionError("truth values are not shifted")
+    width = bits(x.type)
+    fits = f.compare("ult", y, literal(width, y.type))
+    if is_left or dtype in UNSIGNED:
+        safe = f.select(fits, y, literal(0, y.type))
+        return f.select(fits, f.binary("shl" if is_left else "lshr", x, safe), literal(0, x.type))
+    return f.binary("ashr", x, f.select(fits, y, literal(width - 1, y.type)))
+
+
+def view(f: Function, x: Reg, target: str) -> Reg:
+    """The same bits in another dtype of the same width."""
+    return x if TYPES[target] == x.element else f.convert("bitcast", x, TYPES[target])
 
 
 def _predicate(order: str, x: Reg, dtype: str) -> str:
@@ -250,9 +273,9 @@ def _to_bfloat16(f: Function, x: Reg) -> Reg:
 
 
 def reduce_identity(function: str, dtype: str) -> Any:
-    """The number that changes nothing: 0, the lowest, the highest."""
-    if function == "sum":
-        return 0
+    """The number that changes nothing: 0, 1, the lowest, the highest."""
+    if function in ("sum", "prod"):
+        return int(function == "prod")
     if dtype == "bool":
         return function == "min"
     if dtypes.is_floating(dtype):
@@ -263,8 +286,8 @@ def reduce_identity(function: str, dtype: str) -> Any:
 
 def combine(f: Function, function: str, a: Reg, b: Reg, dtype: str) -> Reg:
     """Two partial results as one."""
-    if function == "sum":
-        return binary(f, "add", a, b, dtype)
+    if function in ("sum", "prod"):
+        return binary(f, "add" if function == "sum" else "multiply", a, b, dtype)
     return _extreme(f, function == "max", a, b, dtype)
 
 

@@ -17,13 +17,13 @@ from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import Expr
 from layerkit.ir import Const, Graph, Node, Size, Value, product
 from layerkit.ops.core import SizeOf
-from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, Where
+from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, View, Where
 from layerkit.ops.indexing import Gather, Iota
 from layerkit.ops.random import Random
 from layerkit.ops.reduction import Broadcast
 from layerkit.ops.shape import Reshape, Reverse, Slice, Transpose
 
-ELEMENTWISE = (Unary, Binary, Where, Cast)
+ELEMENTWISE = (Unary, Binary, Where, Cast, View)
 MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient)
 LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
@@ -54,7 +54,7 @@ def weight_of(node: Node) -> int:
         return 40
     if isinstance(node.op, Unary | Binary):
         return 1 if node.op.word in CHEAP else 12
-    return 1 if isinstance(node.op, Where | Cast | Gather) else 0
+    return 1 if isinstance(node.op, Where | Cast | View | Gather) else 0
 
 
 def choose_stored(graph: Graph) -> set[Value]:
@@ -131,7 +131,7 @@ class Reader:
             return Expr("load", dtype, buffer=buffer, place=affine.linear(place, value.shape, self.rank))
         xs = value.node.inputs
         match op:
-            case Unary() | Binary() | Where() | Cast():
+            case Unary() | Binary() | Where() | Cast() | View():
                 args = tuple(self(x, affine.broadcast(place, x.shape, value.shape, self.rank)) for x in xs)
                 return Expr(op.name, dtype, args, op.word)
             case StopGradient():

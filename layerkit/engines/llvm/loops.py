@@ -45,7 +45,7 @@ class Expr:
     """A number for each turn of the loops."""
 
     kind: str
-    """"load", "literal", "index", "size", "take", "random", or the family of an op: "unary", "binary", "where", "cast"."""
+    """"load", "literal", "index", "size", "take", "random", or the family of an op: "unary", "binary", "where", "cast", "view"."""
     dtype: str
     args: tuple[Expr, ...] = ()
     word: str = ""
@@ -74,6 +74,8 @@ class Store:
     """The row of the result to write to, of ``width`` elements; rows that do not exist are left out."""
     width: Size = 0
     rows: Size = 0
+    function: str = "sum"
+    """How it is added: "sum", "prod", "max" or "min"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ class Nest:
         results: list[Hashable] = []
         for r in self.results:
             found = tuple(map(visit, parts(r)))
-            rest = (r.add, r.width, r.rows) if isinstance(r, Store) else (r.function, r.count)
+            rest = (r.add, r.width, r.rows, r.function) if isinstance(r, Store) else (r.function, r.count)
             results.append((type(r), found, buffer(r.buffer), r.place, rest))
         return tuple(self.axes), tuple(self.reduced), tuple(nodes), tuple(results)
 
@@ -172,7 +174,7 @@ class Nest:
             return memo[id(e)]
 
         self.results = [
-            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows)  # type: ignore[arg-type]
+            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows, r.function)  # type: ignore[arg-type]
             if isinstance(r, Store)
             else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)  # type: ignore[arg-type]
             for r in self.results
@@ -337,6 +339,8 @@ class Writer:
                 return elements.binary(f, e.word, args[0], args[1], e.args[0].dtype)
             case "where":
                 return elements.where(f, *args)
+            case "view":
+                return elements.view(f, args[0], e.dtype)
             case "cast":
                 return elements.cast(f, args[0], e.args[0].dtype, e.dtype)
         raise AssertionError(e.kind)
@@ -576,8 +580,7 @@ class Writer:
         if value.lanes == 1 or step == 1:
             if isinstance(result, Fold) or result.add:
                 before = elements.load(f, pointer, dtype, value.lanes, mask)
-                function = result.function if isinstance(result, Fold) else "sum"
-                value = elements.combine(f, function, before, value, dtype)
+                value = elements.combine(f, result.function, before, value, dtype)
             elements.store(f, value, pointer, dtype, mask)
             return
         for lane in range(value.lanes):  # lanes go to places apart
@@ -608,7 +611,7 @@ class Writer:
                 if is_same:
                     if result.add:
                         before = elements.load(f, start, result.expr.dtype, value.lanes, mask)
-                        value = elements.combine(f, "sum", before, value, result.expr.dtype)
+                        value = elements.combine(f, result.function, before, value, result.expr.dtype)
                     elements.store(f, value, start, result.expr.dtype, mask)
                 else:
                     step = f.mul(lane, self.sizes(result.place.factors[-1]))
@@ -617,8 +620,8 @@ class Writer:
     def _put_lane(self, result: Store | Fold, value: Reg, pointer: Reg) -> None:
         dtype = result.expr.dtype
         if isinstance(result, Fold) or result.add:
-            function = result.function if isinstance(result, Fold) else "sum"
-            value = elements.combine(self.f, function, elements.load(self.f, pointer, dtype, 1), value, dtype)
+            before = elements.load(self.f, pointer, dtype, 1)
+            value = elements.combine(self.f, result.function, before, value, dtype)
         elements.store(self.f, value, pointer, dtype)
 
     def _reduce_inner(self, level: int) -> None:

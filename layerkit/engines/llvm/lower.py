@@ -416,7 +416,7 @@ def _absorb(target: Item, item: Item) -> None:
     for r in item.nest.results:
         if isinstance(r, Store):
             target.nest.results.append(
-                Store(visit(r.expr), r.buffer, r.place, r.add, r.row and visit(r.row), r.width, r.rows)
+                Store(visit(r.expr), r.buffer, r.place, r.add, r.row and visit(r.row), r.width, r.rows, r.function)
             )
         else:
             target.nest.results.append(Fold(r.function, visit(r.expr), r.buffer, r.place, r.count))

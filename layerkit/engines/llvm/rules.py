@@ -21,6 +21,7 @@ from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store
 from layerkit.engines.llvm.lower import GUARDS, Lowering, rule
 from layerkit.ir import Node, Shape, Size, TensorType, Value, number, product
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+from layerkit.ops.gathering import ScatterReduce
 from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGrad, SumPool, SumPoolGrad
@@ -151,14 +152,15 @@ def _at_identity(x: Value, read: Reader) -> Expr:
     return read(x, affine.identity(read.axes))
 
 
-@rule(ScatterAdd)
-def scatter_add(lowering: Lowering, node: Node) -> None:
-    """Zeros, then each row added where its number says, one after the other."""
+@rule(ScatterAdd, ScatterReduce)
+def scatter(lowering: Lowering, node: Node) -> None:
+    """Neutral elements, then each row added where its number says, one after the other."""
     updates, indices = node.inputs
     op: Any = node.op
     out = lowering.new(node.outputs[0])
     shape = node.outputs[0].shape
-    lowering.fill(out, shape, 0, node)
+    function = op.function if isinstance(op, ScatterReduce) else "sum"
+    lowering.fill(out, shape, reduce_identity(function, updates.dtype), node)
     axes = list(updates.shape) or [1]
     rank = len(indices.shape)
 
@@ -167,7 +169,7 @@ def scatter_add(lowering: Lowering, node: Node) -> None:
         row = read(indices, place[:rank])
         value = read(updates, place[: len(updates.shape)])
         within = affine.linear(place[rank : len(updates.shape)], shape[1:], len(axes))
-        return Store(value, out, within, add=True, row=row, width=product(shape[1:]), rows=op.rows)
+        return Store(value, out, within, add=True, row=row, width=product(shape[1:]), rows=op.rows, function=function)
 
     lowering.ensure(indices)
     lowering.add(Nest(axes, [False] * len(axes), [lowering.reading(axes, build)]), node, join=False)

@@ -12,7 +12,15 @@ import math
 from collections.abc import Sequence
 
 from layerkit.engines.llvm.builder import Function, Reg, literal
-from layerkit.ops.elementwise import ERF_MIDDLE, ERF_MIDDLE_Q, ERF_SMALL, ERF_SMALL_Q
+from layerkit.ops.elementwise import (
+    ERF_MIDDLE,
+    ERF_MIDDLE_Q,
+    ERF_SMALL,
+    ERF_SMALL_Q,
+    ERFINV_CENTRE,
+    ERFINV_STEPS,
+    ERFINV_TAIL,
+)
 
 _EXP32 = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 _EXP64 = tuple(1 / math.factorial(k) for k in range(13, 1, -1))
@@ -173,6 +181,20 @@ def erf(f: Function, x: Reg) -> Reg:
 
 
 # Through double precision: rarely hot, so one implementation serves both types
+
+
+def erfinv(f: Function, x: Reg) -> Reg:
+    """Inverse of the error function: a guess that is exact enough for float; for double improved by Halley's method."""
+    w = f.unary("fneg", log1p(f, f.unary("fneg", f.binary("fmul", x, x))))
+    centre = horner(f, f.binary("fsub", w, _k(x, 2.5)), ERFINV_CENTRE)
+    tail = horner(f, f.binary("fsub", f.intrinsic("sqrt", w), _k(x, 3.0)), ERFINV_TAIL)
+    y = f.binary("fmul", x, f.select(f.compare("olt", w, _k(x, 5.0)), centre, tail))
+    for _ in range(ERFINV_STEPS if x.element == "double" else 0):
+        slope = f.binary("fmul", exp(f, f.binary("fmul", y, y)), _k(x, math.sqrt(math.pi) / 2))
+        step = f.binary("fmul", f.binary("fsub", erf(f, y), x), slope)
+        y = f.binary("fsub", y, f.binary("fdiv", step, f.fma(y, step, _k(x, 1.0))))
+    is_end = f.compare("oeq", f.intrinsic("fabs", x), _k(x, 1.0))
+    return f.select(is_end, f.intrinsic("copysign", _k(x, math.inf), x), y)
 
 
 def _widened(f: Function, x: Reg) -> Reg:
