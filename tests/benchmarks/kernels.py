@@ -18,7 +18,7 @@ import numpy as np
 
 from layerkit.engines.llvm import conv, gemm, jit
 from layerkit.engines.llvm.builder import INT, Module, Reg
-from layerkit.engines.llvm.report import peak
+from layerkit.engines.llvm.machine import peak
 from layerkit.engines.llvm.target import Target, host
 
 RNG = np.random.default_rng(0)

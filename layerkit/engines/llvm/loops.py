@@ -35,6 +35,7 @@ from layerkit.engines.llvm.target import Target
 from layerkit.ir import Dim, Size
 from layerkit.ir.types import Quotient
 
+STRAIGHT = 4  # vectors in a row up to which no loop is written for it
 SUMS = 8  # registers of results that rows are added up in: the next sum of one need not wait for the last
 
 # Description ---------------------------------------------------------------------------------------------------------
@@ -484,6 +485,11 @@ class Writer:
                     self._put(result, self.scalar(result.expr, level + 1), None)
             return
         width = f.sub(stop, start)
+        if isinstance(stop, int) and isinstance(start, int) and stop - start <= STRAIGHT * lanes:
+            for column in range(start, stop, lanes):
+                self._at(level, column)
+                self._vectors(f.mask(stop - column, lanes) if stop - column < lanes else None)
+            return
         whole = f.add(start, f.mul(f.div(width, lanes), lanes))
         if not (isinstance(width, int) and width < lanes):
             with f.loop(start, whole, lanes) as loop:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from ctypes import c_int64, c_void_p
-from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm import jit
-from layerkit.engines.llvm.builder import INT, Module, Reg, literal, vector
 from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.machine import bandwidth, peak
 from layerkit.ir import Array
 from layerkit.ir.types import bind
 
@@ -37,7 +33,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     for column in ("Phase", "Ops", "Layers", "MFLOP", "MB"):
         shown.add_column(column, justify="right" if column in ("Phase", "MFLOP", "MB") else "left")
     if seconds:
-        for column in ("us", "GFLOP/s", "of peak", "GB/s"):
+        for column in ("us", "GFLOP/s", "GB/s", "of peak"):
             shown.add_column(column, justify="right")
     last = -1
     for k in sorted(lowered.kernels, key=lambda k: lowered.schedule.phase_of[k]):
@@ -56,8 +52,8 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
             row += [
                 f"{took * 1e6:.1f}",
                 f"{rate:.0f}" if flops else "",
-                f"{rate / peak():.0%}" if flops else "",
                 f"{moved / took / 1e9:.1f}",
+                f"{rate / peak():.0%}" if flops else f"{moved / took / 1e9 / bandwidth(moved):.0%}",
             ]
         shown.add_row(*row)
         last = phase
@@ -74,7 +70,8 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
         total = sum(seconds.values())
         flops = sum(float(bind(k.flops, known)) for k in lowered.kernels)
         console.print(
-            f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; peak of a core {peak():.0f} GFLOP/s (measured)",
+            f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; measured peak of a core {peak():.0f} GFLOP/s; "
+            f"kernels without products: share of a plain loop's GB/s over as many bytes ({bandwidth(1 << 28):.0f} from memory)",
             highlight=False,
         )
     return out.getvalue().rstrip("\n")
@@ -114,29 +111,3 @@ def measure(program: LLVMProgram, kernels: Sequence[Kernel], arrays: Sequence[Ar
             best[i] = min(best.get(i, float("inf")), spent * int(count) / total)
     # the timed program has the same kernels in the same order
     return {k: best[i] for i, k in enumerate(kernels)}
-
-
-@cache
-def peak() -> float:
-    """GFLOP/s of one core that does nothing but multiply and add in float32."""
-    target = host()
-    lanes, chains, turns = target.lanes(4), 12, 100_000
-    module = Module(target.attributes)
-    f = module.function([Reg("%out", "ptr"), Reg("%n", INT)])
-    kind = vector("float", lanes)
-    factor = literal(0.999, kind)
-    with f.loop(0, f.params[1], 1, [literal(float(i), kind) for i in range(chains)]) as loop:
-        loop.next = [f.fma(x, factor, factor) for x in loop.carried]
-    total = loop.results[0]
-    for x in loop.results[1:]:
-        total = f.binary("fadd", total, x)
-    f.store(total, f.params[0])
-    module.add(f, "peak", exported=True)
-    run = jit.load(jit.compiled(str(module), target), target).function("peak", c_void_p, c_int64)
-    out = np.zeros(lanes, "float32")
-    best = float("inf")
-    for _ in range(10):
-        start = time.perf_counter()
-        run(out.ctypes.data, turns)
-        best = min(best, time.perf_counter() - start)
-    return 2.0 * lanes * chains * turns / best / 1e9
