@@ -55,8 +55,15 @@ def of_many_words() -> layerkit.Sequential:
     )
 
 
+def attentive() -> layerkit.Model:
+    """Stacks of products, one for each head."""
+    x = L.Input((19, 12))
+    y = L.MultiHeadAttention(3, 5, dropout=0.2)(x, x)
+    return layerkit.Model(x, L.Dense(5)(L.Flatten()(L.LayerNormalization()(L.Add()([x, y])))))
+
+
 MODELS: dict[str, Any] = {
-    "convolutional": convolutional, "recurrent": recurrent, "embedded": embedded, "of_many_words": of_many_words,
+    "convolutional": convolutional, "recurrent": recurrent, "embedded": embedded, "of_many_words": of_many_words, "attentive": attentive,
 }  # fmt: skip
 
 

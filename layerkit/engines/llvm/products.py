@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
-from layerkit.engines.llvm import affine, conv, depthwise, gemm, rules, winograd
+from layerkit.engines.llvm import affine, conv, depthwise, gemm, matrices, packing, rules, winograd
 from layerkit.engines.llvm.affine import Affine, Place
-from layerkit.engines.llvm.builder import Function, Index, size_registers
 from layerkit.engines.llvm.elements import TYPES
 from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
-from layerkit.engines.llvm.loops import Nest, Sizes, Store
-from layerkit.engines.llvm.lower import Lowering, _units, rule
+from layerkit.engines.llvm.loops import Nest, Store
+from layerkit.engines.llvm.lower import Lowering, _place_is_local, _units, rule
 from layerkit.engines.llvm.strips import Axis
-from layerkit.ir import Node, Shape, Size, Value, number, product, usual
+from layerkit.ir import BATCH, Node, Shape, Size, Value, number, product, usual
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.shape import Transpose
@@ -29,30 +29,32 @@ PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, on
 
 @rule(MatMul)
 def matmul(lowering: Lowering, node: Node) -> None:
-    """By register tiles where both inner sizes are known; else, and for stacks of matrices, as loops."""
+    """By register tiles where both inner sizes are known; else as loops."""
     a, b = node.inputs
-    element = TYPES[a.dtype]
-    if len(a.shape) != 2 or element not in gemm.WIDTH or not isinstance(b.shape[1], int):
+    *front, m, k = a.shape
+    n = b.shape[-1]
+    is_stack = 0 not in (*front, m, n) and (isinstance(m, int) or isinstance(k, int))
+    if TYPES[a.dtype] not in gemm.WIDTH or not isinstance(n, int):
         rules.matmul(lowering, node)
-        return
-    (m, k), n = a.shape, b.shape[1]
-    if isinstance(m, int) and isinstance(a.node.op, Transpose) and 0 not in (m, n):
-        _transposed(lowering, node, a.node.inputs[0], b, m, n, k)
-    elif isinstance(k, int) and 0 not in (k, n):
+    elif is_stack and (front or _is_turned(a, m) or _packs_inside(lowering, b, m, k, n)):
+        _stack(lowering, node, a, b, n)
+    elif isinstance(k, int) and not front and 0 not in (k, n):
         _rows(lowering, node, a, b, m, k, n)
     else:
         rules.matmul(lowering, node)
 
 
+def _is_turned(a: Value, m: Size) -> bool:
+    """Whether it is a weight gradient: a transpose whose number of rows is known."""
+    return isinstance(m, int) and isinstance(a.node.op, Transpose)
+
+
 def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n: int) -> None:
-    if _packs_inside(lowering, b, m, k, n):
-        _panels(lowering, node, a, b, m, k, n)
-        return
     left = lowering.ensure(a)
     panels = packed(lowering, node, b, k, n)
     out = lowering.new(node.outputs[0])
     units, scale = _units(m)
-    function = gemm.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
+    function = matrices.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
     price = 2.0 * k * n * scale / 100
     is_large = 4 * k * n > lowering.target.l1
     least = -(-ROWS // scale) if is_large else 1
@@ -60,55 +62,59 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     lowering.add_kernel(Kernel(function, reads, writes, units, price, flops=2 * k * n * m, least=least), node)
 
 
-def _packs_inside(lowering: Lowering, b: Value, m: Size, k: int, n: int) -> bool:
+def _packs_inside(lowering: Lowering, b: Value, m: Size, k: Size, n: int) -> bool:
     """Whether a right operand is packed by the product itself: it is large, changes in every run, and serves few rows."""
-    if not lowering.is_program or 4 * k * n < lowering.target.l2 // 4 or usual(m) > FEW:
+    if not (lowering.is_program and isinstance(k, int)) or 4 * k * n < lowering.target.l2 // 4 or usual(m) > FEW:
         return False
     source = b.node.inputs[0] if isinstance(b.node.op, Transpose) else b
     return source.node.op.name == "input" and source not in lowering.lasting
 
 
-def _panels(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n: int) -> None:
-    is_transposed = isinstance(b.node.op, Transpose)
-    left = lowering.ensure(a)
-    right = lowering.ensure(b.node.inputs[0] if is_transposed else b)
-    out = lowering.new(node.outputs[0])
+def _stack(lowering: Lowering, node: Node, a: Value, b: Value, n: int) -> None:
+    """Matrices that are read through strides: transposes, and any axes in front."""
+    *front, m, k = a.shape
     element = TYPES[a.dtype]
-
-    def rows(f: Function) -> Index:
-        return Sizes(f, size_registers(lowering.names))(m)
-
-    function = gemm.matmul_panels(lowering.module, lowering.target, element, k, n, lowering.names, rows, is_transposed)
-    shape = gemm.tile(lowering.target, element, n)
-    rows_usual = m if isinstance(m, int) else 128
-    kernel = Kernel(
-        function, [Use(left), Use(right)], [Use(out)], shape.panels(n), 2.0 * k * shape.width * rows_usual / 100, flops=2 * k * n * m
-    )  # fmt: skip
-    lowering.add_kernel(kernel, node)
-
-
-def _transposed(lowering: Lowering, node: Node, x: Value, g: Value, m: int, n: int, rows: Size) -> None:
-    """A weight gradient: x.T @ g, summed over the rows of both."""
-    left, right = lowering.ensure(x), lowering.ensure(g)
-    out = lowering.new(node.outputs[0])
-    element = TYPES[x.dtype]
-    units, scale = _units(rows)
-    if m * n <= PARTIAL and scale == 1 and affine.is_symbolic(units):
-        function = gemm.matmul_t(lowering.module, lowering.target, element, m, n, lowering.names, None)
-        reads = [Use(left, rows=True), Use(right, rows=True)]
-        sum_in_parts(lowering, node, function, reads, out, m * n, units, 2.0 * m * n / 100, 2 * m * n * rows)
+    left, at_left = _strided(lowering, a)
+    right, at_right = _strided(lowering, b)
+    if at_left.factors[-1] != 1 and not isinstance(m, int):
+        rules.matmul(lowering, node)
         return
+    out = lowering.new(node.outputs[0])
+    rows, columns = matrices.blocks(lowering.target, element, m, n, apart=not front)
+    what = matrices.Stack(tuple(front), m, k, n, at_left, at_right, rows, columns)
+    is_summed = not front and affine.is_symbolic(k) and what.blocks < matrices.FEW and m * n <= PARTIAL
+    if is_summed:
+        what = replace(what, in_parts=True)
+    units, scale = _units(what.units)
+    function = matrices.stack(lowering.module, lowering.target, element, what, lowering.names, scale)
+    flops = 2 * m * n * k * product(front)
+    price = usual(flops) / max(usual(units), 1) / 100
+    if is_summed:
+        turned = Affine((at_left.factors[1], at_left.factors[0]), at_left.constant)
+        reads = [Use(left, _is_own(turned, left, (k, m), units)), Use(right, _is_own(at_right, right, (k, n), units))]
+        sum_in_parts(lowering, node, function, reads, out, number(m * n), units, price, flops)
+        return
+    reads = [Use(left, _is_own(at_left, left, a.shape, units)), Use(right, _is_own(at_right, right, b.shape, units))]
+    writes = [Use(out, bool(front) and _is_own(affine.whole((*front, m, n)), out, (*front, m, n), units))]
+    lowering.add_kernel(Kernel(function, reads, writes, units, price, flops=flops), node)
 
-    def count(f: Function) -> Index:
-        return Sizes(f, size_registers(lowering.names))(rows)
 
-    function = gemm.matmul_t(lowering.module, lowering.target, element, m, n, lowering.names, count)
-    shape = gemm.tile(lowering.target, element, n)
-    price = 2.0 * shape.rows_t * n * (rows if isinstance(rows, int) else 128) / 100
-    tiles = -(-m // shape.rows_t)
-    lowering.add_kernel(
-        Kernel(function, [Use(left), Use(right)], [Use(out)], tiles, price, flops=2 * m * n * rows), node
-    )
+def _strided(lowering: Lowering, x: Value) -> tuple[Buffer, Affine]:
+    """Where a stack of matrices lies: in its own memory, or in that of what it shows, rows or columns contiguous."""
+    axes = list(x.shape)
+    expr = lowering.reading(axes, lambda read: read(x, affine.identity(axes)))
+    if expr.kind == "load":
+        row, column = expr.place.factors[-2:]
+        row, column = 1 if axes[-2] == 1 else row, 1 if axes[-1] == 1 else column
+        if 1 in (row, column):
+            return expr.buffer, Affine((*expr.place.factors[:-2], row, column), expr.place.constant)
+    return lowering.ensure(x), affine.whole(axes)
+
+
+def _is_own(place: Affine, buffer: Buffer, axes: Shape, units: Size) -> bool:
+    """Whether each unit, a turn of the first axis or a part of one, touches its own share of a buffer only."""
+    is_first = units == BATCH and affine._divide(axes[0], units) is not None
+    return is_first and _place_is_local(Nest(list(axes), [False] * len(axes)), place, buffer.size)
 
 
 def sum_in_parts(
@@ -157,7 +163,7 @@ def _pack_transposed(lowering: Lowering, node: Node, source: Value, k: int, n: i
     shape = gemm.tile(lowering.target, TYPES[source.dtype], n)
     panels = shape.panels(n)
     out = lowering.scratch(source.dtype, panels * k * shape.width, "panels")
-    function = gemm.pack_transposed(lowering.module, lowering.target, TYPES[source.dtype], k, n, lowering.names)
+    function = packing.pack_transposed(lowering.module, lowering.target, TYPES[source.dtype], k, n, lowering.names)
     kernel = Kernel(
         function, [Use(lowering.ensure(source))], [Use(out, rows=True)], panels, 0.5 * k * shape.width, what="pack",
     )  # fmt: skip

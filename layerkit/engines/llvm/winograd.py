@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from layerkit.engines.llvm import gemm
+from layerkit.engines.llvm import gemm, packing
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, range_parameters, vector, zero
 from layerkit.engines.llvm.conv import Geometry, copy
 from layerkit.engines.llvm.gemm import Terms
@@ -383,7 +383,7 @@ def _pack_turned(module: Module, target: Target, element: str, t: Tiling, names:
                 ]
                 column = start // tile.width * panel + start % tile.width
                 to = f.at(panels, f.add(f.add(f.mul(p.index, far), column), f.mul(first, tile.width)), element)
-                for i, line in enumerate(gemm.transpose(f, x)[:count]):
+                for i, line in enumerate(packing.transpose(f, x)[:count]):
                     f.store(line, f.at(to, i * tile.width, element))
 
     full, rest = divmod(t.channels, lanes)
