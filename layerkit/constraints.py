@@ -8,6 +8,7 @@ from typing import Any
 from layerkit import ops
 from layerkit.fields import Configurable
 from layerkit.registry import Registry
+from layerkit.registry import serialize as registry_serialize
 
 CONSTRAINTS = Registry("constraint")
 _EPSILON = 1e-7
@@ -74,3 +75,7 @@ def get(identifier: Any) -> Any:
     if identifier is None or (callable(identifier) and not isinstance(identifier, type | Constraint)):
         return identifier
     return CONSTRAINTS.make(identifier)
+
+
+max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+serialize, deserialize = registry_serialize, CONSTRAINTS.make

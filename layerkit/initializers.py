@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from layerkit.errors import ArgumentError
-from layerkit.fields import Configurable
+from layerkit.fields import Configurable, OneOf, PositiveFloat
 from layerkit.ops.random import Random
 from layerkit.registry import Registry
+from layerkit.registry import serialize as registry_serialize
 from layerkit.trace import draw_seed
 
 INITIALIZERS = Registry("initializer")
@@ -53,12 +54,15 @@ class Ones(Initializer):
 
 @INITIALIZERS.add
 class Constant(Initializer):
-    """All ``value``."""
+    """All ``value``, a number or an array that is repeated to fit."""
 
-    value: float = 0.0
+    value: Any = 0.0
 
     def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
         return np.full(shape, self.value)
+
+
+_DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 
 def _uniform(shape: tuple[int, ...], key: Any, low: float, high: float) -> Any:
@@ -122,20 +126,40 @@ def fans(shape: Sequence[int]) -> tuple[float, float]:
     return window * shape[-2], window * shape[-1]
 
 
+def _fans(shape: Sequence[int], input_axes: Any, output_axes: Any) -> tuple[float, float]:
+    """``fans``, or the products of the sizes along the axes that are named."""
+    fan_in, fan_out = fans(shape)
+    if input_axes is not None:
+        fan_in = math.prod(shape[a] for a in input_axes)
+    if output_axes is not None:
+        fan_out = math.prod(shape[a] for a in output_axes)
+    return fan_in, fan_out
+
+
 @INITIALIZERS.add
 class VarianceScaling(Initializer):
-    """Variance ``scale`` / number of inputs, outputs or their mean."""
+    """Variance ``scale`` / number of inputs, outputs or their mean.
 
-    scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "truncated_normal"
+    Args:
+        scale: the variance of a sum over all inputs (or outputs) of a unit.
+        mode: what the variance is divided by: "fan_in", "fan_out" or "fan_avg".
+        distribution: "truncated_normal", "untruncated_normal" or "uniform".
+        seed: a number, for numbers that do not depend on the model's seed.
+        input_axes: axes of the weight that count inputs; by default all but the last.
+        output_axes: axes of the weight that count outputs; by default all but the last but one.
+    """
+
+    scale: PositiveFloat = 1.0
+    mode: Annotated[str, OneOf(("fan_in", "fan_out", "fan_avg"))] = "fan_in"
+    distribution: Annotated[str, OneOf(_DISTRIBUTIONS)] = "truncated_normal"
+    seed: int | None = None
+    input_axes: Any = None
+    output_axes: Any = None
 
     def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
-        fan_in, fan_out = fans(shape)
-        modes = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-        if self.mode not in modes:
-            raise ArgumentError("unknown mode of VarianceScaling.", expected=" or ".join(modes), got=self.mode)
-        variance = self.scale / max(1.0, modes[self.mode])
+        fan_in, fan_out = _fans(shape, self.input_axes, self.output_axes)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
             limit = math.sqrt(3 * variance)
             return _uniform(shape, key, -limit, limit)
@@ -144,20 +168,60 @@ class VarianceScaling(Initializer):
         return _truncated(shape, key) * math.sqrt(variance) / 0.87962566103423978  # deviation of what is left
 
 
-def _scaled(name: str, doc: str, scale: float, mode: str, distribution: str) -> type[Initializer]:
-    def draw(self: Any, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
-        return VarianceScaling(scale, mode, distribution).draw(shape, dtype, key)
+class _Scaled(Initializer):
+    """``VarianceScaling`` with settings that have a name."""
 
-    cls = type(name, (Initializer,), {"__doc__": doc, "__module__": __name__, "draw": draw})
-    return INITIALIZERS.add(cls)
+    seed: int | None = None
+    input_axes: Any = None
+    output_axes: Any = None
+
+    settings: ClassVar[tuple[float, str, str]]
+
+    def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
+        axes = {"input_axes": self.input_axes, "output_axes": self.output_axes}
+        return VarianceScaling(*self.settings, **axes).draw(shape, dtype, key)
 
 
-GlorotUniform = _scaled("GlorotUniform", "Glorot and Bengio 2010, evenly spread.", 1.0, "fan_avg", "uniform")
-GlorotNormal = _scaled("GlorotNormal", "Glorot and Bengio 2010, normal.", 1.0, "fan_avg", "truncated_normal")
-HeUniform = _scaled("HeUniform", "He et al. 2015, evenly spread.", 2.0, "fan_in", "uniform")
-HeNormal = _scaled("HeNormal", "He et al. 2015, normal.", 2.0, "fan_in", "truncated_normal")
-LecunUniform = _scaled("LecunUniform", "LeCun et al. 1998, evenly spread.", 1.0, "fan_in", "uniform")
-LecunNormal = _scaled("LecunNormal", "LeCun et al. 1998, normal.", 1.0, "fan_in", "truncated_normal")
+@INITIALIZERS.add
+class GlorotUniform(_Scaled):
+    """Variance 2 / (inputs + outputs), evenly spread. Source: Glorot and Bengio 2010."""
+
+    settings = (1.0, "fan_avg", "uniform")
+
+
+@INITIALIZERS.add
+class GlorotNormal(_Scaled):
+    """Variance 2 / (inputs + outputs), normal. Source: Glorot and Bengio 2010."""
+
+    settings = (1.0, "fan_avg", "truncated_normal")
+
+
+@INITIALIZERS.add
+class HeUniform(_Scaled):
+    """Variance 2 / inputs, evenly spread. Source: He et al. 2015, arXiv:1502.01852."""
+
+    settings = (2.0, "fan_in", "uniform")
+
+
+@INITIALIZERS.add
+class HeNormal(_Scaled):
+    """Variance 2 / inputs, normal. Source: He et al. 2015, arXiv:1502.01852."""
+
+    settings = (2.0, "fan_in", "truncated_normal")
+
+
+@INITIALIZERS.add
+class LecunUniform(_Scaled):
+    """Variance 1 / inputs, evenly spread. Source: LeCun et al. 1998."""
+
+    settings = (1.0, "fan_in", "uniform")
+
+
+@INITIALIZERS.add
+class LecunNormal(_Scaled):
+    """Variance 1 / inputs, normal. Source: LeCun et al. 1998."""
+
+    settings = (1.0, "fan_in", "truncated_normal")
 
 
 @_positional("orthogonal", "OrthogonalInitializer")
@@ -183,8 +247,49 @@ class Identity(Initializer):
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
-        rows, columns = shape
-        return self.gain * np.eye(rows, columns)
+        if len(shape) != 2:
+            raise ArgumentError("an identity is a matrix.", expected="2 axes", got=str(shape))
+        return self.gain * np.eye(*shape)
+
+
+@_positional("stft", "STFTInitializer")
+class STFT(Initializer):
+    """Waves of all frequencies as the kernel of a Conv1D, which then takes the short-time Fourier transform.
+
+    Shapes:
+        (window, 1, frequencies); the transform is over 2 * (frequencies - 1) steps
+    Args:
+        side: "real" for cosines, "imag" for sines turned round.
+        window: the weights of the steps: "hann", "hamming", an array, or None for all 1.
+        scaling: "density" or "spectrum" divides as a power density or power spectrum needs it, None does not; nor is it done without a window.
+        periodic: whether the window is one of a row of windows, the first step of the next being its end.
+    """
+
+    side: Annotated[str, OneOf(("real", "imag"))] = "real"
+    window: Any = "hann"
+    scaling: Annotated[Any, OneOf(("density", "spectrum", None))] = "density"
+    periodic: bool = False
+
+    def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
+        steps, _, frequencies = shape
+        angles = 2 * np.pi * np.outer(np.arange(steps), np.arange(frequencies)) / (2 * (frequencies - 1))
+        waves = np.cos(angles) if self.side == "real" else -np.sin(angles)
+        weights = self._weights(steps)
+        if self.scaling is not None and self.window is not None:
+            total = np.sum(weights**2) if self.scaling == "density" else np.sum(weights) ** 2
+            weights = weights / np.sqrt(total)
+        return (waves * weights[:, None]).reshape(steps, 1, frequencies)
+
+    def _weights(self, steps: int) -> Any:
+        if self.window is None:
+            return np.ones(steps)
+        if not isinstance(self.window, str):
+            return np.asarray(self.window, "float64")
+        names = {"hann": np.hanning, "hamming": np.hamming}
+        if self.window not in names:
+            raise ArgumentError("there is no such window.", expected=" or ".join(names), got=repr(self.window))
+        make = names[self.window]
+        return make(steps + 1)[:-1] if self.periodic else make(steps)
 
 
 def get(identifier: Any) -> Any:
@@ -194,3 +299,11 @@ def get(identifier: Any) -> Any:
     if isinstance(identifier, bool | int | float):
         return Constant(float(identifier))
     return INITIALIZERS.make(identifier)
+
+
+constant, zeros, ones, identity, orthogonal, stft = Constant, Zeros, Ones, Identity, Orthogonal, STFT
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling, glorot_normal, glorot_uniform = VarianceScaling, GlorotNormal, GlorotUniform
+he_normal, he_uniform, lecun_normal, lecun_uniform = HeNormal, HeUniform, LecunNormal, LecunUniform
+IdentityInitializer, OrthogonalInitializer, STFTInitializer = Identity, Orthogonal, STFT
+serialize, deserialize = registry_serialize, INITIALIZERS.make

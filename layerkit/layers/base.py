@@ -67,6 +67,8 @@ class Layer(Configurable):
         supports_masking: bool
         seed_generator: SeedGenerator
 
+    is_python_only: ClassVar[bool] = False
+    """Whether it holds code, so that no file can have it."""
     is_container: ClassVar[bool] = False
     """Whether paths of its layers begin with their own names (models)."""
 
@@ -206,6 +208,13 @@ class Layer(Configurable):
         if root._seed is None:
             root._seed = draw_seed()
         return root._seed
+
+    def get_state(self) -> Any:
+        """What it learned from data before training, as plain values, besides its weights; None: nothing."""
+        return None
+
+    def set_state(self, state: Any) -> None:
+        """Take over what ``get_state`` returned."""
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """The layers that it holds in attributes, lists, tuples and dicts, by the key under which it holds them."""

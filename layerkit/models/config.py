@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerkit import tree
-from layerkit.errors import FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
+from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
 from layerkit.ir import Dim, Value, apply
 from layerkit.ir.text import parse_op, show_op
 from layerkit.layers.base import LAYERS, Layer, LayerCall, Slot
@@ -59,6 +59,12 @@ def _item(layer: Layer, name: str) -> dict[str, Any]:
     with placed(f"{name} ({type(layer).__name__})"):
         if isinstance(layer, Model):
             return {**model_config(layer), "name": name}
+        if layer.is_python_only:
+            raise ArgumentError(
+                f"a {type(layer).__name__} layer cannot be written to a file: it holds Python code.",
+                expected="layers that are plain data", got=repr(layer),
+                fix="write it as a class of your own, and give that to load_model(custom_objects=...)",
+            )  # fmt: skip
         config = {k: v for k, v in layer.config.items() if k != "name"}
         if type(layer).get_config is not Layer.get_config:
             config = {k: v for k, v in layer.get_config().items() if k != "name"}

@@ -218,3 +218,100 @@ def test_outputs_and_five_steps(name: str) -> None:
     y = wide(x)
     assert y.dtype == "float64"
     close(y, expected, 1e-5)
+
+
+# Layers without weights to learn, or with inputs that have no gradient -----------------------------------------------
+
+WHOLE = RNG.integers(0, 5, (3, 4)).astype("int32")
+MASK = RNG.random((3, 7, 3)) < 0.6
+MASK[0, 0] = False  # nothing counts
+
+OUTPUTS: dict[str, tuple[Make, Any, dict[str, Any]]] = {
+    "rescaling": (lambda L: L.Rescaling(0.5, offset=[1.0, 2.0, 3.0]), series(), {}),
+    "rescaling-whole": (lambda L: L.Rescaling(1 / 255), WHOLE, {}),
+    "normalization-given": (lambda L: L.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 1.0, 0.0]), series(), {}),
+    "normalization-one": (lambda L: L.Normalization(None, 1.0, 4.0, invert=True), series(), {}),
+    "softmax-mask": (lambda L: L.Softmax(), series(), {"mask": MASK}),
+    "softmax-axes-mask": (lambda L: L.Softmax((1, 2)), series(), {"mask": MASK}),
+    **{
+        f"category-encoding-{mode}-{x.ndim}d": (lambda L, m=mode: L.CategoryEncoding(5, m), x, {})
+        for mode in ("one_hot", "multi_hot", "count")
+        for x in (WHOLE, WHOLE[:, :1], WHOLE[:, 0])
+    },
+    "category-encoding-weights": (
+        lambda L: L.CategoryEncoding(5, "count"), WHOLE, {"count_weights": np.linspace(0, 1, 12).reshape(3, 4)}
+    ),
+    **{
+        f"discretization-{mode}": (lambda L, m=mode: L.Discretization([-0.5, 0.0, 0.7], output_mode=m), flat(), {})
+        for mode in ("int", "one_hot", "multi_hot", "count")
+    },
+    **{
+        f"{name}-{training}": (lambda L, n=name: getattr(L, n)(0.0), volumes() if "3D" in name else images(), {"training": training})
+        for name in ("GaussianNoise", "GaussianDropout", "AlphaDropout", "SpatialDropout2D")
+        for training in (False, True)
+    },
+    "lambda": (lambda L: L.Lambda(lambda x, by: x * by, arguments={"by": 3.0}), flat(), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs(name: str) -> None:
+    make, x, call = OUTPUTS[name]
+    theirs, ours = make(keras.layers), make(layerkit.layers)
+    expected = np.asarray(theirs(x, **call))
+    assert ours(x).shape == expected.shape
+    close(ours(x, **call), expected, 1e-5)
+    close(layerkit.function(lambda x: ours(x, **call))(x), expected, 1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, None, 1, (1, 2)])
+@pytest.mark.parametrize("invert", [False, True])
+def test_normalization_adapts(axis: Any, invert: bool) -> None:
+    data, x = series(9) * 3 + 1, series(2)
+    theirs, ours = (k.layers.Normalization(axis, invert=invert) for k in (keras, layerkit))
+    theirs.adapt(data)
+    ours.adapt(data)
+    close(ours(x), theirs(x), 1e-5)
+    close(ours.mean, theirs.mean, 1e-5)
+    for a, b in zip(ours.get_weights()[:2], theirs.get_weights()[:2], strict=True):
+        close(a, b, 1e-5)
+    batches = layerkit.layers.Normalization(axis, invert=invert)
+    batches.adapt(iter([data[:4], data[4:5], data[5:]]))
+    close(batches(x), theirs(x), 1e-5)
+
+
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+def test_orthogonal_regularizer(mode: str) -> None:
+    x = flat(4, 5)  # Keras's own "columns" divides columns by the lengths of rows, and fails unless there are as many
+    expected = keras.regularizers.OrthogonalRegularizer(0.3)(x if mode == "rows" else x.T)
+    close(layerkit.regularizers.OrthogonalRegularizer(0.3, mode)(x), expected, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"])
+@pytest.mark.parametrize("axis", [0, (0, 1)])
+def test_constraint(name: str, axis: Any) -> None:
+    arguments = {} if name == "NonNeg" else {"axis": axis}
+    x = flat() * 2
+    close(getattr(layerkit.constraints, name)(**arguments)(x), getattr(keras.constraints, name)(**arguments)(x), 1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("real",), ("imag", "hann", "spectrum", True), ("real", "hamming", None), ("imag", None, "density", True)],
+)
+def test_stft_initializer(arguments: Any) -> None:
+    close(layerkit.initializers.STFT(*arguments)((9, 1, 5)), keras.initializers.STFT(*arguments)((9, 1, 5)), 1e-5)
+
+
+SPREAD = ["VarianceScaling", "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal"]
+
+
+@pytest.mark.parametrize("axes", [{}, {"input_axes": (0, 1), "output_axes": (2, 3)}])
+@pytest.mark.parametrize("name", SPREAD)
+def test_initializers_spread_as_far(name: str, axes: dict[str, Any]) -> None:
+    shape = (5, 20, 10, 7)
+    theirs = np.asarray(getattr(keras.initializers, name)(seed=1, **axes)(shape))
+    ours = getattr(layerkit.initializers, name)(seed=1, **axes)(shape)
+    assert abs(ours.mean()) < 0.03 * ours.std()
+    np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.03)
+    np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=0.03)
