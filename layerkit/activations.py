@@ -8,20 +8,34 @@ from typing import Any
 from layerkit import ops
 from layerkit.errors import UnknownNameError, did_you_mean
 from layerkit.ops import (
+    celu,
     elu,
+    glu,
+    hard_shrink,
     hard_sigmoid,
+    hard_silu,
+    hard_swish,
+    hard_tanh,
     leaky_relu,
+    log_sigmoid,
     log_softmax,
     mish,
     relu6,
     selu,
     sigmoid,
     silu,
+    soft_shrink,
     softmax,
     softplus,
     softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    squareplus,
     tanh,
+    tanh_shrink,
+    threshold,
 )
+from layerkit.ops.core import dtype_of
 
 
 def linear(x: Any) -> Any:
@@ -48,15 +62,36 @@ def exponential(x: Any) -> Any:
     return ops.exp(x)
 
 
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """The nearest point of non-negative numbers that sum to 1 along ``axis``; many of them are 0.
+
+    With z sorted downwards, it is max(x - t, 0) with t such that what is left sums to 1: t = (sum of the k largest - 1) / k
+    for the greatest k with 1 + k * z[k] > sum of the k largest. Source: Martins and Astudillo 2016, arXiv:1602.02068.
+
+    Example:
+        >>> import numpy as np
+        >>> sparsemax(np.array([0.5, 1.0, -1.0])).tolist()
+        [0.25, 0.75, 0.0]
+    """
+    x = ops.moveaxis(ops.convert_to_tensor(x), axis, -1)
+    falling = ops.flip(ops.sort(x, -1), -1)
+    ranks = ops.cast(ops.arange(1, x.shape[-1] + 1), dtype_of(x))
+    is_kept = 1.0 + ranks * falling > ops.cumsum(falling, -1)
+    count = ops.sum(ops.cast(is_kept, dtype_of(x)), -1, keepdims=True)
+    bound = (ops.sum(ops.where(is_kept, falling, 0.0), -1, keepdims=True) - 1.0) / count
+    return ops.moveaxis(ops.relu(x - bound), -1, axis)
+
+
 swish = silu
 
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        elu, exponential, gelu, hard_sigmoid, leaky_relu, linear, log_softmax, mish, relu, relu6, selu, sigmoid, silu,
-        softmax, softplus, softsign, tanh,
+        celu, elu, exponential, gelu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_tanh, leaky_relu, linear,
+        log_sigmoid, log_softmax, mish, relu, relu6, selu, sigmoid, silu, soft_shrink, softmax, softplus, softsign,
+        sparse_plus, sparse_sigmoid, sparsemax, squareplus, tanh, tanh_shrink, threshold,
     )
-} | {"swish": silu}  # fmt: skip
+} | {"swish": silu, "hard_swish": hard_swish}  # fmt: skip
 
 
 def get(identifier: Any) -> Any:

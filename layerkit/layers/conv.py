@@ -19,7 +19,6 @@ from layerkit.layers.common import (
     _Spatial,
     declared_weight,
 )
-from layerkit.ops.conv import conv_transpose
 
 
 @dataclass(frozen=True)
@@ -153,16 +152,9 @@ class _DepthwiseConv(_Spatial):
         self.bias = declared_weight(self, "bias", (channels * self.depth_multiplier,)) if self.use_bias else None
 
     def over(self, inputs: Any) -> Any:
-        y = _by_channel(self, inputs, self.kernel)
+        self.check_channels(inputs, self.kernel.shape[-2])
+        y = ops.depthwise_conv(inputs, self.kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
         return self.activation(y if self.bias is None else y + self.bias)
-
-
-def _by_channel(layer: Any, inputs: Any, kernel: Any) -> Any:
-    """Each channel convolved for itself: a group for each."""
-    *window, channels, times = kernel.shape
-    layer.check_channels(inputs, channels)
-    kernel = ops.reshape(kernel, (*window, 1, channels * times))
-    return ops.conv(inputs, kernel, layer.strides, _widths(layer), dilation_rate=layer.dilation_rate)
 
 
 class DepthwiseConv1D(_DepthwiseConv):
@@ -230,7 +222,11 @@ class _SeparableConv(_Spatial):
         self.bias = declared_weight(self, "bias", (self.filters,)) if self.use_bias else None
 
     def over(self, inputs: Any) -> Any:
-        y = ops.conv(_by_channel(self, inputs, self.depthwise_kernel), self.pointwise_kernel)
+        self.check_channels(inputs, self.depthwise_kernel.shape[-2])
+        y = ops.separable_conv(
+            inputs, self.depthwise_kernel, self.pointwise_kernel, self.strides, self.padding,
+            dilation_rate=self.dilation_rate,
+        )  # fmt: skip
         return self.activation(y if self.bias is None else y + self.bias)
 
 
@@ -284,7 +280,7 @@ class _ConvTranspose(_Spatial, _Affine):
 
     def over(self, inputs: Any) -> Any:
         self.check_channels(inputs, self.kernel.shape[-1])
-        y = conv_transpose(
+        y = ops.conv_transpose(
             inputs, self.kernel, self.strides, self.padding, self.output_padding, dilation_rate=self.dilation_rate
         )
         return self.finish(y)

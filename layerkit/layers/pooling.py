@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
-
-import numpy as np
 
 from layerkit import ops
 from layerkit.errors import ShapeError
 from layerkit.fields import OneOf, PerAxis
-from layerkit.ir import Array, show_shape
+from layerkit.ir import show_shape
 from layerkit.layers.common import DataFormat, Window, _Spatial
-from layerkit.ops.core import dtype_of, type_of
+from layerkit.ops.core import type_of
 from layerkit.ops.windows import is_known
 
 OptionalWindow = Annotated[Any, PerAxis(optional=True)]
@@ -145,50 +142,30 @@ class _AdaptivePooling(_Spatial):
     output_size: Window
     data_format: DataFormat = None
 
+    pool: ClassVar[Any]
+
     def over(self, inputs: Any) -> Any:
-        sizes = inputs.shape[1:-1]
-        if not is_known(sizes):
+        if not is_known(inputs.shape[1:-1]):
             raise ShapeError(
                 "parts of an axis need its size.", expected="known spatial axes", got=show_shape(inputs.shape),
                 fix="give them sizes in Input(shape=...), or use a global pooling layer",
             )  # fmt: skip
-        for axis, (size, parts) in enumerate(zip(sizes, self.output_size, strict=True), start=1):
-            inputs = self.along(inputs, axis, bounds(size, parts))
-        return inputs
-
-    def along(self, inputs: Any, axis: int, parts: Sequence[tuple[int, int]]) -> Any:
-        """One axis divided into parts (first, behind the last), which may overlap."""
-        raise NotImplementedError
-
-
-def bounds(size: int, parts: int) -> list[tuple[int, int]]:
-    """Where each of ``parts`` equal parts of an axis begins and ends; elements on a bound belong to both.
-
-    >>> bounds(5, 2), bounds(4, 2)
-    ([(0, 3), (2, 5)], [(0, 2), (2, 4)])
-    """
-    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+        return type(self).pool(inputs, self.output_size)
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling):
-    def along(self, inputs: Any, axis: int, parts: Sequence[tuple[int, int]]) -> Any:
-        shares: Array = np.zeros((inputs.shape[axis], len(parts)), dtype_of(inputs))
-        for i, (a, b) in enumerate(parts):
-            shares[a:b, i] = 1 / (b - a)
-        return ops.moveaxis(ops.matmul(ops.moveaxis(inputs, axis, -1), shares), -1, axis)
+    pool = staticmethod(ops.adaptive_average_pool)
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling):
-    def along(self, inputs: Any, axis: int, parts: Sequence[tuple[int, int]]) -> Any:
-        longest = max(b - a for a, b in parts)
-        members = np.array([[min(a + i, b - 1) for i in range(longest)] for a, b in parts], "int32")
-        return ops.max(ops.take(inputs, members, axis), axis + 1)
+    pool = staticmethod(ops.adaptive_max_pool)
 
 
 class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
     """Mean of each of ``output_size`` parts of a series: (batch, time, channels) -> (batch, output_size, channels).
 
     Example:
+        >>> import numpy as np
         >>> AdaptiveAveragePooling1D(2)(np.arange(5.0).reshape(1, 5, 1)).ravel()
         array([1., 3.], dtype=float32)
     """

@@ -223,19 +223,16 @@ def test_unknown_arguments_are_refused_with_the_nearest(cls: Any) -> None:
 
 def test_every_layer_has_a_case() -> None:
     own = {n for n, c in L.LAYERS.classes.items() if c.is_own and not n.startswith("_")}
-<<<<<<< HEAD
     assert own - set(CASES) == {
         "GRUCell",
         "InputLayer",
+        "Lambda",
         "LSTMCell",
         "Model",
         "Sequential",
         "SimpleRNNCell",
         "StackedRNNCells",
     }
-=======
-    assert own - set(CASES) == {"GRUCell", "InputLayer", "Lambda", "LSTMCell", "Model", "Sequential", "SimpleRNNCell"}
->>>>>>> 17bd8d9 (Layers Normalization, Rescaling, CategoryEncoding, Discretization, Lambda; initializers with named axes, STFT; OrthogonalRegularizer; Keras's second names)
 
 
 def test_dropout_of_one_layer_does_not_depend_on_another() -> None:

@@ -160,6 +160,38 @@ def close(found: Any, expected: Any, tolerance: float) -> None:
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=tolerance, atol=tolerance)
 
 
+FUNCTIONS = [
+    "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink",
+    "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh",
+    "tanh_shrink",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activation_function(name: str) -> None:
+    x = np.concatenate([flat(3, 6) * 2, np.array([[0.0, -0.5, 0.5, 1.0, -1.0, 3.0]], "float32")])
+    theirs, ours = keras.activations.get(name), layerkit.activations.get(name)
+    factor = np.random.default_rng(0).uniform(0.5, 1.5, ours(x).shape).astype("float32")
+    expected, slope = jax.jit(lambda x: (theirs(x), jax.grad(lambda x: jnp.sum(theirs(x) * factor))(x)))(x)
+    (_, y), found = value_and_grad(lambda x: (ops.sum(ours(x) * factor), ours(x)), has_aux=True)(x)
+    close(y, expected, 1e-5)
+    close(ours(x), expected, 1e-5)
+    close(found[:3], slope[:3], 1e-5)  # the last row has the kinks, where any slope between the two sides will do
+
+
+def test_sparsemax_is_the_nearest_point() -> None:
+    """By bisection, for Keras's own takes the sums of all rows together: its rows do not add up to 1."""
+    x = flat(4, 6) * 2
+    low, high = x.min(1, keepdims=True) - 1, x.max(1, keepdims=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        is_much = np.maximum(x - middle, 0).sum(1, keepdims=True) > 1
+        low, high = np.where(is_much, middle, low), np.where(is_much, high, middle)
+    close(layerkit.activations.sparsemax(x), np.maximum(x - low, 0), 1e-5)
+    close(layerkit.function(lambda x: layerkit.activations.sparsemax(x, 0))(x.T), np.maximum(x - low, 0).T, 1e-5)
+
+
 def twins(make: Make, x: Any) -> tuple[Any, Any]:
     """Keras's layer and ours, built, with equal weights that are no defaults."""
     theirs, ours = make(keras.layers), make(layerkit.layers)
