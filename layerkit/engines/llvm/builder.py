@@ -9,7 +9,7 @@ IR is written in finished SSA form: no optimisation pass is needed before code g
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -118,11 +118,6 @@ def size_registers(names: Sequence[str]) -> dict[str, Reg]:
     return {name: Reg(f"%size.{name}", INT) for name in names}
 
 
-def range_parameters(names: Sequence[str]) -> list[Reg]:
-    """What every kernel has after its pointers: unknown sizes, and the range of units to do."""
-    return [*size_registers(names).values(), Reg("%begin", INT), Reg("%end", INT)]
-
-
 class Loop:
     """A loop being written: its index, the values carried into this turn, and (set by the body) into the next."""
 
@@ -138,6 +133,7 @@ class Function:
 
     def __init__(self, module: Module, params: Sequence[Reg], result: str = "void") -> None:
         self.module, self.params, self.result = module, tuple(params), result
+        self._first: list[str] = []  # allocated memory
         self._lines: list[str] = []
         self._count = 0
         self._block = "entry"
@@ -196,6 +192,14 @@ class Function:
         """A call without a result."""
         self._declare(name, args, "void")
         self.do(f"call void @{name}({', '.join(map(str, args))})")
+
+    def run_kernel(self, name: str, args: Sequence[Reg], begin: Reg, end: Reg) -> None:
+        """Call a kernel: its pointers and sizes are handed over in memory."""
+        memory = Reg(f"%args{self.number()}", "ptr")
+        self._first.append(f"  {memory.name} = alloca [{len(args)} x i64]")
+        for i, each in enumerate(args):
+            self.store(each, self.at(memory, i, INT))
+        self.run(name, [memory, begin, end])
 
     def _declare(self, name: str, args: Sequence[Reg], result: str) -> None:
         if name not in self.module.names:
@@ -414,7 +418,7 @@ class Function:
 
     def text(self) -> str:
         """The body, between braces."""
-        lines = list(self._lines)
+        lines = [*self._first, *self._lines]
         if self.result == "void":
             lines.append("  ret void")
         return "{\nentry:\n" + "\n".join(lines) + "\n}\n"
@@ -429,6 +433,7 @@ class Module:
         self._functions: dict[str, str] = {}  # text -> name
         self._definitions: list[str] = []
         self._tables: dict[str, str] = {}
+        self._exported: list[str] = []
         self._known: dict[Hashable, str] = {}
         self._attributes = attributes
 
@@ -449,6 +454,20 @@ class Module:
         """A function to write; hand it to ``add`` when it is finished."""
         return Function(self, params, result)
 
+    def kernel(self, pointers: Sequence[Reg], names: Sequence[str]) -> Function:
+        """A kernel to write: ``k(args, begin, end)`` does a range of units; ``args`` holds pointers and unknown sizes."""
+        memory = Reg("%args", "ptr")
+        f = Function(self, [memory, Reg("%begin", INT), Reg("%end", INT)])
+        for i, reg in enumerate([*pointers, *size_registers(names).values()]):
+            place = f.at(memory, i, INT)
+            f.do(f"{reg.name} = load {reg.type}, {place}, align 8")
+        return f
+
+    def export(self, name: str, functions: Iterable[str]) -> None:
+        """A table of the addresses of functions that others can find."""
+        found = list(functions)
+        self._exported.append(f"@{name} = constant [{len(found)} x ptr] [{', '.join(f'ptr @{x}' for x in found)}]")
+
     def add(self, function: Function, stem: str, *, exported: bool = False) -> str:
         """Keep a finished function; returns its name, which is an earlier one's if the text is the same."""
         params = ", ".join(map(str, function.params))
@@ -466,4 +485,4 @@ class Module:
 
     def __str__(self) -> str:
         tables = [f"{name} = internal constant {text}, align 64" for text, name in self._tables.items()]
-        return "\n".join([*sorted(self.declarations), *tables, *self._definitions, self._attributes])
+        return "\n".join([*sorted(self.declarations), *tables, *self._exported, *self._definitions, self._attributes])

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm import driver, jit
+from layerkit.engines.llvm import jit
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.cache import ObjectCache, key_of
-from layerkit.engines.llvm.kernel import Buffer
+from layerkit.engines.llvm.kernel import Buffer, Kernel
 from layerkit.engines.llvm.lower import Lowering
-from layerkit.engines.llvm.plan import Plan, Slot
-from layerkit.engines.llvm.schedule import Schedule, schedule
+from layerkit.engines.llvm.plan import Call, Plan, Slot, Work
+from layerkit.engines.llvm.schedule import Schedule, Segment, schedule
 from layerkit.engines.llvm.target import Target
 from layerkit.ir import Array, Graph
 from layerkit.ir.fingerprint import fingerprint
@@ -33,12 +33,9 @@ class Lowered:
         target: the processor.
         donated: outputs that may be written over an input.
         kept: inputs that mostly stay the same from call to call.
-        timed: put clocks around the kernels.
     """
 
-    def __init__(
-        self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int], timed: bool
-    ) -> None:
+    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int]) -> None:
         self.graph = graph
         self.names = tuple(sorted({name for v in graph.inputs for name in v.type.axes}))
         self.module = Module(target.attributes)
@@ -48,10 +45,13 @@ class Lowered:
         buffers = [use.buffer for k in self.kernels for use in (*k.reads, *k.writes)]
         self.outputs = lowering.outputs
         self.slots: dict[Buffer, int] = {b: i for i, b in enumerate(dict.fromkeys([*buffers, *self.outputs]))}
-        self.guards = [k for k in self.kernels if k.guard]
-        self.clocks = {k: i for i, k in enumerate(self.kernels)} if timed else None
-        producer = {u.buffer: self.schedule.segment_of[k] for k in self.kernels for u in k.writes}
-        driver.write_step(self.module, target, self.schedule, self.names, self.slots, producer, self.clocks)
+        order = [s for phase in self.schedule.phases for s in phase]
+        self.works = {s: i for i, s in enumerate(order)}
+        self.order = [k for s in order for k in s.kernels]
+        """The kernels as they are run."""
+        self.guards = [k for k in self.order if k.guard]
+        self.functions = {name: i for i, name in enumerate(dict.fromkeys(k.function for k in self.kernels))}
+        self.module.export("kernels", self.functions)
 
     def plan(self) -> Plan:
         """What it takes to run it."""
@@ -65,7 +65,7 @@ class Lowered:
                 b = use.buffer
                 first[b], last[b] = min(first.get(b, phase), phase), max(last.get(b, phase), phase)
                 if use.chunk:
-                    copies[b] = found.segment_of[k].index
+                    copies[b] = self.works[found.segment_of[k]]
         for k in self.guards:
             last[k.writes[0].buffer] = len(found.phases)  # read after the run
         slots: list[Slot] = []
@@ -80,11 +80,25 @@ class Lowered:
             )
         early = [k for phase in found.phases[: found.prologue] for s in phase for k in s.kernels]
         return Plan(
-            self.names, tuple(s.work() for s in found.segments), len(found.phases), found.prologue, tuple(slots),
+            self.names, tuple(self._work(s) for s in self.works), tuple(map(len, found.phases)), found.prologue, tuple(slots),
             tuple(self.slots[b] for b in self.outputs), dict(found.aliases),
             tuple(sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})),
-            tuple(self.slots[k.writes[0].buffer] for k in self.guards), len(self.clocks or ()), tuple(constants),
+            tuple(tuple(self.slots[k.writes[0].buffer] for s in p for k in s.kernels if k.guard) for p in found.phases),
+            len(self.functions), tuple(constants),
         )  # fmt: skip
+
+    def _work(self, segment: Segment) -> Work:
+        return replace(segment.work(), calls=tuple(map(self._call, segment.kernels)))
+
+    def _call(self, kernel: Kernel) -> Call:
+        uses = (*kernel.reads, *kernel.writes)
+        slots = tuple(~self.slots[u.buffer] if u.chunk else self.slots[u.buffer] for u in uses)
+        counted = -1 if kernel.counted is None else self.works[self._producers[kernel.counted]]
+        return Call(self.functions[kernel.function], slots, counted, kernel.units if kernel.whole else -1)
+
+    @cached_property
+    def _producers(self) -> dict[Buffer, Segment]:
+        return {u.buffer: self.schedule.segment_of[k] for k in self.kernels for u in k.writes}
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Compilation:
     Attributes:
         graph: as it was traced.
         pipeline: the passes that come first.
-        target, donated, kept, timed: as for ``Lowered``.
+        target, donated, kept: as for ``Lowered``.
     """
 
     graph: Graph
@@ -102,11 +116,10 @@ class Compilation:
     target: Target
     donated: Mapping[int, int]
     kept: Collection[int] = ()
-    timed: bool = False
 
     def lowered(self) -> Lowered:
         """The graph after all passes, as kernels; equal each time."""
-        return Lowered(self.pipeline.run(self.graph), self.target, self.donated, self.kept, self.timed)
+        return Lowered(self.pipeline.run(self.graph), self.target, self.donated, self.kept)
 
     def key(self) -> str | None:
         """A name in the cache, which tells all that plan and code depend on; None if there is something else."""
@@ -114,7 +127,7 @@ class Compilation:
 
         if sources() is None or not all(_is_ours(type(node.op)) for node in self.graph.nodes()):
             return None
-        how = repr((sorted(self.donated.items()), sorted(self.kept), self.timed))
+        how = repr((sorted(self.donated.items()), sorted(self.kept)))
         versions = f"numpy {np.__version__} llvmlite {llvmlite.__version__}"
         return key_of(fingerprint(self.graph), str(self.pipeline), how, repr(self.target), versions, sources() or "")
 

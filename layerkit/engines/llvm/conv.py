@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import gcd, prod
 
 from layerkit.engines.llvm import gemm
-from layerkit.engines.llvm.builder import INT, Function, Module, Reg, range_parameters, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Module, Reg, vector, zero
 from layerkit.engines.llvm.gemm import Terms
 from layerkit.engines.llvm.target import Target
 
@@ -118,7 +118,7 @@ def _write(
     names: tuple[str, ...],
 ) -> str:
     x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
-    f = module.function([x, panels, y, *range_parameters(names)])
+    f = module.kernel([x, panels, y], names)
     tables = [(module.table(p.left), module.table(p.cells)) for p in parts]
     with images(f, target, element, frame, x) as (number, image):
         result = f.at(y, f.mul(number, out_size), element)
@@ -308,7 +308,7 @@ def _write_kernel_grad(
     module: Module, target: Target, element: str, shape: Geometry, frame: Frame, names: tuple[str, ...]
 ) -> str:
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
-    f = module.function([x, g, dw, *range_parameters(names)])
+    f = module.kernel([x, g, dw], names)
     (oh, ow), (sh, sw), (dh, dw_) = shape.out, shape.strides, shape.dilation
     columns = shape.filters // shape.groups
     tile = gemm.tile(target, element, columns)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, range_parameters, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, vector, zero
 from layerkit.engines.llvm.strips import Axis, Strip, row_tables, spans, strips
 from layerkit.engines.llvm.target import Target
 
@@ -109,7 +109,7 @@ def write(module: Module, target: Target, element: str, sweep: Sweep, names: tup
 
 def _write(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
     x, w, y = Reg("%x", "ptr"), Reg("%w", "ptr"), Reg("%y", "ptr")
-    f = module.function([x, w, y, *range_parameters(names)])
+    f = module.kernel([x, w, y], names)
     *outer, along = sweep.axes
     inner, width = sweep.groups * sweep.ins, sweep.groups * sweep.outs
     starts, entries = row_tables(outer)
@@ -236,7 +236,7 @@ def kernel_grad(module: Module, target: Target, element: str, sweep: Sweep, name
 
 def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
-    f = module.function([x, g, dw, *range_parameters(names)])
+    f = module.kernel([x, g, dw], names)
     *outer, down, along = sweep.axes
     inner, width = sweep.groups * sweep.ins, sweep.groups * sweep.outs
     lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)

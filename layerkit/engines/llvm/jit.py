@@ -25,6 +25,13 @@ class Library:
             raise KeyError(name)
         return found
 
+    def data(self, name: str) -> int:
+        """The address of an exported table."""
+        found: int = self._engine.get_global_value_address(name)
+        if not found:
+            raise KeyError(name)
+        return found
+
     def function(self, name: str, *arguments: Any, result: Any = None) -> Any:
         """A ctypes function; calling it releases the interpreter's lock."""
         call: Any = ctypes.CFUNCTYPE(result, *arguments)(self.address(name))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, range_parameters, size_registers
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, size_registers
 from layerkit.engines.llvm.elements import memory_type
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
@@ -127,7 +127,7 @@ class _Steps:
         reads = [*self.first, *self.sequences, *self.outside]
         writes = [*self.outs, *self.locals, *(b for pair in self.spare for b in pair)]
         params = [Reg(f"%p{i}", "ptr") for i in range(len(reads) + len(writes))]
-        f = module.function([*params, *range_parameters(names)])
+        f = module.kernel(params, names)
         sizes = Sizes(f, size_registers(names))
         self._write(f, module, sizes, dict(zip([*reads, *writes], params, strict=True)))
         function = module.add(f, "scan")
@@ -168,7 +168,7 @@ class _Steps:
                 begin, end = (
                     (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else (f.reg(0), f.reg(sizes(k.units)))
                 )
-                f.run(k.function, [*pointers, *values, *extra, begin, end])
+                f.run_kernel(k.function, [*pointers, *values, *extra], begin, end)
             loop.next = [*after, *now]
         for final, out, b in zip(loop.results[:n], self.outs[:n], self.first, strict=True):
             self._copy(f, sizes, final, at[out], b)

@@ -26,7 +26,6 @@ from layerkit.engines.llvm.builder import (
     Module,
     Reg,
     literal,
-    range_parameters,
     size_registers,
     vector,
 )
@@ -232,7 +231,7 @@ class Writer:
             params.append(reg)
             self.pointers.setdefault(buffer, reg)
         self.out = {id(r): params[len(self.reads) + i] for i, r in enumerate(nest.results)}
-        self.f = module.function([*params, *range_parameters(sizes)])
+        self.f = module.kernel(params, sizes)
         self.sizes = Sizes(self.f, size_registers(sizes))
         self._multiples()
         widths = [numpy_dtype(e.dtype).itemsize for e in nest.loads()] or [4]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from layerkit.engines.llvm.affine import Affine
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, range_parameters, size_registers
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, size_registers
 from layerkit.engines.llvm.gemm import WIDTH, Terms, tile, tiles
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.packing import Matrix, slot, to_panels, to_tiles
@@ -25,7 +25,7 @@ def matmul(module: Module, target: Target, element: str, k: int, n: int, names: 
     """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b."""
     shape = tile(target, element, n)
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
-    f = module.function([a, b, c, *range_parameters(names)])
+    f = module.kernel([a, b, c], names)
     begin = f.mul(Reg("%begin", INT), scale)
     rows = f.sub(f.mul(Reg("%end", INT), scale), begin)
     left, result = f.at(a, f.mul(begin, k), element), f.at(c, f.mul(begin, n), element)
@@ -134,7 +134,7 @@ def stack(module: Module, target: Target, element: str, what: Stack, names: tupl
 
 def _write_stack(module: Module, target: Target, element: str, what: Stack, names: tuple[str, ...], scale: int) -> str:
     a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
-    f = module.function([a, b, c, *range_parameters(names)])
+    f = module.kernel([a, b, c], names)
     sizes = Sizes(f, size_registers(names))
     begin, end = f.mul(Reg("%begin", INT), scale), f.mul(Reg("%end", INT), scale)
     writer = _Blocks(

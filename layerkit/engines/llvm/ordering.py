@@ -6,7 +6,7 @@ from typing import Any
 
 from layerkit.dtypes import is_floating
 from layerkit.engines.llvm import elements
-from layerkit.engines.llvm.builder import INT, Function, Index, Reg, literal, range_parameters, size_registers, vector
+from layerkit.engines.llvm.builder import INT, Function, Index, Reg, literal, size_registers, vector
 from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.lower import Lowering, _units, rule
@@ -27,7 +27,7 @@ def argsort(lowering: Lowering, node: Node) -> None:
 
     def write() -> str:
         pointers = [Reg(f"%p{i}", "ptr") for i in range(3)]
-        f = lowering.module.function([*pointers, *range_parameters(lowering.names)])
+        f = lowering.module.kernel([*pointers], lowering.names)
         size = Sizes(f, size_registers(lowering.names))
         count = size(n)
         first, last = (f.mul(Reg(name, INT), size(scale)) for name in ("%begin", "%end"))
@@ -110,7 +110,7 @@ def cumulate(lowering: Lowering, node: Node) -> None:
     lanes = 1 if isinstance(inner, int) and inner == 1 else lowering.target.lanes(wide)
 
     def write() -> str:
-        f = lowering.module.function([Reg("%p0", "ptr"), Reg("%p1", "ptr"), *range_parameters(lowering.names)])
+        f = lowering.module.kernel([Reg("%p0", "ptr"), Reg("%p1", "ptr")], lowering.names)
         size = Sizes(f, size_registers(lowering.names))
         steps, width = size(n), size(inner)
         first, last = (f.mul(Reg(name, INT), size(scale)) for name in ("%begin", "%end"))

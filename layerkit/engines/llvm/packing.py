@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, range_parameters, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.gemm import UNROLL, Tile, tile
 from layerkit.engines.llvm.target import Target
 
@@ -155,7 +155,7 @@ def pack_transposed(module: Module, target: Target, element: str, k: int, n: int
     """``(b, panels, sizes..., begin, end)``: panels begin..end of the transpose of b [n, k]."""
     shape = tile(target, element, n)
     b, out = Matrix(Reg("%b", "ptr"), 1, k), Reg("%panels", "ptr")
-    f = module.function([b.at, out, *range_parameters(names)])
+    f = module.kernel([b.at, out], names)
     full, rest = divmod(n, shape.width)
     begin, end = Reg("%begin", INT), Reg("%end", INT)
     if full:

@@ -26,6 +26,23 @@ ALIGN = 64
 
 
 @dataclass(frozen=True)
+class Call:
+    """A kernel and what it works on.
+
+    Attributes:
+        function: its number among the functions of the code.
+        slots: its buffers; ``~slot`` where each chunk has a copy of its own.
+        counted: the work whose number of chunks it is given; -1: none.
+        units: the number of its units, if each call does all of them; -1 if it does those of the chunk.
+    """
+
+    function: int
+    slots: tuple[int, ...]
+    counted: int = -1
+    units: Size = -1
+
+
+@dataclass(frozen=True)
 class Work:
     """Units of work, which are cut into chunks.
 
@@ -35,6 +52,7 @@ class Work:
         whole: it is one chunk.
         least: units that a chunk should have at least.
         most: chunks that there may be, since each writes a result of its own; 0: any number.
+        calls: the kernels that a chunk passes through, one after the other.
     """
 
     units: Size
@@ -42,6 +60,7 @@ class Work:
     whole: bool
     least: int
     most: int
+    calls: tuple[Call, ...] = ()
 
     def chunks(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
         """(units, units in a chunk, number of chunks)."""
@@ -94,28 +113,28 @@ class Plan:
 
     Attributes:
         names: the unknown sizes.
-        works: what is done, in the order of the control block.
-        phases: how many there are.
+        works: what is done, phase by phase.
+        phases: how many works each has.
         prologue: so many phases come first that depend on nothing but kept inputs.
         slots: the table of addresses.
         outputs: the slot of each output.
         aliases: outputs that are written over the input of the same state: output -> input.
         early: the inputs that the prologue reads.
-        guards: slots of numbers that are not 0 if the step must not be run.
-        clocks: how many kernels count their ticks.
+        guards: for each phase, slots of numbers that are not 0 if nothing more must be run.
+        functions: how many the code has.
         constants: the numbers of constants.
     """
 
     names: tuple[str, ...]
     works: tuple[Work, ...]
-    phases: int
+    phases: tuple[int, ...]
     prologue: int
     slots: tuple[Slot, ...]
     outputs: tuple[int, ...]
     aliases: Mapping[int, int]
     early: tuple[int, ...]
-    guards: tuple[int, ...]
-    clocks: int
+    guards: tuple[tuple[int, ...], ...]
+    functions: int
     constants: tuple[Array, ...]
 
     def layout(self, sizes: Mapping[str, int]) -> Layout:
@@ -157,7 +176,7 @@ class Plan:
         data = {
             "names": self.names, "phases": self.phases, "prologue": self.prologue, "outputs": self.outputs,
             "works": [astuple(w) for w in self.works], "slots": [astuple(s) for s in self.slots],
-            "aliases": list(self.aliases.items()), "early": self.early, "guards": self.guards, "clocks": self.clocks,
+            "aliases": list(self.aliases.items()), "early": self.early, "guards": self.guards, "functions": self.functions,
             "constants": [c.nbytes for c in self.constants],
         }  # fmt: skip
         text = json.dumps(data, default=str).encode()
@@ -178,14 +197,21 @@ class Plan:
                 constants.append(np.frombuffer(data, np.uint8, size, end).copy())  # aligned
                 end += size
             return cls(
-                tuple(found["names"]), tuple(Work(_size(w[0]), *w[1:]) for w in found["works"]),
-                found["phases"], found["prologue"],
+                tuple(found["names"]), tuple(map(_work, found["works"])),
+                tuple(found["phases"]), found["prologue"],
                 tuple(Slot(s[0], s[1], _size(s[2]), *s[3:]) for s in found["slots"]), tuple(found["outputs"]),
-                dict(found["aliases"]), tuple(found["early"]), tuple(found["guards"]), found["clocks"],
+                dict(found["aliases"]), tuple(found["early"]), tuple(map(tuple, found["guards"])), found["functions"],
                 tuple(constants),
             )  # fmt: skip
         except (KeyError, IndexError, TypeError, AttributeError, GraphError) as error:
             raise ValueError("the data is no plan") from error
+
+
+def _work(found: list[Any]) -> Work:
+    units, price, whole, least, most, calls = found
+    return Work(
+        _size(units), price, whole, least, most, tuple(Call(c[0], tuple(c[1]), c[2], _size(c[3])) for c in calls)
+    )
 
 
 def _size(text: int | str) -> Size:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import prod
 from operator import is_
 from threading import Lock
@@ -18,6 +17,7 @@ from layerkit.dtypes import numpy_dtype
 from layerkit.engines.base import Batches, bind_sizes, check_arrays, value_bytes
 from layerkit.engines.llvm import jit, threads
 from layerkit.engines.llvm.compilation import Compilation
+from layerkit.engines.llvm.driver import Control, driver
 from layerkit.engines.llvm.plan import ALIGN, Plan
 from layerkit.engines.llvm.repeat import Feed, repeat
 from layerkit.errors import ArgumentError, DataError, ShapeError
@@ -51,15 +51,10 @@ class _Bound:
     def __init__(self, program: LLVMProgram, sizes: Mapping[str, int]) -> None:
         plan = program.plan
         layout = plan.layout(sizes)
-        self.table = np.zeros(len(plan.slots) + 1, np.uint64)
-        control = [self.table.ctypes.data, *(sizes[n] for n in plan.names)]
-        chunks = [work.chunks(sizes) for work in plan.works]
-        for numbers in chunks:
-            control += numbers
-        self.control = np.array(control + [0] * plan.clocks, np.int64)
-        self.counters = np.zeros(3 * threads.LINE * (plan.phases + 1), np.uint8)
-        self.price = sum(work.price * units for work, (units, _, _) in zip(plan.works, chunks, strict=True))
-        self.address = ctypes.c_void_p(self.control.ctypes.data)
+        self.control = Control(plan, sizes, program.functions, program.is_timed)
+        self.table = self.control.table
+        self.price = sum(work.price * work.chunks(sizes)[0] for work in plan.works)
+        self.address = ctypes.c_void_p(self.control.address)
         arena = program.arena(layout.size)
         for i, slot in enumerate(plan.slots):
             if slot.kind == "local":
@@ -106,14 +101,13 @@ def _small(shape: Sequence[int], dtype: Any) -> Array | None:
 class LLVMProgram:
     """One native function for a graph; it serves every batch size."""
 
-    def __init__(self, compilation: Compilation) -> None:
-        self.compilation = compilation
+    def __init__(self, compilation: Compilation, timed: bool = False) -> None:
+        self.compilation, self.is_timed = compilation, timed
         self.plan, code = compilation.compiled()
         plan, graph = self.plan, compilation.graph
         self._library = jit.load(code, compilation.target)
-        self._step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
-        self._parallel = None if compilation.timed else self._library.address("parallel")
-        self._prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
+        self.functions = self._library.data("kernels")
+        self._driver = driver()
         self._prepared: list[Array] = []
         """The kept inputs for which ``prepare`` was run last,"""
         self._known, self._writes = NOTHING, -1
@@ -278,9 +272,9 @@ class LLVMProgram:
         if self.plan.prologue and not (self._known is bound.state and self._writes == _WRITES[0]):
             self._prepare_for(bound)
         if feed is None and bound.price <= PARALLEL_NS:
-            result: int = self._step(bound.address)
+            result: int = self._driver.step(bound.address)
             return result
-        if bound.price > PARALLEL_NS and self._parallel is not None and (count := threads.threads()) > 1:
+        if bound.price > PARALLEL_NS and not self.is_timed and (count := threads.threads()) > 1:
             pool = threads.pool()
             if pool.lock.acquire(blocking=False):
                 try:
@@ -294,20 +288,20 @@ class LLVMProgram:
 
     def _alone(self, bound: _Bound, feed: Feed | None) -> int:
         if feed is not None:
-            return repeat(self._library.address("step"), bound.control, feed)
-        result: int = self._step(bound.address)
+            return repeat(self._driver.step_address, bound.control.numbers, feed)
+        result: int = self._driver.step(bound.address)
         return result
 
     def _together(self, bound: _Bound, feed: Feed | None, pool: threads.Pool, count: int) -> int:
-        assert self._parallel is not None
-        return pool.run(self._parallel, bound.control, bound.counters, count, feed)
+        control = bound.control
+        return pool.run(self._driver.parallel_address, control.numbers, control.counters, count, feed)
 
     def _prepare_for(self, bound: _Bound) -> None:
         """Compute what depends on kept inputs, unless that was done since one of them changed."""
         arrays = [bound.own[i] for i in self.plan.early]
         is_same = len(arrays) == len(self._prepared) and all(map(is_, arrays, self._prepared))
         if not is_same or self._writes != _WRITES[0]:
-            self._prepare(bound.address)
+            self._driver.prepare(bound.address)
         self._known, self._writes, self._prepared = bound.state or NOTHING, _WRITES[0], arrays
 
     @staticmethod
@@ -353,7 +347,7 @@ class LLVMProgram:
 
     def _complain(self, bound: _Bound) -> None:
         """A row number was outside its table: let the reference say which."""
-        for place, slot in enumerate(self.plan.guards):
+        for place, slot in enumerate(slot for guards in self.plan.guards for slot in guards):
             flag = ctypes.c_int64.from_address(int(bound.table[slot])).value
             if flag:
                 kernel = self.compilation.lowered().guards[place]
@@ -373,10 +367,9 @@ class LLVMProgram:
         return str(self.compilation.lowered().module)
 
     def timed(self) -> LLVMProgram:
-        """The same program with clocks around its kernels, for one thread."""
-        return LLVMProgram(replace(self.compilation, timed=True))
+        """The same program, with a clock around each of its kernels, on one thread."""
+        return LLVMProgram(self.compilation, timed=True)
 
     def ticks(self) -> Array:
         """What the clocks of a timed program have counted, for each kernel, in the last size it ran for."""
-        control = next(reversed(self._bound.values())).control
-        return control[len(control) - self.plan.clocks :]
+        return next(reversed(self._bound.values())).control.ticks

@@ -28,7 +28,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
 
     known = {**sizes, CHUNKS: 1}
     lowered = program.compilation.lowered()
-    seconds = measure(program, lowered.kernels, arrays) if arrays is not None else {}
+    seconds = measure(program, lowered.order, arrays) if arrays is not None else {}
     shown = Table(title=f"{lowered.graph.name} for {_named(sizes)}", title_justify="left")
     for column in ("Phase", "Ops", "Layers", "MFLOP", "MB"):
         shown.add_column(column, justify="right" if column in ("Phase", "MFLOP", "MB") else "left")
@@ -62,7 +62,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
     console.print(shown)
     arena = program.plan.layout(sizes).size
     console.print(
-        f"{len(lowered.kernels)} kernels in {program.plan.phases} phases, {program.plan.prologue} of them only when "
+        f"{len(lowered.kernels)} kernels in {len(program.plan.phases)} phases, {program.plan.prologue} of them only when "
         f"weights change; arena {arena / 1e6:.2f} MB, all in all {program.memory(sizes) / 1e6:.2f} MB",
         highlight=False,
     )
@@ -95,7 +95,7 @@ def traffic(kernel: Kernel, sizes: Mapping[str, int]) -> int:
 
 
 def measure(program: LLVMProgram, kernels: Sequence[Kernel], arrays: Sequence[Array]) -> dict[Kernel, float]:
-    """Seconds that each kernel of a program takes on one thread; the arrays stay as they are."""
+    """Seconds that each kernel of a program, in their order, takes on one thread; the arrays stay as they are."""
     timed = program.timed()
     copies = [np.array(a) for a in arrays]
     best: dict[int, float] = {}
@@ -109,5 +109,4 @@ def measure(program: LLVMProgram, kernels: Sequence[Kernel], arrays: Sequence[Ar
         total = max(1, int(timed.ticks().sum()))
         for i, count in enumerate(timed.ticks()):
             best[i] = min(best.get(i, float("inf")), spent * int(count) / total)
-    # the timed program has the same kernels in the same order
     return {k: best[i] for i, k in enumerate(kernels)}

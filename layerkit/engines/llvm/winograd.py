@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 
 from layerkit.engines.llvm import gemm, packing
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, range_parameters, vector, zero
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.conv import Geometry, copy
 from layerkit.engines.llvm.gemm import Terms
 from layerkit.engines.llvm.target import Target
@@ -274,7 +274,7 @@ def convolution(module: Module, target: Target, element: str, t: Tiling, names: 
 def _convolution(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
     x, panels, y = (Reg(f"%{name}", "ptr") for name in ("x", "panels", "y"))
-    f = module.function([x, panels, y, *range_parameters(names)])
+    f = module.kernel([x, panels, y], names)
     band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.planes[0])
     made = w.memory(f, t.products * t.planes[1])
     w.clear(f, band, prod(t.band) * t.channels)
@@ -334,7 +334,7 @@ def pack(module: Module, target: Target, element: str, t: Tiling, names: tuple[s
 
 def _pack(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
-    f = module.function([Reg("%kernel", "ptr"), Reg("%panels", "ptr"), *range_parameters(names)])
+    f = module.kernel([Reg("%kernel", "ptr"), Reg("%panels", "ptr")], names)
     (sh, sw), size = t.schemes, t.channels * t.filters
     panel = t.channels * tile.width
     far = tile.panels(t.filters) * panel
@@ -353,7 +353,7 @@ def _pack(module: Module, target: Target, element: str, t: Tiling, names: tuple[
 def _pack_turned(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
     w, tile, lanes = _Writer(module, element, t), gemm.tile(target, element, t.filters), t.lanes
     kernel, panels = Reg("%kernel", "ptr"), Reg("%panels", "ptr")
-    f = module.function([kernel, panels, *range_parameters(names)])
+    f = module.kernel([kernel, panels], names)
     # of squares of lanes x lanes: transformed with channels side by side, then turned in registers
     square = w.memory(f, t.products * lanes * lanes)
     (sh, sw), size, panel = t.schemes, t.channels * t.filters, t.channels * tile.width
@@ -414,7 +414,7 @@ def sums_size(t: Tiling) -> int:
 def _kernel_grad(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
     x, g, sums, dw = (Reg(f"%{name}", "ptr") for name in ("x", "g", "sums", "dw"))
-    f = module.function([x, g, sums, dw, *range_parameters(names)])
+    f = module.kernel([x, g, sums, dw], names)
     band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.planes[0])
     right = w.memory(f, t.products * t.planes[1])
     w.clear(f, band, prod(t.band) * t.channels)
