@@ -146,8 +146,7 @@ class CompiledMetrics:
                         metric = metrics.get(each, target, outputs[i].shape)
                         if len(names) > 1:
                             metric.name = f"{names[i]}_{metric.name}"
-                        if metric.name in {m.name for one in self._made for m, _ in one}:
-                            metric.name = f"weighted_{metric.name}"
+                        metric.name = _free(metric.name, {m.name for m in self.all}, is_weighted)
                         self._made[i].append((metric, is_weighted))
         return self._made
 
@@ -163,6 +162,14 @@ class CompiledMetrics:
             for metric, is_weighted in made:
                 metric.update_state(target, output, weight if is_weighted else None)
         return {str(m.name): m.result() for m in self.all}
+
+
+def _free(name: Any, taken: set[Any], is_weighted: bool) -> str:
+    """``name``, or one like it that no other metric has."""
+    if name in taken and is_weighted and f"weighted_{name}" not in taken:
+        return f"weighted_{name}"
+    tries = (name if i == 0 else f"{name}_{i}" for i in range(len(taken) + 1))
+    return next(str(n) for n in tries if n not in taken)
 
 
 def _is_config(given: Any) -> bool:

@@ -677,7 +677,7 @@ class _Step:
         return (batch[0],) if self.kind == "predict" else (batch,)
 
     def _result(self, found: Any) -> Any:
-        return found if self.kind == "predict" else {k: float(v) for k, v in found.items()}
+        return found if self.kind == "predict" else {k: v if v.ndim else float(v) for k, v in found.items()}
 
     def __call__(self, batch: Batch) -> Any:
         return self._result(self.model._function(self.kind)(*self._arguments(batch)))

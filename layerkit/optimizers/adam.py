@@ -19,14 +19,14 @@ def unbiased(beta: float, step: Any) -> Any:
     return np.asarray(1.0, kind) - ops.power(np.asarray(beta, kind), step)
 
 
-def moments_step(
-    g: Any, m: Any, v: Any, beta_1: float, beta_2: float, epsilon: float, iterations: Any
-) -> tuple[Any, Any, Any]:
-    """Adam's step before the learning rate, and the new running means."""
-    step = ops.cast(iterations + 1, dtype_of(g))
-    m = m + (g - m) * (1.0 - beta_1)
-    v = v + (ops.square(g) - v) * (1.0 - beta_2)
-    return m / unbiased(beta_1, step) / (ops.sqrt(v / unbiased(beta_2, step)) + epsilon), m, v
+def means(g: Any, m: Any, v: Any, beta_1: float, beta_2: float) -> tuple[Any, Any]:
+    """The running means of gradients and of their squares, moved on."""
+    return m + (g - m) * (1.0 - beta_1), v + (ops.square(g) - v) * (1.0 - beta_2)
+
+
+def correction(beta_1: float, beta_2: float, step: Any) -> Any:
+    """What Adam's step is multiplied by so that neither mean is biased."""
+    return ops.sqrt(unbiased(beta_2, step)) / unbiased(beta_1, step)
 
 
 @OPTIMIZERS.add
@@ -52,13 +52,11 @@ class Adam(Optimizer):
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         step = ops.cast(self.iterations + 1, dtype_of(g))
-        correction = ops.sqrt(unbiased(self.beta_2, step)) / unbiased(self.beta_1, step)
-        m = slots["momentum"] + (g - slots["momentum"]) * (1.0 - self.beta_1)
-        v = slots["velocity"] + (ops.square(g) - slots["velocity"]) * (1.0 - self.beta_2)
+        m, v = means(g, slots["momentum"], slots["velocity"], self.beta_1, self.beta_2)
         new = {"momentum": m, "velocity": v}
         if self.amsgrad:
             v = new["velocity_hat"] = ops.maximum(slots["velocity_hat"], v)
-        return w - m * (lr * correction) / (ops.sqrt(v) + self.epsilon), new
+        return w - m * (lr * correction(self.beta_1, self.beta_2, step)) / (ops.sqrt(v) + self.epsilon), new
 
 
 @OPTIMIZERS.add
@@ -129,8 +127,7 @@ class Nadam(Optimizer):
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         kind = dtype_of(g)
         now, later, product = (ops.cast(x, kind) for x in (self._now, self._next, self._product.value))
-        m = slots["momentum"] + (g - slots["momentum"]) * (1.0 - self.beta_1)
-        v = slots["velocity"] + (ops.square(g) - slots["velocity"]) * (1.0 - self.beta_2)
+        m, v = means(g, slots["momentum"], slots["velocity"], self.beta_1, self.beta_2)
         mean = m * (later / (1.0 - product * later)) + g * ((1.0 - now) / (1.0 - product))
         size = ops.sqrt(v / unbiased(self.beta_2, ops.cast(self.iterations + 1, kind))) + self.epsilon
         return w - lr * mean / size, {"momentum": m, "velocity": v}
@@ -157,8 +154,9 @@ class Lamb(Optimizer):
     epsilon: PositiveFloat = 1e-7
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        given = slots["momentum"], slots["velocity"]
-        step, m, v = moments_step(g, *given, self.beta_1, self.beta_2, self.epsilon, self.iterations)
+        m, v = means(g, slots["momentum"], slots["velocity"], self.beta_1, self.beta_2)
+        t = ops.cast(self.iterations + 1, dtype_of(g))
+        step = m / unbiased(self.beta_1, t) / (ops.sqrt(v / unbiased(self.beta_2, t)) + self.epsilon)
         size, length = (ops.sqrt(ops.sum(ops.square(x))) for x in (w, step))
         both = ops.logical_and(ops.greater(size, 0.0), ops.greater(length, 0.0))
         ratio = ops.where(both, size / ops.where(both, length, ops.ones_like(length)), ops.ones_like(length))

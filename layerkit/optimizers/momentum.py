@@ -9,7 +9,8 @@ from typing import Any
 
 from layerkit import ops
 from layerkit.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from layerkit.optimizers.adam import moments_step
+from layerkit.ops.core import dtype_of
+from layerkit.optimizers.adam import correction, means
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
 from layerkit.trace import Weight
 
@@ -123,10 +124,10 @@ class Muon(Optimizer):
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if "adam_velocity" in slots:
-            betas = self.adam_beta_1, self.adam_beta_2
-            given = slots["adam_momentum"], slots["adam_velocity"]
-            step, m, v = moments_step(g, *given, *betas, self.epsilon, self.iterations)
-            return w - lr * self.adam_lr_ratio * step, {"adam_momentum": m, "adam_velocity": v}
+            m, v = means(g, slots["adam_momentum"], slots["adam_velocity"], self.adam_beta_1, self.adam_beta_2)
+            rate = lr * self.adam_lr_ratio
+            rate = rate * correction(self.adam_beta_1, self.adam_beta_2, ops.cast(self.iterations + 1, dtype_of(g)))
+            return w - m * rate / (ops.sqrt(v) + self.epsilon), {"adam_momentum": m, "adam_velocity": v}
         m = slots["momentum"] * self.momentum + g
         step = self._orthogonal(g + m * self.momentum if self.nesterov else m)
         size = 1.0 if self.rms_rate is None else self.rms_rate * math.sqrt(max(w.shape))

@@ -14,7 +14,9 @@ def show_logs(logs: Logs) -> str:
     return "  ".join(f"{name} {_number(value)}" for name, value in logs.items())
 
 
-def _number(value: float) -> str:
+def _number(value: Any) -> str:
+    if getattr(value, "ndim", 0):  # a metric with a number for each class
+        return f"[{', '.join(_number(v) for v in value.reshape(-1).tolist())}]"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 

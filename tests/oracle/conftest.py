@@ -1,7 +1,14 @@
-"""``agree``: one layer, made by Keras and by layerkit, called directly. Much cheaper than fitting a model of each."""
+"""Cheap ways to compare with Keras.
+
+``agree``: one layer, made by Keras and by layerkit, called directly, without fitting a model of each. ``wanted``: numbers
+that need no gradients, from Keras on NumPy in a process of its own, without a compiler.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,3 +119,16 @@ def agree() -> Callable[..., Any]:
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
     return check
+
+
+@pytest.fixture(scope="module")
+def wanted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """What the test file writes, run as a script with ``keras`` on NumPy, to the file it is given: arrays by name."""
+    path = tmp_path_factory.mktemp("keras") / "wanted.npz"
+    done = subprocess.run(
+        [sys.executable, str(request.path), str(path)], env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with np.load(path) as found:
+        yield found
