@@ -357,3 +357,15 @@ def test_a_new_schedule_makes_a_new_step() -> None:
         model.train_on_batch(x, y)
         same = all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
         assert same == (rate == 0.0)
+
+
+@pytest.mark.parametrize("columns", [5, 128, 600, 1111])
+def test_rows_are_added_up_for_any_number_of_columns(columns: int) -> None:
+    x = placeholder("x", "float32", (BATCH, 3, columns))
+    graph = Graph((x,), (layerkit.ops.sum(x, (0, 1)), layerkit.ops.max(x * 2, 1), layerkit.ops.sum(x, 0)))
+    program = engines.get("llvm").compile(graph)
+    for rows in (1, 7):
+        given = RNG.integers(-50, 50, (rows, 3, columns)).astype("float32")
+        expected = given.sum((0, 1)), (given * 2).max(1), given.sum(0)
+        for found, wanted in zip(program(given), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)

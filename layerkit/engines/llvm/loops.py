@@ -11,7 +11,7 @@ result of its own, and another kernel adds those up in order.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -531,32 +531,34 @@ class Writer:
             for r in folds
         ]
 
-        def row(counter: Index, first: int, last: int, sums: list[Reg]) -> list[Reg]:
+        def at_columns(first: Index, width: int) -> Iterator[Reg | None]:
+            """Go to each vector of a row from ``first`` on; yields the mask of those that are not whole."""
+            for column in range(0, width, lanes):
+                self._at(level + 1, f.add(first, column))
+                yield f.mask(width - column, lanes) if width - column < lanes else None
+
+        def row(counter: Index, first: Index, width: int, sums: list[Reg]) -> list[Reg]:
             """The sums after another row; they come vector by vector, result by result."""
             self._at(level, counter)
             self._prepare_all(level + 1)
             after: list[Reg] = []
-            for column in range(first, last, lanes):
-                self._at(level + 1, column)
-                mask = f.mask(last - column, lanes) if last - column < lanes else None
-                own = sums[len(after) : len(after) + len(folds)]
-                after += self._accumulate(folds, own, mask)
+            for mask in at_columns(first, width):
+                after += self._accumulate(folds, sums[len(after) : len(after) + len(folds)], mask)
             return after
 
-        for first in range(0, columns, most * lanes):
-            last = min(columns, first + most * lanes)
-            vectors = -(-(last - first) // lanes)
+        def block(first: Index, width: int) -> None:
+            vectors = -(-width // lanes)
             together = max(1, most // vectors)
             sums = neutral * vectors * together
             whole = f.add(start, f.mul(f.div(f.sub(stop, start), together), together))
             with f.loop(start, whole, together, sums) as loop:
                 size = len(folds) * vectors
                 for i in range(together):
-                    loop.next += row(f.add(loop.index, i), first, last, loop.carried[i * size : (i + 1) * size])
+                    loop.next += row(f.add(loop.index, i), first, width, loop.carried[i * size : (i + 1) * size])
             parts = [loop.results[i * size : (i + 1) * size] for i in range(together)]
             if together > 1:
                 with f.loop(whole, stop, 1, parts[0]) as loop:
-                    loop.next = row(loop.index, first, last, loop.carried)
+                    loop.next = row(loop.index, first, width, loop.carried)
                 parts[0] = loop.results
             total = parts[0]
             for part in parts[1:]:
@@ -565,11 +567,17 @@ class Writer:
                     for j, (a, b) in enumerate(zip(total, part, strict=True))
                 ]
             self._at(level, start)
-            for v, column in enumerate(range(first, last, lanes)):
-                self._at(level + 1, column)
-                mask = f.mask(last - column, lanes) if last - column < lanes else None
+            for v, mask in enumerate(at_columns(first, width)):
                 for fold, value in zip(folds, total[v * len(folds) :], strict=False):
                     self._put(fold, value, mask)
+
+        step = most * lanes
+        looped = columns // step * step if columns > STRAIGHT * step else 0
+        if looped:
+            with f.loop(0, looped, step) as turn:
+                block(turn.index, step)
+        for first in range(looped, columns, step):
+            block(first, min(step, columns - first))
 
     def _put(self, result: Store | Fold, value: Reg, mask: Reg | None) -> None:
         """Store a result, or add it to what is there."""
