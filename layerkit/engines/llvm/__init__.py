@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from layerkit.engines.llvm import loop, ordering, products, rules  # their rules
+from layerkit.engines.llvm import loop, ordering, pooling, products, rules  # their rules
 from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.program import LLVMProgram, memory
 from layerkit.engines.llvm.target import host
@@ -35,4 +35,4 @@ class LLVMEngine:
         return LLVMProgram(Compilation(graph, self.pipeline(), host(), donated or {}, tuple(kept)))
 
 
-__all__ = ["LLVMEngine", "LLVMProgram", "loop", "products", "rules"]
+__all__ = ["LLVMEngine", "LLVMProgram", "loop", "pooling", "products", "rules"]

@@ -8,11 +8,12 @@ window turned round; that by the kernel keeps the whole window in registers, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, vector, zero
+from layerkit.engines.llvm import elements
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.strips import Axis, Strip, row_tables, spans, strips
 from layerkit.engines.llvm.target import Target
 
@@ -79,22 +80,35 @@ class Sweep:
         axes: the spatial axes, the last one along a row.
         groups: how many.
         ins, outs: channels of a group, of the operand and of the result.
+        how: what is made of the operands that a result meets: the sum of their "products" with weights, or, in groups of
+            one channel, their "sum" or their "max".
     """
 
     axes: tuple[Axis, ...]
     groups: int
-    ins: int
-    outs: int
+    ins: int = 1
+    outs: int = 1
+    how: str = "products"
+
+    @property
+    def inner(self) -> int:
+        """Channels of the operand."""
+        return self.groups * self.ins
+
+    @property
+    def width(self) -> int:
+        """Channels of the result."""
+        return self.groups * self.outs
 
     @property
     def operand(self) -> int:
         """Elements of an operand's image."""
-        return prod(a.size for a in self.axes) * self.groups * self.ins
+        return prod(a.size for a in self.axes) * self.inner
 
     @property
     def result(self) -> int:
         """Elements of a result's image."""
-        return prod(a.out for a in self.axes) * self.groups * self.outs
+        return prod(a.out for a in self.axes) * self.width
 
 
 def suits(target: Target, element: str, groups: int, ins: int, outs: int) -> bool:
@@ -103,78 +117,115 @@ def suits(target: Target, element: str, groups: int, ins: int, outs: int) -> boo
 
 
 def write(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
-    """``(x, w, y, sizes..., begin, end)``: images begin..end of y; w is [window, ins, groups * outs]."""
+    """``(x, w, y, sizes..., begin, end)``: images begin..end of y; w is [window, ins, groups * outs], and is there for products only."""
     return module.once(("depthwise", element, sweep, names), lambda: _write(module, target, element, sweep, names))
 
 
 def _write(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
     x, w, y = Reg("%x", "ptr"), Reg("%w", "ptr"), Reg("%y", "ptr")
-    f = module.kernel([x, w, y], names)
-    *outer, along = sweep.axes
-    inner, width = sweep.groups * sweep.ins, sweep.groups * sweep.outs
-    starts, entries = row_tables(outer)
-    table = module.table(starts)
-    operands = module.table([*(at * along.size * inner for at, _ in entries), 0])
-    windows = module.table([u * along.taps * sweep.ins * width for _, u in entries])
-    moved = WIDTH[element] * (sweep.operand + sweep.result)
-    lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)
-    tiles = strips(along, COLUMNS.get(target.registers, 7))
+    weights = [w] if sweep.how == "products" else []
+    f = module.kernel([x, *weights, y], names)
+    rows = _Rows(f, target, element, sweep)
+    along = sweep.axes[-1]
     with f.loop(Reg("%begin", INT), Reg("%end", INT)) as image:
-        source, result = (
-            f.at(x, f.mul(image.index, sweep.operand), element),
-            f.at(y, f.mul(image.index, sweep.result), element),
-        )
-        with f.loop(0, len(starts) - 1) as row:
-            first, last = (f.load(f.at(table, f.add(row.index, i), INT), INT) for i in (0, 1))
-            line = f.at(result, f.mul(row.index, along.out * width), element)
-            for strip in tiles:
+        source = f.at(x, f.mul(image.index, sweep.operand), element)
+        result = f.at(y, f.mul(image.index, sweep.result), element)
+        with f.loop(0, rows.count) as row:
+            rows.begin(row.index)
+            line = f.at(result, f.mul(row.index, along.out * sweep.width), element)
+            for strip in strips(along, COLUMNS.get(target.registers, 7)):
                 with f.loop(0, strip.count) as tile:
-                    left = f.at(source, f.add(f.mul(tile.index, strip.ahead * inner), strip.base * inner), element)
-                    cells = f.at(line, f.add(f.mul(tile.index, strip.width * width), strip.first * width), element)
-
-                    def block(
-                        group: Index,
-                        column: Index,
-                        count: int,
-                        left: Reg = left,
-                        cells: Reg = cells,
-                        strip: Strip = strip,
-                    ) -> None:
-                        """``count`` results from ``column`` on."""
-                        kind, mask = vector(element, lanes.lanes), lanes.mask(f, count)
-                        own = f.at(left, f.mul(group, sweep.ins), element)
-                        weights, cell = f.at(w, column, element), f.at(cells, column, element)
-                        if 2 * moved > target.l2:
-                            current = f.at(own, f.load(f.at(operands, f.max(f.sub(last, 1), 0), INT), INT), element)
-                            _ahead(f, strip, sweep, element, current, cell if moved > target.l2 else None)
-                        with f.loop(first, last, 1, [zero(kind)] * strip.width) as entry:
-                            a = f.at(own, f.load(f.at(operands, entry.index, INT), INT), element)
-                            b = f.at(weights, f.load(f.at(windows, entry.index, INT), INT), element)
-                            entry.next = _row(
-                                f, lanes, strip, list(entry.carried), a, b, inner, width, along.taps, count
-                            )
-                        for j, value in enumerate(entry.results):
-                            f.store(value, f.at(cell, j * width, element), mask)
-
-                    over_blocks(f, lanes, sweep.groups, block)
+                    left = f.mul(f.add(f.mul(tile.index, strip.ahead), strip.base), sweep.inner)
+                    right = f.mul(f.add(f.mul(tile.index, strip.width), strip.first), sweep.width)
+                    rows.tile(strip, f.at(source, left, element), weights, f.at(line, right, element))
     return module.add(f, "depthwise")
 
 
-def _ahead(f: Function, strip: Strip, sweep: Sweep, element: str, operand: Reg, cell: Reg | None) -> None:
-    """Fetch what the rows after the next will read, and where the next will write: rows apart are no stream to a processor."""
-    down, along = sweep.axes[-2:]
-    inner, width = sweep.groups * sweep.ins, sweep.groups * sweep.outs
-    for r in range(2, 2 + down.scale):
+class _Rows:
+    """Writes tiles of a row of results."""
+
+    def __init__(self, f: Function, target: Target, element: str, sweep: Sweep) -> None:
+        self.f, self.element, self.sweep = f, element, sweep
+        *outer, along = sweep.axes
+        starts, entries = row_tables(outer)
+        self.count = len(starts) - 1
+        self.starts = f.module.table(starts)
+        self.operands = f.module.table([*(at * along.size * sweep.inner for at, _ in entries), 0])
+        self.windows = f.module.table([*(u * along.taps * sweep.ins * sweep.width for _, u in entries), 0])
+        self.lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)
+        moved = WIDTH[element] * (sweep.operand + sweep.result)
+        self.fetches, self.fetches_result = 2 * moved > target.l2, moved > target.l2
+
+    def begin(self, row: Reg) -> None:
+        """Begin a row: what it is made of."""
+        self.first, self.last = (self.f.load(self.f.at(self.starts, self.f.add(row, i), INT), INT) for i in (0, 1))
+
+    def tile(self, strip: Strip, x: Reg, weights: list[Reg], y: Reg) -> None:
+        """All channels of neighbouring results."""
+        f, element, sweep = self.f, self.element, self.sweep
+
+        def block(group: Index, column: Index, count: int) -> None:
+            """``count`` results from ``column`` on."""
+            kind, mask = vector(element, self.lanes.lanes), self.lanes.mask(f, count)
+            own, cell = f.at(x, f.mul(group, sweep.ins), element), f.at(y, column, element)
+            self._ahead(strip, own, cell)
+            neutral = literal(float("-inf"), kind) if sweep.how == "max" else zero(kind)
+            with f.loop(self.first, self.last, 1, [neutral] * strip.width) as entry:
+                a = f.at(own, f.load(f.at(self.operands, entry.index, INT), INT), element)
+                if weights:
+                    at = f.load(f.at(self.windows, entry.index, INT), INT)
+                    b = f.at(f.at(weights[0], column, element), at, element)
+                    entry.next = self._products(strip, list(entry.carried), a, b, count)
+                else:
+                    entry.next = self._pooled(strip, list(entry.carried), a, count)
+            for j, value in enumerate(entry.results):
+                f.store(value, f.at(cell, j * sweep.width, element), mask)
+
+        over_blocks(f, self.lanes, sweep.groups, block)
+
+    def _ahead(self, strip: Strip, operand: Reg, cell: Reg) -> None:
+        """Fetch what the rows after the next will read, and where the next will write: rows apart are no stream to a processor."""
+        f, sweep = self.f, self.sweep
+        down, along = sweep.axes[-2:]
+        if self.fetches:
+            current = f.load(f.at(self.operands, f.max(f.sub(self.last, 1), 0), INT), INT)
+            operand = f.at(operand, current, self.element)
+            for r in range(2, 2 + down.scale):
+                for at in sorted({at for at, _, _ in strip.meets}):
+                    f.prefetch(f.at(operand, (r * along.size + at) * sweep.inner, self.element))
+        for j in range(strip.width if self.fetches_result else 0):
+            f.prefetch(f.at(cell, (along.out + j) * sweep.width, self.element), write=True)
+
+    def _products(self, strip: Strip, sums: list[Reg], a: Reg, b: Reg, count: int) -> list[Reg]:
+        """Add what one row of the window gives to all positions of a tile."""
+        f, lanes, sweep = self.f, self.lanes, self.sweep
+        kind, mask = vector(self.element, lanes.lanes), lanes.mask(f, count)
+        for start in range(0, sweep.axes[-1].taps, ALIVE):
+            own = [m for m in strip.meets if start <= m[2] < start + ALIVE]
+            for channel in range(lanes.ins):
+                weights = {
+                    u: f.load(f.at(b, (u * lanes.ins + channel) * sweep.width, self.element), kind, mask)
+                    for u in sorted({u for _, _, u in own})
+                }
+                # by operand, so that each is loaded once; the elements of the window meet a result in a fixed order
+                for at in sorted({at for at, _, _ in own}):
+                    x = lanes.read(f, f.at(a, at * sweep.inner, self.element), channel, count)
+                    for _, j, u in (m for m in own if m[0] == at):
+                        sums[j] = f.fma(x, weights[u], sums[j])
+        return sums
+
+    def _pooled(self, strip: Strip, values: list[Reg], a: Reg, count: int) -> list[Reg]:
+        """The sum or the largest of what was found so far and one row of the window."""
+        f, dtype = self.f, "float32" if self.element == "float" else "float64"
         for at in sorted({at for at, _, _ in strip.meets}):
-            f.prefetch(f.at(operand, (r * along.size + at) * inner, element))
-    if cell is not None:
-        for j in range(strip.width):
-            f.prefetch(f.at(cell, (along.out + j) * width, element), write=True)
+            x = self.lanes.read(f, f.at(a, at * self.sweep.inner, self.element), 0, count)
+            for _, j, _ in (m for m in strip.meets if m[0] == at):
+                values[j] = elements.combine(f, self.sweep.how, values[j], x, dtype)
+        return values
 
 
-def over_blocks(f: Function, lanes: Lanes, groups: int, block: object) -> None:
+def over_blocks(f: Function, lanes: Lanes, groups: int, block: Callable[[Index, Index, int], None]) -> None:
     """Write ``block(group, column, count)`` for vectors of all groups: a loop, and what is left."""
-    assert callable(block)
     per, width = lanes.width // lanes.outs, lanes.width
     whole = groups // per
     if whole:
@@ -182,35 +233,6 @@ def over_blocks(f: Function, lanes: Lanes, groups: int, block: object) -> None:
             block(f.mul(loop.index, per), f.mul(loop.index, width), width)
     if groups % per:
         block(whole * per, whole * width, groups % per * lanes.outs)
-
-
-def _row(
-    f: Function,
-    lanes: Lanes,
-    strip: Strip,
-    sums: list[Reg],
-    a: Reg,
-    b: Reg,
-    inner: int,
-    width: int,
-    taps: int,
-    count: int,
-) -> list[Reg]:
-    """Add what one row of the window gives to all positions of a tile."""
-    kind, mask = vector(lanes.element, lanes.lanes), lanes.mask(f, count)
-    for start in range(0, taps, ALIVE):
-        for channel in range(lanes.ins):
-            own = [m for m in strip.meets if start <= m[2] < start + ALIVE]
-            weights = {
-                u: f.load(f.at(b, (u * lanes.ins + channel) * width, lanes.element), kind, mask)
-                for u in sorted({u for _, _, u in own})
-            }
-            # by operand, so that each is loaded once; the elements of the window meet a result in a fixed order
-            for at in sorted({at for at, _, _ in own}):
-                x = lanes.read(f, f.at(a, at * inner, lanes.element), channel, count)
-                for _, j, u in (m for m in own if m[0] == at):
-                    sums[j] = f.fma(x, weights[u], sums[j])
-    return sums
 
 
 # The gradient by the kernel ------------------------------------------------------------------------------------------
@@ -238,100 +260,82 @@ def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Swee
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
     f = module.kernel([x, g, dw], names)
     *outer, down, along = sweep.axes
-    inner, width = sweep.groups * sweep.ins, sweep.groups * sweep.outs
     lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)
-    size = prod(a.taps for a in sweep.axes) * sweep.ins * width
+    window_row = along.taps * sweep.ins * sweep.width
+    size = prod(a.taps for a in sweep.axes[:-1]) * window_row
+    kind = vector(element, lanes.lanes)
     with f.loop(0, size, lanes.lanes) as loop:
-        f.store(
-            zero(vector(element, lanes.lanes)),
-            f.at(dw, loop.index, element),
-            f.mask(f.sub(size, loop.index), lanes.lanes),
-        )
+        f.store(zero(kind), f.at(dw, loop.index, element), f.mask(f.sub(size, loop.index), lanes.lanes))
     held = max(1, target.registers // 2 - 1)  # elements of the window, each with the operand that it meets
     columns = [tuple(range(along.taps))[i : i + held] for i in range(0, along.taps, held)]
     rows = max(1, held // len(columns[0]))
-    # planes of a volume: where they lie in the image, the cotangent and the window
-    starts, entries = row_tables(outer)
-    planes = [(at, i, u) for i in range(len(starts) - 1) for at, u in entries[starts[i] : starts[i + 1]]]
-    image_plane, result_plane, window_row = (
-        down.size * along.size * inner,
-        down.out * along.out * width,
-        along.taps * sweep.ins * width,
-    )
-    tables = [
-        module.table([p[k] * step for p in planes])
-        for k, step in enumerate((image_plane, result_plane, down.taps * window_row))
-    ]
     block_rows = max(1, ROW_POSITIONS // along.out)
+    image_row, result_row = along.size * sweep.inner, along.out * sweep.width
+    planes = _planes(outer)
+    places = ([p[k] for p in planes] for k in range(3))
+    steps = (down.size * image_row, down.out * result_row, down.taps * window_row)
+    tables = [module.table([i * step for i in own]) for own, step in zip(places, steps, strict=True)]
     with f.loop(Reg("%begin", INT), Reg("%end", INT)) as image, f.loop(0, len(planes)) as plane:
-        shifts = [f.load(f.at(t, plane.index, INT), INT) for t in tables]
-        sources = [
-            f.at(f.at(p, f.mul(image.index, n), element), s, element)
-            for p, n, s in zip((x, g, dw), (sweep.operand, sweep.result, 0), shifts, strict=True)
-        ]
+        images = (f.mul(image.index, n) for n in (sweep.operand, sweep.result, 0))
+        shifts = [f.add(f.load(f.at(t, plane.index, INT), INT), n) for t, n in zip(tables, images, strict=True)]
         for span in spans(down):
             with f.loop(0, span.count, block_rows) as part:
                 count = f.min(f.sub(span.count, part.index), block_rows)
                 for first in range(0, len(span.taps), rows):
                     own = span.taps[first : first + rows]
-                    at = (span.base + first * down.step) * along.size * inner
-                    a = f.at(sources[0], f.add(f.mul(part.index, down.scale * along.size * inner), at), element)
-                    b = f.at(sources[1], f.mul(f.add(part.index, span.first), along.out * width), element)
-                    c = f.at(sources[2], own[0] * window_row, element)
-
-                    def block(
-                        group: Index,
-                        column: Index,
-                        lanes_in: int,
-                        a: Reg = a,
-                        b: Reg = b,
-                        c: Reg = c,
-                        own: Sequence[int] = own,
-                        count: Index = count,
-                    ) -> None:
-                        for us in columns:
-                            for channel in range(sweep.ins):
-                                grip = Grip(lanes, len(own), us, channel, lanes_in)
-                                name = _micro(module, grip, down, along, inner, width)
-                                f.run(
-                                    name,
-                                    [
-                                        f.at(a, f.mul(group, sweep.ins), element),
-                                        f.at(b, column, element),
-                                        f.at(c, column, element),
-                                        f.reg(count),
-                                    ],
-                                )
-
-                    over_blocks(f, lanes, sweep.groups, block)
+                    at = f.add(f.mul(part.index, down.scale), span.base + first * down.step)
+                    a = f.at(x, f.add(shifts[0], f.mul(at, image_row)), element)
+                    b = f.at(g, f.add(shifts[1], f.mul(f.add(part.index, span.first), result_row)), element)
+                    c = f.at(dw, f.add(shifts[2], own[0] * window_row), element)
+                    grips = [(len(own), us, channel) for us in columns for channel in range(sweep.ins)]
+                    _hold(f, lanes, sweep, grips, [a, b, c], f.reg(count))
     return module.add(f, "depthwise_kernel_grad")
 
 
-def _micro(module: Module, grip: Grip, down: Axis, along: Axis, inner: int, width: int) -> str:
-    key = ("depthwise.micro", grip, down.step, down.scale, along, inner, width)
-    return module.once(key, lambda: _write_micro(module, grip, down, along, inner, width))
+def _planes(axes: Sequence[Axis]) -> list[tuple[int, int, int]]:
+    """Planes of a volume that meet: their places in the image, in the result and in the window."""
+    starts, entries = row_tables(axes)
+    return [(at, i, u) for i in range(len(starts) - 1) for at, u in entries[starts[i] : starts[i + 1]]]
 
 
-def _write_micro(module: Module, grip: Grip, down: Axis, along: Axis, inner: int, width: int) -> str:
+def _hold(
+    f: Function, lanes: Lanes, sweep: Sweep, grips: list[tuple[int, tuple[int, ...], int]], pointers: list[Reg], rows: Reg
+) -> None:  # fmt: skip
+    """Pass over ``rows`` rows of all channels, for each part of the window that registers hold."""
+    x, g, dw = pointers
+
+    def block(group: Index, column: Index, count: int) -> None:
+        a, b, c = (f.at(p, at, lanes.element) for p, at in ((x, f.mul(group, sweep.ins)), (g, column), (dw, column)))
+        for grip in grips:
+            f.run(_micro(f.module, Grip(lanes, *grip, count), sweep), [a, b, c, rows])
+
+    over_blocks(f, lanes, sweep.groups, block)
+
+
+def _micro(module: Module, grip: Grip, sweep: Sweep) -> str:
+    return module.once(("depthwise.micro", grip, sweep), lambda: _write_micro(module, grip, sweep))
+
+
+def _write_micro(module: Module, grip: Grip, sweep: Sweep) -> str:
     """``(x, g, dw, rows)``: add the products of some rows of positions to a part of the window."""
     x, g, dw, rows = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr"), Reg("%rows", INT)
     f = module.function([x, g, dw, rows])
     lanes, element = grip.lanes, grip.lanes.element
+    down, along = sweep.axes[-2:]
     kind, mask = vector(element, lanes.lanes), lanes.mask(f, grip.count)
     places = [(r, u) for r in range(grip.rows) for u in grip.columns]
-    cells = [f.at(dw, ((r * along.taps + u) * lanes.ins + grip.channel) * width, element) for r, u in places]
+    cells = [f.at(dw, ((r * along.taps + u) * lanes.ins + grip.channel) * sweep.width, element) for r, u in places]
     sums = [f.load(cell, kind, mask) for cell in cells]
     with f.loop(0, rows, 1, sums) as row:
         now = list(row.carried)
-        left = f.at(x, f.mul(row.index, down.scale * along.size * inner), element)
-        right = f.at(g, f.mul(row.index, along.out * width), element)
+        left = f.at(x, f.mul(row.index, down.scale * along.size * sweep.inner), element)
+        right = f.at(g, f.mul(row.index, along.out * sweep.width), element)
         for strip in strips(along, KERNEL_COLUMNS):
             with f.loop(0, strip.count, 1, now) as tile:
-                a = f.at(left, f.add(f.mul(tile.index, strip.ahead * inner), strip.base * inner), element)
-                b = f.at(right, f.add(f.mul(tile.index, strip.width * width), strip.first * width), element)
-                tile.next = _positions(
-                    f, grip, strip, places, list(tile.carried), a, b, down.step * along.size * inner, inner, width
-                )
+                a = f.mul(f.add(f.mul(tile.index, strip.ahead), strip.base), sweep.inner)
+                b = f.mul(f.add(f.mul(tile.index, strip.width), strip.first), sweep.width)
+                pointers = f.at(left, a, element), f.at(right, b, element)
+                tile.next = _positions(f, grip, sweep, strip, dict(zip(places, tile.carried, strict=True)), *pointers)
             now = tile.results
         row.next = now
     for cell, value in zip(cells, row.results, strict=True):
@@ -340,33 +344,21 @@ def _write_micro(module: Module, grip: Grip, down: Axis, along: Axis, inner: int
 
 
 def _positions(
-    f: Function,
-    grip: Grip,
-    strip: Strip,
-    places: list[tuple[int, int]],
-    sums: list[Reg],
-    a: Reg,
-    b: Reg,
-    step: int,
-    inner: int,
-    width: int,
+    f: Function, grip: Grip, sweep: Sweep, strip: Strip, sums: dict[tuple[int, int], Reg], x: Reg, g: Reg
 ) -> list[Reg]:
-    """The products of one tile of positions."""
-    lanes = grip.lanes
+    """Add the products of one tile of positions."""
+    lanes, (down, along) = grip.lanes, sweep.axes[-2:]
     kind, mask = vector(lanes.element, lanes.lanes), lanes.mask(f, grip.count)
-    where = {place: i for i, place in enumerate(places)}
     loaded: dict[tuple[int, int], Reg] = {}
     for j in range(strip.width):
         own = [(at, u) for at, position, u in strip.meets if position == j and u in grip.columns]
         if not own:
             continue
-        cotangent = f.load(f.at(b, j * width, lanes.element), kind, mask)
+        cotangent = f.load(f.at(g, j * sweep.width, lanes.element), kind, mask)
         for r in range(grip.rows):
             for at, u in own:
                 if (r, at) not in loaded:
-                    loaded[r, at] = lanes.read(
-                        f, f.at(a, r * step + at * inner, lanes.element), grip.channel, grip.count
-                    )
-                i = where[r, u]
-                sums[i] = f.fma(loaded[r, at], cotangent, sums[i])
-    return sums
+                    pointer = f.at(x, (r * down.step * along.size + at) * sweep.inner, lanes.element)
+                    loaded[r, at] = lanes.read(f, pointer, grip.channel, grip.count)
+                sums[r, u] = f.fma(loaded[r, at], cotangent, sums[r, u])
+    return list(sums.values())
