@@ -28,6 +28,9 @@ SHORT = {
 }
 LONG = {short: name for name, short in SHORT.items()}
 
+STRING = "string"
+"""Of texts, which layers on the host turn into numbers; no tensor of a program has it."""
+
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 INTEGERS = ("uint8", "uint32", "int32", "int64")
 STORAGE = ("bfloat16", "float16")

@@ -238,7 +238,7 @@ class TensorType:
     shape: Shape
 
     def __str__(self) -> str:
-        return f"{SHORT[self.dtype]}[{','.join(map(str, self.shape))}]"
+        return f"{SHORT.get(self.dtype, self.dtype)}[{','.join(map(str, self.shape))}]"
 
     __repr__ = __str__
 

@@ -28,7 +28,9 @@ from layerkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from layerkit.layers.dense import Dense, Embedding, Masking
 from layerkit.layers.features import CategoryEncoding, Discretization, Normalization, Rescaling
 from layerkit.layers.function import Lambda
+from layerkit.layers.hashing import HashedCrossing, Hashing
 from layerkit.layers.input import Input, InputLayer
+from layerkit.layers.lookup import IntegerLookup, StringLookup, TextVectorization
 from layerkit.layers.merging import (
     Add,
     Average,
@@ -175,9 +177,12 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -212,7 +217,9 @@ __all__ = [
     "SpatialDropout2D",
     "SpatialDropout3D",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UpSampling1D",
     "UpSampling2D",

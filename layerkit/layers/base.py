@@ -67,6 +67,8 @@ class Layer(Configurable):
         supports_masking: bool
         seed_generator: SeedGenerator
 
+    is_host: ClassVar[bool] = False
+    """Whether it works on data before a program runs."""
     is_python_only: ClassVar[bool] = False
     """Whether it holds code, so that no file can have it."""
     is_container: ClassVar[bool] = False

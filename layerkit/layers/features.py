@@ -159,11 +159,10 @@ def encoded(numbers: Any, tokens: int, mode: str, dtype: str, weights: Any = Non
         lone = numbers.ndim > 1 and isinstance(numbers.shape[-1], int) and numbers.shape[-1] == 1
         return ops.one_hot(ops.squeeze(numbers, -1) if lone else numbers, tokens, dtype=dtype)
     hot = ops.one_hot(numbers, tokens, dtype=dtype)
-    if mode == "multi_hot":
-        return ops.max(hot, -2)
     if weights is not None:
         hot = hot * ops.expand_dims(ops.cast(weights, dtype), -1)
-    return ops.sum(hot, -2)
+    counts = ops.sum(hot, -2)
+    return ops.minimum(counts, 1) if mode == "multi_hot" else counts
 
 
 class CategoryEncoding(Layer):

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from layerkit.dtypes import canonical
+from layerkit.dtypes import STRING, canonical
 from layerkit.errors import ArgumentError
 from layerkit.ir import BATCH, Size, Value, axis, placeholder
 from layerkit.layers.base import Layer
@@ -29,7 +29,7 @@ def Input(
     Args:
         shape: sizes of one sample, without the batch; None where they vary.
         batch_size: a fixed batch; by default any.
-        dtype: float32 unless given.
+        dtype: float32 unless given; "string" for texts, which a layer such as ``TextVectorization`` has to read.
         sparse: not available.
         batch_shape: ``shape`` with the batch in front.
         name: the key under which ``fit`` finds its data in a dict.
@@ -60,7 +60,8 @@ def Input(
                 "a size in the shape of Input is wrong.", expected="whole numbers >= 0, or none", got=str(shape)
             )
         sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else n)
-    return placeholder(name or "", canonical(dtype or "float32"), (BATCH if batch_size is None else batch_size, *sizes))
+    kind = STRING if dtype == STRING else canonical(dtype or "float32")
+    return placeholder(name or "", kind, (BATCH if batch_size is None else batch_size, *sizes))
 
 
 class InputLayer(Layer):

@@ -135,18 +135,23 @@ def _plain_from(given: Any) -> Any:
 # Data to model -------------------------------------------------------------------------------------------------------
 
 
-def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Model:
+def model_from_config(
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None = None,
+    learned: Mapping[str, Any] | None = None,
+) -> Model:
     """The model that ``config`` describes.
 
     Args:
         config: what ``model_config`` returned.
         custom_objects: layers and models of your own by name; classes, never names to import.
+        learned: what layers returned from ``get_state``, by their paths.
 
     Raises:
         FileFormatError: the data describes no model.
         UnknownNameError: a layer that is neither layerkit's nor in ``custom_objects``.
     """
-    reader = _Reader(dict(custom_objects or {}))
+    reader = _Reader(dict(custom_objects or {}), dict(learned or {}))
     try:
         return reader.model(config)
     except LayerkitError:
@@ -158,8 +163,10 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, An
 
 
 class _Reader:
-    def __init__(self, custom: dict[str, Any]) -> None:
-        self.custom = custom
+    def __init__(self, custom: dict[str, Any], learned: dict[str, Any]) -> None:
+        self.custom, self.learned = custom, learned
+        self.front: list[str] = []
+        """Names of the models inside which we are."""
 
     def find(self, name: str) -> Any:
         """The class of that name, among layerkit's and those given."""
@@ -196,11 +203,17 @@ class _Reader:
         arguments, name = item[kind], item.get("name")
         cls = self.find(kind)
         if isinstance(cls, type) and issubclass(cls, Model):
-            return self.model(item)
+            self.front.append(str(name))
+            inner = self.model(item)
+            self.front.pop()
+            return inner
         with placed(f"{name} ({kind})"):
             layer: Layer = cls.from_config(self._values(arguments))
         if name:  # not every layer of one's own passes a name on
             layer.name, layer._is_named = name, True
+        state = self.learned.get("/".join([*self.front, str(layer.name)]))
+        if state is not None:
+            layer.set_state(state)
         if item.get("trainable") is False:
             layer.trainable = False
         return layer

@@ -22,7 +22,7 @@ def explain(model: Any, analyze: bool, x: Any, y: Any, show: str, batch_size: in
     is_trained = model.optimizer is not None and model._compiled is not None
     if analyze and (x is None or (is_trained and y is None)):
         raise ArgumentError("to analyze a step takes data.", expected="x=..., y=...", got="none", fix="pass a batch")
-    x = _zeros(model, batch_size) if x is None else as_arrays(x, "x")
+    x = _zeros(model, batch_size) if x is None else as_arrays(model._on_host(x), "x")
     y = as_arrays(y, "y") if y is not None else _targets(model, tree.leaves(x)[0].shape[0]) if is_trained else None
     model._ensure_ready(x)
     arguments = ((x, y, None),) if is_trained else (x,)
@@ -49,10 +49,12 @@ def _zeros(model: Any, rows: int) -> Any:
     if model._graph is None:
         raise StateError("the shapes of the inputs are not known.", layer=model.name, fix="pass x, or add an Input")
     made = []
-    for value in model._graph.inputs:
+    for value in model._graph.entries:
         if any(isinstance(n, Dim) for n in value.shape[1:]):
             raise ArgumentError("an input has axes of unknown size.", expected="x=...", got=str(value.type))
         made.append(np.zeros((rows, *value.shape[1:]), numpy_dtype(value.dtype)))
+    if model._graph.host is not None:
+        return dict(zip(model._graph.host.entries, made, strict=True))
     return made[0] if len(made) == 1 else made
 
 

@@ -51,7 +51,11 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_o
             "outputs": [_type(v) for v in model.outputs],
         }
     weights = {name: w.array for name, w in model.named_weights().items()}
-    saving.write(path, config=config, weights=weights, state=state, signature=signature)
+    learned = {layer.path: layer.get_state() for layer in model.flatten_layers()}
+    preprocessing = {name: known for name, known in learned.items() if known is not None}
+    saving.write(
+        path, config=config, weights=weights, state=state, preprocessing=preprocessing or None, signature=signature
+    )
 
 
 def _type(value: Any) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         raise FileFormatError(
             "the file holds no model.", expected="a file that model.save wrote", got=", ".join(config)
         )
-    model = model_from_config(config["model"], custom_objects)
+    model = model_from_config(config["model"], custom_objects, contents.preprocessing)
     example = getattr(model, "_example", None)
     if not model.built and example:
         model(_zeros(example))

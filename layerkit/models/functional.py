@@ -7,10 +7,11 @@ order and calls each layer, or applies each op, on what its inputs have become.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerkit import tree
+from layerkit.dtypes import STRING
 from layerkit.errors import ArgumentError, GraphError
 from layerkit.ir import Dim, Node, Value, apply, toposort
 from layerkit.ir import Input as InputOp
@@ -56,16 +57,22 @@ class LayerGraph:
                     fix="remove it from the inputs",
                 )
         self.input_layers = [_input_layer(v) for v in self.inputs]
+        has_texts = any(v.dtype == STRING for v in self.inputs)
+        self.host = HostStage(self) if has_texts or any(map(_is_host, self.nodes)) else None
+        self.entries = list(self.host.entries.values()) if self.host else self.inputs
+        """What programs begin with."""
 
     def outputs_need(self) -> set[Value]:
         """All values that some node reads."""
         return {x for node in self.nodes for x in node.inputs}
 
     def run(self, inputs: Sequence[Any]) -> Any:
-        """The outputs for these inputs."""
-        values: dict[Value, Any] = dict(zip(self.inputs, inputs, strict=True))
+        """The outputs for these ``entries``."""
+        values: dict[Value, Any] = dict(zip(self.entries, inputs, strict=True))
         sizes = self._sizes(inputs)
         for node in self.nodes:
+            if self.host is not None and node in self.host.nodes:
+                continue
             if node.outputs[0] in values and not node.inputs:
                 continue
             given = [values[x] for x in node.inputs]
@@ -80,7 +87,7 @@ class LayerGraph:
     def _sizes(self, inputs: Sequence[Any]) -> dict[str, Any]:
         """What the unknown sizes of the recorded inputs are now: numbers, or the unknown sizes of a program."""
         sizes: dict[str, Any] = {}
-        for value, given in zip(self.inputs, inputs, strict=True):
+        for value, given in zip(self.entries, inputs, strict=True):
             for wanted, found in zip(value.shape, given.shape, strict=False):
                 if isinstance(wanted, Dim) and wanted != found:
                     sizes.update(dict.fromkeys(wanted.axes(), found))
@@ -121,11 +128,59 @@ class LayerGraph:
         return depth | {v.node: deepest for v in self.inputs}
 
 
+def _is_host(node: Node) -> bool:
+    return isinstance(node.op, LayerCall) and node.op.layer.is_host
+
+
+class HostStage:
+    """The first part of a graph, which works on data before programs run: layers on texts.
+
+    Attributes:
+        nodes: their calls, in order.
+        entries: what the rest of the graph reads, by name: results of these calls, and inputs that need none.
+    """
+
+    def __init__(self, graph: LayerGraph) -> None:
+        self.inputs = graph.inputs
+        self.nodes = dict.fromkeys(node for node in graph.nodes if _is_host(node))
+        known = set(graph.inputs) | {v for node in self.nodes for v in node.outputs}
+        for node in self.nodes:
+            for x in node.inputs:
+                if x not in known:
+                    raise GraphError(
+                        "this layer works on data before a program runs.", layer=node.op.layer.describe(),  # type: ignore[attr-defined]
+                        expected="an Input, or another such layer, before it", got=x.node.op.word,
+                        fix="put it directly behind an Input",
+                    )  # fmt: skip
+        read = {x for node in graph.nodes if node not in self.nodes for x in node.inputs} | set(graph.outputs)
+        names = {v: str(i) for i, v in enumerate(graph.inputs)}
+        names |= {v: f"{node.op.word}.{i}" for i, node in enumerate(self.nodes) for v in node.outputs}
+        self.entries = {name: v for v, name in names.items() if v in read}
+        for name, value in self.entries.items():
+            if value.dtype == STRING and value not in graph.outputs:
+                raise GraphError(
+                    "texts are no tensors of programs.", expected="a layer such as TextVectorization behind the Input",
+                    got=f"'{name}', read by another layer", fix="turn them into numbers first",
+                )  # fmt: skip
+
+    def is_done(self, inputs: Any) -> bool:
+        """Whether these are the entries already."""
+        return isinstance(inputs, Mapping) and set(inputs) == set(self.entries)
+
+    def run(self, inputs: Sequence[Any]) -> dict[str, Any]:
+        """The entries for these inputs."""
+        values: dict[Value, Any] = dict(zip(self.inputs, inputs, strict=True))
+        for node in self.nodes:
+            assert isinstance(node.op, LayerCall)
+            values.update(zip(node.outputs, node.op.replay([values[x] for x in node.inputs]), strict=True))
+        return {name: values[v] for name, v in self.entries.items()}
+
+
 def _input_layer(value: Value) -> InputLayer:
     label = value.node.op.label if isinstance(value.node.op, InputOp) else ""
     shape = tuple(n if isinstance(n, int) else None for n in value.shape)
-    layer = InputLayer(shape=shape[1:], batch_size=shape[0], dtype=value.dtype, name=label or None)
-    layer.built = True
+    layer = InputLayer(shape=shape[1:], batch_size=shape[0], name=label or None)
+    layer.dtype, layer.built = value.dtype, True
     return layer
 
 

@@ -26,6 +26,7 @@ from layerkit.errors import (
 from layerkit.functions import Function, RandomState, value_and_grad
 from layerkit.ir import Array, Value
 from layerkit.layers.base import Layer
+from layerkit.layers.host import as_data
 from layerkit.models.compiled import CompiledLoss, CompiledMetrics
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.optimizers import Optimizer
@@ -33,7 +34,7 @@ from layerkit.optimizers import get as get_optimizer
 from layerkit.trace import Weight, current, draw_seed
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs
-from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
+from layerkit.training.data import Arrays, Batch, Mapped, Stream, adapt, as_arrays, split_off, with_class_weight
 from layerkit.training.loop import Step, check_batch_size, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
 
@@ -172,8 +173,33 @@ class Model(Layer):
         graph = self._require_graph()
         return graph.run(self._match_inputs(inputs, graph))
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            args = (self._on_host(args[0]), *args[1:])
+        return super().__call__(*args, **kwargs)
+
+    def _on_host(self, x: Any) -> Any:
+        """What programs begin with: what layers on the host make of the data; without such layers the data themselves."""
+        host = self._graph.host if self._graph is not None else None
+        if host is None or host.is_done(x):
+            return x
+        if isinstance(x, Value):
+            raise StateError(
+                "a model that reads texts is no layer of another: its programs begin with what it makes of them.",
+                layer=self.describe(), fix="put the layers that read texts into the outer model",
+            )  # fmt: skip
+        if not isinstance(x, Mapping | Sequence) and not hasattr(x, "shape") and not hasattr(x, "to_numpy"):
+            return Mapped(lambda batch: self._on_host(batch), x)
+        if isinstance(x, Mapping):
+            arrays: Any = {k: as_data(v) for k, v in x.items()}
+        else:
+            arrays = [as_data(v) for v in (x if len(host.inputs) > 1 else [x])]
+        return host.run(self._match_inputs(arrays, self._require_graph()))
+
     def _match_inputs(self, inputs: Any, graph: LayerGraph) -> list[Any]:
         """The inputs in the order of the graph: by name from a dict, else by place."""
+        if graph.host is not None and graph.host.is_done(inputs):
+            return [inputs[name] for name in graph.host.entries]
         if isinstance(inputs, Mapping):
             names = self.input_names
             if isinstance(tree.unflatten(graph.input_structure, names), Mapping):
@@ -443,10 +469,10 @@ class Model(Layer):
         batch_size = check_batch_size(batch_size)
         if type(epochs) is bool or not isinstance(epochs, int | np.integer) or epochs < 0:
             raise ArgumentError("epochs is a whole number.", expected="epochs >= 0", got=repr(epochs))
-        data = adapt(x, y, sample_weight)
+        data = adapt(self._on_host(x), y, sample_weight)
         held_out: Arrays | Stream | None = None
         if validation_data is not None:
-            held_out = adapt(*validation_data) if isinstance(validation_data, tuple | list) else adapt(validation_data)
+            held_out = self._adapted(validation_data)
         elif validation_split:
             if not isinstance(data, Arrays):
                 raise DataError(
@@ -530,7 +556,7 @@ class Model(Layer):
     ) -> Any:
         """Loss and metrics over all rows: a number, a list, or a dict with ``return_dict``."""
         self._require_compiled("evaluate")
-        data = adapt(x, y, sample_weight)
+        data = adapt(self._on_host(x), y, sample_weight)
         if isinstance(data, Arrays):
             self._check(data, check_data)
         self._metrics_reset()
@@ -553,7 +579,7 @@ class Model(Layer):
         callbacks: Sequence[Any] | None = None,
     ) -> Any:
         """Outputs for all rows, as arrays."""
-        data = adapt(x)
+        data = adapt(self._on_host(x))
         size = check_batch_size(batch_size)
         if isinstance(data, Arrays) and not callbacks and steps is None and data.rows <= size:
             return self._step("predict")((data.x, None, None))
@@ -572,7 +598,8 @@ class Model(Layer):
         self._require_compiled("train_on_batch")
         self._metrics_reset()
         batch = with_class_weight(
-            (as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")), class_weight
+            (as_arrays(self._on_host(x), "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")),
+            class_weight,
         )
         return _listed(self._step("train")(batch), return_dict)
 
@@ -580,14 +607,19 @@ class Model(Layer):
         """Loss and metrics of one batch."""
         self._require_compiled("test_on_batch")
         self._metrics_reset()
-        batch = (as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight"))
+        batch = (as_arrays(self._on_host(x), "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight"))
         return _listed(self._step("test")(batch), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Outputs for one batch."""
-        x = as_arrays(x, "x")
+        x = as_arrays(self._on_host(x), "x")
         self._ensure_ready(x)
         return self._function("predict")(x)
+
+    def _adapted(self, data: Any) -> Arrays | Stream:
+        """``(x, y)``, ``(x, y, sample_weight)`` or an iterable of batches, as they are used."""
+        x, *rest = data if isinstance(data, tuple | list) else (data,)
+        return adapt(self._on_host(x), *rest)
 
     # Checks -----------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from layerkit.dtypes import STRING
 from layerkit.errors import ArgumentError, StateError
 from layerkit.ir import Value
 from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.host import as_data
 from layerkit.layers.input import Input, InputLayer
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.model import Model
@@ -116,6 +118,14 @@ class Sequential(Model):
         for layer in self._stack:
             inputs = layer(inputs)
         return inputs
+
+    def _on_host(self, x: Any) -> Any:
+        if self._graph is None and self._stack and self._stack[0].is_host and not isinstance(x, Value):
+            first = as_data(x)
+            kind = STRING if first.dtype.kind == "U" else first.dtype.name
+            self._input = Input(first.shape[1:], dtype=kind)
+            self._rebuild()
+        return super()._on_host(x)
 
     def _ensure_ready(self, x: Any) -> None:
         if self._graph is None and hasattr(x, "shape"):

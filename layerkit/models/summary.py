@@ -110,6 +110,9 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
 
 def stand_ins(model: Any, batch: Size = BATCH) -> Any:
     """Symbolic inputs like those of the model, in its structure."""
+    host = model._graph.host
+    if host is not None:
+        return {n: placeholder(n, v.dtype, (batch, *v.shape[1:])) for n, v in host.entries.items()}
     made = [
         placeholder(n, v.dtype, (batch, *v.shape[1:])) for v, n in zip(model.inputs, model.input_names, strict=True)
     ]

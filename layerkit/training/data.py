@@ -5,7 +5,7 @@ A batch is ``(x, y, sample_weight)``, each a nested structure of arrays or None.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -165,6 +165,18 @@ class Stream:
             batch = Arrays(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weight, "sample_weight"))
             batch.check_lengths()
             yield batch.x, batch.y, batch.sample_weight
+
+
+class Mapped:
+    """An iterable of batches whose inputs go through a function."""
+
+    def __init__(self, function: Callable[[Any], Any], source: Iterable[Any]) -> None:
+        self._function, self._source = function, source
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._source:
+            x, *rest = item if isinstance(item, tuple) else (item,)
+            yield (self._function(x), *rest)
 
 
 def adapt(x: Any, y: Any = None, sample_weight: Any = None) -> Arrays | Stream:

@@ -1,0 +1,264 @@
+"""Layers that read texts. The numbers are those of Keras 3.15 on TensorFlow, where these layers run there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import layers as L
+from layerkit.errors import ArgumentError, DataError, GraphError, LayerkitError, StateError
+from layerkit.layers.host import siphash
+from layerkit.models.config import model_config
+
+
+def adapted(layer: Any, data: Any) -> Any:
+    layer.adapt(data)
+    return layer
+
+
+WORDS = ["b", "a", "b", "c", "a", "b"]
+ROWS = np.array([["a", "b", "a"], ["a", "c", "c"], ["d", "d", "a"]])
+
+
+def test_string_lookup_numbers_texts_by_frequency() -> None:
+    layer = adapted(L.StringLookup(), WORDS)
+    assert layer.get_vocabulary() == ["[UNK]", "b", "a", "c"]
+    assert layer.get_vocabulary(include_special_tokens=False) == ["b", "a", "c"]
+    assert layer.vocabulary_size() == 4
+    assert layer(["a", "z", "c"]).tolist() == [2, 0, 3]
+    assert layer(np.array([b"a"])).dtype == "int64"
+    assert adapted(L.StringLookup(), ["b", "a", "c", "é", "Z"]).get_vocabulary()[1:] == ["é", "c", "b", "a", "Z"]
+    assert adapted(L.StringLookup(max_tokens=3), [*WORDS, "c"]).get_vocabulary() == ["[UNK]", "b", "c"]
+    assert adapted(L.StringLookup(), iter([np.array(WORDS[:2]), np.array(WORDS[2:])])).get_vocabulary()[1] == "b"
+
+
+def test_string_lookup_has_a_mask_and_several_unknown_numbers() -> None:
+    layer = L.StringLookup(vocabulary=["x", "y"], mask_token="", num_oov_indices=2)
+    assert layer.get_vocabulary() == ["", "[UNK]", "[UNK]", "x", "y"]
+    found = layer([["x", "", "q1", "q2", "y"]]).tolist()[0]
+    assert (found[0], found[1], found[4]) == (3, 0, 4)
+    assert set(found[2:4]) <= {1, 2}
+    assert L.StringLookup(vocabulary=["x", "y"], invert=True)([0, 1, 2, 3]).tolist() == ["[UNK]", "x", "y", "[UNK]"]
+    none = L.StringLookup(vocabulary=["x"], num_oov_indices=0)
+    assert none(["x"]).tolist() == [0]
+    with pytest.raises(DataError, match="not in the vocabulary"):
+        none(["q"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "pairs", "columns", "row", "one"),
+    [
+        ("one_hot", [[[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [1, 0, 0]]], [[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 1]], [[0, 1, 0]]),
+        ("multi_hot", [[0, 1, 1], [1, 1, 0]], [[0, 1, 0], [0, 0, 1]], [0, 1, 1], [0, 1, 0]),
+        ("count", [[0, 1, 1], [1, 1, 0]], [[0, 1, 0], [0, 0, 1]], [0, 1, 1], [0, 1, 0]),
+    ],
+)  # fmt: skip
+def test_string_lookup_makes_vectors(mode: str, pairs: Any, columns: Any, row: Any, one: Any) -> None:
+    layer = L.StringLookup(vocabulary=["x", "y"], output_mode=mode)
+    assert layer([["x", "y"], ["x", "q"]]).tolist() == pairs
+    assert layer([["x"], ["y"]]).tolist() == columns
+    assert layer(["x", "y"]).tolist() == row
+    assert layer("x").tolist() == one
+    assert layer.compute_output_shape((None, 2)) == (None, *np.shape(pairs)[1:])
+    padded = L.StringLookup(6, vocabulary=["x", "y"], output_mode=mode, pad_to_max_tokens=True)
+    assert padded([["x"]]).tolist() == [[0, 1, 0, 0, 0, 0]]
+
+
+def test_tf_idf_weighs_rare_texts_more() -> None:
+    layer = adapted(L.StringLookup(output_mode="tf_idf"), ROWS)
+    assert layer.get_vocabulary() == ["[UNK]", "a", "d", "c", "b"]
+    np.testing.assert_allclose(layer([["a", "a", "z"]]), [[0.82712203, 1.1192316, 0, 0, 0]], rtol=1e-6)
+    given = L.StringLookup(vocabulary=["x", "y"], idf_weights=[0.5, 0.7], output_mode="tf_idf")
+    np.testing.assert_allclose(given([["x", "x", "q", "y"]]), [[0.6, 1.0, 0.7]], rtol=1e-6)
+
+
+def test_integer_lookup() -> None:
+    layer = adapted(L.IntegerLookup(), [5, 5, 3, 9, 9, 9])
+    assert layer.get_vocabulary() == [-1, 9, 5, 3]
+    assert layer([[5, 3, 7]]).tolist() == [[2, 3, 0]]
+    spread = L.IntegerLookup(vocabulary=[12, 36, 1138, 42], num_oov_indices=2)
+    assert spread([[12, 1138, 42], [42, 1000, 36], [37, -5, -6]]).tolist() == [[2, 4, 5], [5, 0, 3], [1, 1, 0]]
+    masked = L.IntegerLookup(vocabulary=[12, 36], mask_token=0)
+    assert masked.get_vocabulary() == [0, -1, 12, 36]
+    assert masked([0, 12, 36, 99]).tolist() == [0, 2, 3, 1]
+    assert L.IntegerLookup(vocabulary=[12, 36], invert=True)([0, 1, 2]).tolist() == [-1, 12, 36]
+    assert L.IntegerLookup(vocabulary=[12, 36], output_mode="multi_hot")([[12, 99]]).tolist() == [[1, 1, 0]]
+
+
+TEXTS = ["Hello, World!", "hello   there <b>x</b>", "it's a_b c-d"]
+
+
+def test_text_vectorization() -> None:
+    layer = adapted(L.TextVectorization(), TEXTS)
+    assert layer.get_vocabulary() == ["", "[UNK]", "hello", "world", "there", "its", "cd", "bxb", "ab"]
+    assert layer(["hello it's world a_b c-d unknown"]).tolist() == [[2, 5, 3, 8, 6, 1]]
+    pairs = adapted(L.TextVectorization(10, ngrams=2, output_sequence_length=4), ["a b c", "a b d"])
+    assert pairs.get_vocabulary() == ["", "[UNK]", "b", "a b", "a", "d", "c", "b d", "b c"]
+    assert pairs(["a b c d e", "a"]).tolist() == [[4, 2, 6, 5], [4, 0, 0, 0]]
+    assert adapted(L.TextVectorization(ngrams=(1, 3)), ["a b c"]).get_vocabulary()[2:] == ["c", "b", "a b c", "a"]
+    letters = adapted(L.TextVectorization(split="character"), ["ab c"])
+    assert letters.get_vocabulary() == ["", "[UNK]", "c", "b", "a", " "]
+    assert letters(["cab"]).tolist() == [[2, 4, 3]]
+    whole = adapted(L.TextVectorization(split=None, standardize="lower"), ["Ab C", "x"])
+    assert whole(["ab c", "X", "y"]).tolist() == [3, 2, 1]
+    kept = adapted(L.TextVectorization(standardize="strip_punctuation"), ["Ab, C!"])
+    assert kept.get_vocabulary()[2:] == ["C", "Ab"]
+    given = L.TextVectorization(vocabulary=["a", "b"])
+    assert given([["a b"], ["c"]]).tolist() == [[2, 3], [1, 0]]
+    assert given("a b").tolist() == [2, 3]
+    assert given.compute_output_shape((None, 1)) == (None, None)
+
+
+def test_text_vectorization_makes_vectors() -> None:
+    data = [" ".join(row) for row in ROWS]
+    for mode, expected in {
+        "multi_hot": [[1, 1, 0, 0, 0], [0, 0, 0, 0, 1]],
+        "count": [[1, 2, 0, 0, 0], [0, 0, 0, 0, 1]],
+        "tf_idf": [[0.8271220326423645, 1.1192315816879272, 0, 0, 0], [0, 0, 0, 0, 0.9162907600402832]],
+    }.items():
+        layer = adapted(L.TextVectorization(output_mode=mode), data)
+        assert layer.get_vocabulary() == ["[UNK]", "a", "d", "c", "b"]
+        np.testing.assert_allclose(layer(["a a z", "b"]), expected, rtol=1e-6)
+        np.testing.assert_array_equal(layer(["", "b"])[0], np.zeros(5))
+    wide = L.TextVectorization(6, vocabulary=["a", "b"], output_mode="count", pad_to_max_tokens=True)
+    assert wide(["a b"]).tolist() == [[0, 1, 1, 0, 0, 0]]
+
+
+def test_hashing() -> None:
+    letters, numbers = np.array([["A"], ["B"], ["C"], ["D"], ["E"]]), np.array([[1], [2], [3]])
+    layer = L.Hashing(3, salt=133)
+    assert layer(letters).ravel().tolist() == [0, 0, 2, 1, 0]
+    assert layer(numbers).ravel().tolist() == [2, 0, 1]
+    wide = L.Hashing(1000003, salt=[133, 137])
+    assert wide(["A", "B", "hello world, this is long", ""]).tolist() == [212495, 973574, 481068, 953272]
+    assert wide([1, -2, 30000]).tolist() == [544600, 79822, 545074]
+    assert L.Hashing(4, salt=1, output_mode="one_hot")(letters[:2]).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+    masked = L.Hashing(3, mask_value="")(["A", "", "B"])
+    assert masked[1] == 0
+    assert set(masked[[0, 2]].tolist()) <= {1, 2}
+    assert set(L.Hashing(3)(letters).ravel().tolist()) <= {0, 1, 2}
+    assert (
+        siphash(b"", (0x0706050403020100, 0x0F0E0D0C0B0A0908)) == 0x726FDB47DD0E0E31
+    )  # the authors' first test vector
+
+
+def test_hashed_crossing() -> None:
+    layer = L.HashedCrossing(50)
+    a, b = np.array(["x", "x", "y", "x"]), np.array([1, 2, 1, 1])
+    found = layer([a, b]).tolist()
+    assert found[0] == found[3]
+    assert len(set(found)) == 3
+    assert L.HashedCrossing(5, "one_hot")((a[:, None], b[:, None])).shape == (4, 5)
+    with pytest.raises(ArgumentError, match="one shape"):
+        layer([a, b[:2]])
+
+
+def test_discretization_adapts_to_quantiles() -> None:
+    def bounds(data: Any, **arguments: Any) -> Any:
+        return adapted(L.Discretization(**arguments), data).bin_boundaries
+
+    np.testing.assert_allclose(bounds(np.arange(100.0), num_bins=4), [24, 49, 74], rtol=1e-6)
+    np.testing.assert_allclose(bounds(np.arange(1.0, 11), num_bins=4), [2.5, 5, 7.5], rtol=1e-6)
+    assert bounds([1.0, 2, 3, 4], num_bins=2) == [2.0]
+    assert bounds([[1.0, 2, 3, 4, 1, 1, 1, 2]], num_bins=3) == [1.0, 2.0]
+    with pytest.raises(ArgumentError, match="bins are given"):
+        L.Discretization()
+    with pytest.raises(StateError, match="not known yet"):
+        L.Discretization(num_bins=3)(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.StringLookup(vocabulary=["a", "a"]),
+        lambda: L.StringLookup(2, vocabulary=["a", "b"]),
+        lambda: L.StringLookup(vocabulary=["a"], output_mode="tf_idf"),
+        lambda: L.StringLookup(vocabulary=["a"], idf_weights=[1.0]),
+        lambda: L.TextVectorization(ragged=True),
+        lambda: L.StringLookup(output_mode="binary"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make: Any) -> None:
+    with pytest.raises(ArgumentError):
+        make()
+
+
+# In models -----------------------------------------------------------------------------------------------------------
+
+SENTENCES = ["good film", "bad film", "good", "bad bad", "so good", "so bad", "a good one", "a bad one"] * 4
+LIKED = np.array(["good" in s for s in SENTENCES], "float32")
+
+
+def sentiment(vectorizer: Any) -> Any:
+    text = L.Input((), dtype="string")
+    x = L.Embedding(20, 4)(vectorizer(text))
+    return layerkit.Model(text, L.Dense(1, activation="sigmoid")(L.GlobalAveragePooling1D()(x)))
+
+
+def test_a_model_learns_from_texts_and_comes_back_from_its_file(tmp_path: Any) -> None:
+    layerkit.utils.set_random_seed(1)
+    model = sentiment(adapted(L.TextVectorization(output_sequence_length=4), SENTENCES))
+    model.compile({"Adam": {"learning_rate": 0.1}}, "binary_crossentropy", metrics=["accuracy"])
+    texts = np.array(SENTENCES)
+    history = model.fit(texts, LIKED, epochs=10, verbose=0, validation_data=(SENTENCES, LIKED)).history
+    assert history["val_accuracy"][-1] == 1.0
+    assert model.evaluate(list(texts), LIKED, verbose=0, return_dict=True)["accuracy"] == 1.0
+    expected = model.predict(texts, verbose=0)
+    np.testing.assert_allclose(model(texts), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(iter([texts[:5], texts[5:]]), verbose=0), expected, rtol=1e-5)
+    model.train_on_batch(texts[:4], LIKED[:4])
+    assert "good" not in str(model_config(model))
+    model.save(tmp_path / "m.lk")
+    loaded = layerkit.load_model(tmp_path / "m.lk")
+    np.testing.assert_array_equal(loaded.predict(texts, verbose=0), model.predict(texts, verbose=0))
+    assert loaded.layers[1].get_vocabulary() == model.layers[1].get_vocabulary()
+    loaded.summary(print_fn=lambda line: None)
+
+
+def test_a_sequential_begins_with_texts_or_with_categories(tmp_path: Any) -> None:
+    lookup = adapted(L.StringLookup(output_mode="multi_hot"), ROWS)
+    model = layerkit.Sequential([lookup, L.Dense(2)])
+    assert model.predict(ROWS, verbose=0).shape == (3, 2)
+    model.save(tmp_path / "m.lk")
+    loaded = layerkit.load_model(tmp_path / "m.lk")
+    np.testing.assert_array_equal(loaded.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
+
+
+def test_texts_and_numbers_enter_side_by_side() -> None:
+    color, size = L.Input((1,), dtype="string", name="color"), L.Input((2,), name="size")
+    known = L.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(color)
+    crossed = L.HashedCrossing(4, "one_hot")([color, color])
+    joined = L.Concatenate()([layerkit.ops.cast(known, "float32"), layerkit.ops.cast(crossed, "float32"), size])
+    model = layerkit.Model([color, size], L.Dense(1)(joined))
+    data = {"color": np.array([["red"], ["blue"], ["?"]]), "size": np.ones((3, 2), "float32")}
+    first = model.predict(data, verbose=0)
+    assert first.shape == (3, 1)
+    np.testing.assert_array_equal(model.predict([data["color"], data["size"]], verbose=0), first)
+    with pytest.raises(DataError, match="size"):
+        model.predict({"color": data["color"]}, verbose=0)
+
+
+def test_texts_that_no_layer_reads_are_refused() -> None:
+    text = L.Input((3,), dtype="string")
+    with pytest.raises(LayerkitError):
+        layerkit.Model(text, L.Flatten()(text))
+    inner = sentiment(L.TextVectorization(vocabulary=["a"]))
+    with pytest.raises(StateError, match="reads texts"):
+        inner(L.Input((), dtype="string"))
+    number = L.Input((3,), dtype="int32")
+    with pytest.raises(GraphError, match="before a program runs"):
+        layerkit.Model(number, L.IntegerLookup(vocabulary=[1])(L.Flatten()(number)))
+
+
+def test_lambda_stays_in_python(tmp_path: Any) -> None:
+    x = L.Input((3,))
+    model = layerkit.Model(x, L.Lambda(layerkit.ops.tanh)(x))
+    np.testing.assert_allclose(model.predict(np.ones((2, 3)), verbose=0), np.tanh(np.ones((2, 3))), rtol=1e-6)
+    with pytest.raises(ArgumentError, match="holds Python code"):
+        model.save(tmp_path / "m.lk")
+    with pytest.raises(ArgumentError) as caught:
+        L.Lambda("x * 2")
+    assert "files cannot hold one" in str(caught.value.expected)
