@@ -92,25 +92,51 @@ def transposed(matrix: Matrix) -> Matrix:
 
 def both(f: Function, rows: Matrix, columns: Matrix, x: Sequence[Sequence[Reg]]) -> list[list[Reg]]:
     """``rows @ x @ columns.T`` for a small matrix of registers."""
-    half = [multiply(f, rows, column) for column in zip(*x, strict=True)]
-    return [multiply(f, columns, row) for row in zip(*half, strict=True)]
+    down, across = _recipe(rows), _recipe(columns)
+    half = [down.multiply(f, column) for column in zip(*x, strict=True)]
+    return [across.multiply(f, row) for row in zip(*half, strict=True)]
 
 
-def multiply(f: Function, matrix: Matrix, x: Sequence[Reg]) -> list[Reg]:
-    """``matrix @ x``; two rows whose sum and difference are simpler than they are share their work."""
-    if matrix == ((Fraction(1),),):
-        return list(x)
-    found: dict[int, Reg] = {}
+Terms = tuple[tuple[float, int], ...]
+"""A sum: factors, and what they are factors of."""
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How to multiply by a matrix.
+
+    Attributes:
+        rows: the sum that each row is.
+        shared: rows i and j that are the sum and the difference of two simpler sums: (i, j, sum, difference).
+    """
+
+    rows: tuple[Terms, ...]
+    shared: tuple[tuple[int, int, Terms, Terms], ...]
+
+    def multiply(self, f: Function, x: Sequence[Reg]) -> list[Reg]:
+        """``matrix @ x``."""
+        found: dict[int, Reg] = {}
+        for i, j, same, other in self.shared:
+            s, d = _sum(f, same, x), _sum(f, other, x)
+            found[i], found[j] = f.binary("fadd", s, d), f.binary("fsub", s, d)
+        return [found[i] if i in found else _sum(f, row, x) for i, row in enumerate(self.rows)]
+
+
+@cache
+def _recipe(matrix: Matrix) -> _Recipe:
+    """Two rows whose sum and difference are simpler than they are share their work."""
+    shared: list[tuple[int, int, Terms, Terms]] = []
+    taken: set[int] = set()
     for i, a in enumerate(matrix):
         for j in range(i + 1, len(matrix)):
-            if i in found or j in found:
+            if i in taken or j in taken:
                 continue
             same = tuple((p + q) / 2 for p, q in zip(a, matrix[j], strict=True))
             other = tuple((p - q) / 2 for p, q in zip(a, matrix[j], strict=True))
             if any(same) and any(other) and _work(same) + _work(other) + 2 < _work(a) + _work(matrix[j]):
-                s, d = _row(f, same, x), _row(f, other, x)
-                found[i], found[j] = f.binary("fadd", s, d), f.binary("fsub", s, d)
-    return [found[i] if i in found else _row(f, row, x) for i, row in enumerate(matrix)]
+                shared.append((i, j, _terms(same), _terms(other)))
+                taken |= {i, j}
+    return _Recipe(tuple(map(_terms, matrix)), tuple(shared))
 
 
 def _work(row: Sequence[Fraction]) -> int:
@@ -118,14 +144,18 @@ def _work(row: Sequence[Fraction]) -> int:
     return sum(c != 0 for c in row) - any(c == 1 for c in row)
 
 
-def _row(f: Function, row: Sequence[Fraction], x: Sequence[Reg]) -> Reg:
-    """One sum; a term with factor 1 comes first, since it costs nothing."""
-    terms = sorted(((c, v) for c, v in zip(row, x, strict=True) if c), key=lambda term: (term[0] != 1, term[0] != -1))
-    (c, v), *rest = terms
-    total = v if c == 1 else f.binary("fmul", v, literal(float(c), v.type))
-    for c, v in rest:
+def _terms(row: Sequence[Fraction]) -> Terms:
+    """A term with factor 1 comes first, since it costs nothing."""
+    order = sorted((i for i, c in enumerate(row) if c), key=lambda i: (row[i] != 1, row[i] != -1))
+    return tuple((float(row[i]), i) for i in order)
+
+
+def _sum(f: Function, terms: Terms, x: Sequence[Reg]) -> Reg:
+    (c, i), *rest = terms
+    total = x[i] if c == 1 else f.binary("fmul", x[i], literal(c, x[i].type))
+    for c, i in rest:
         if abs(c) == 1:
-            total = f.binary("fadd" if c == 1 else "fsub", total, v)
+            total = f.binary("fadd" if c == 1 else "fsub", total, x[i])
         else:
-            total = f.fma(v, literal(float(c), v.type), total)
+            total = f.fma(x[i], literal(c, x[i].type), total)
     return total
