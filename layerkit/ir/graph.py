@@ -241,15 +241,17 @@ def toposort(roots: Iterable[Value], stop: Iterable[Value] = ()) -> list[Node]:
     """The nodes that ``roots`` need, each after its inputs; not looking past the values in ``stop``."""
     seen: set[Node] = {v.node for v in stop}
     order: list[Node] = []
-    stack = [(root.node, False) for root in reversed(list(roots))]
+    stack: list[Node | None] = [root.node for root in reversed(list(roots))]
     while stack:
-        node, is_done = stack.pop()
-        if is_done:
-            order.append(node)
+        node = stack.pop()
+        if node is None:  # all that the node below it needs is done
+            order.append(stack.pop())  # type: ignore[arg-type]
         elif node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            stack.extend((x.node, False) for x in reversed(node.inputs) if x.node not in seen)
+            stack += (node, None)
+            for x in reversed(node.inputs):
+                if x.node not in seen:
+                    stack.append(x.node)
     return order
 
 

@@ -53,6 +53,8 @@ class Dim:
         return self._hash
 
     def __add__(self, other: Size) -> Size:
+        if isinstance(other, int) and other == 0:
+            return self
         sum_ = dict(self.terms)
         for key, coefficient in _terms(other):
             sum_[key] = sum_.get(key, 0) + coefficient
@@ -61,7 +63,9 @@ class Dim:
     __radd__ = __add__
 
     def __mul__(self, other: Size) -> Size:
-        if not isinstance(other, int | Dim):
+        if isinstance(other, int):
+            return self._scaled(other)
+        if not isinstance(other, Dim):
             return NotImplemented
         product: dict[tuple[Factor, ...], int] = {}
         for left, x in self.terms:
@@ -71,6 +75,14 @@ class Dim:
         return _size(product)
 
     __rmul__ = __mul__
+
+    def _scaled(self, by: int) -> Size:
+        if by in (0, 1):
+            return self if by else 0
+        scaled = object.__new__(Dim)
+        scaled.terms = tuple([(key, coefficient * by) for key, coefficient in self.terms])
+        scaled._hash = hash(scaled.terms)
+        return scaled
 
     def __neg__(self) -> Size:
         return self * -1
@@ -247,7 +259,7 @@ class TensorType:
         """The number of axes."""
         return len(self.shape)
 
-    @property
+    @cached_property
     def size(self) -> Size:
         """The number of elements."""
         return product(self.shape)

@@ -7,7 +7,8 @@ are graphs too: every pass is applied to them by ``rewrite`` itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import is_
 from typing import ClassVar
 
 from layerkit.ir import Graph, Node, Op, Value, make, toposort
@@ -44,18 +45,21 @@ def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = N
             continue
         inputs = tuple(new[x] for x in node.inputs)
         op = _with_bodies(node.op, inner) if inner else node.op
-        if op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
-            rebuilt = make(op, inputs, node.origin)
-        else:
-            rebuilt = node
-        outputs = rule(rebuilt) or rebuilt.outputs
-        new.update(zip(node.outputs, outputs, strict=True))
+        is_same = op is node.op and all(map(is_, inputs, node.inputs))
+        rebuilt = node if is_same else make(op, inputs, node.origin)
+        new.update(zip(node.outputs, rule(rebuilt) or rebuilt.outputs, strict=True))
     outputs = tuple(new[v] for v in graph.outputs)
-    is_same = all(a is b for a, b in zip(outputs, graph.outputs, strict=True))
-    return graph if is_same else Graph(graph.inputs, outputs, graph.name)
+    return graph if all(map(is_, outputs, graph.outputs)) else Graph(graph.inputs, outputs, graph.name)
 
 
 def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:
-    bodies = {n: inner(v) for n, v in vars(op).items() if isinstance(v, Graph)}
+    kind: type = type(op)
+    if kind not in _BODY_FIELDS:
+        _BODY_FIELDS[kind] = tuple(f.name for f in fields(op) if f.type in (Graph, "Graph"))
+    bodies = {name: inner(getattr(op, name)) for name in _BODY_FIELDS[kind]}
     changed = {k: v for k, v in bodies.items() if v is not getattr(op, k)}
     return replace(op, **changed) if changed else op
+
+
+_BODY_FIELDS: dict[type, tuple[str, ...]] = {}
+"""The fields of ops that hold graphs."""

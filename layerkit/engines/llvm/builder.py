@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 FLOATS = ("half", "float", "double")
 INT = "i64"
@@ -28,8 +27,7 @@ def _parts(type_: str) -> tuple[int, str]:
     return int(lanes), element
 
 
-@dataclass(frozen=True, slots=True)
-class Reg:
+class Reg(NamedTuple):
     """A value in LLVM IR: ``%t3`` or a literal, with its type (``<16 x float>``)."""
 
     name: str

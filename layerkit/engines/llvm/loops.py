@@ -103,12 +103,19 @@ class Nest:
     axes: list[Size]
     reduced: list[bool]
     results: list[Store | Fold] = field(default_factory=list)
-    _seen: tuple[list[Store | Fold], list[Expr]] | None = None
+    _seen: tuple[list[Store | Fold], list[Expr], list[Buffer]] | None = None
 
     def loads(self) -> list[Expr]:
         """Every expression, once."""
-        if self._seen is not None and list(map(id, self._seen[0])) == list(map(id, self.results)):
-            return self._seen[1]
+        return self._known()[1]
+
+    def reads(self) -> list[Buffer]:
+        """The tensors that it reads, in the order in which its function is given them."""
+        return self._known()[2]
+
+    def _known(self) -> tuple[list[Store | Fold], list[Expr], list[Buffer]]:
+        if self._seen is not None and self._seen[0] == self.results:
+            return self._seen
         seen: dict[int, Expr] = {}
 
         def visit(e: Expr) -> None:
@@ -120,8 +127,9 @@ class Nest:
         for result in self.results:
             for e in parts(result):
                 visit(e)
-        self._seen = list(self.results), list(seen.values())
-        return self._seen[1]
+        found = list(seen.values())
+        self._seen = list(self.results), found, list(dict.fromkeys(e.buffer for e in found if e.buffer is not None))
+        return self._seen
 
     def signature(self) -> Hashable:
         """What its code depends on: equal signatures make equal functions."""
@@ -222,7 +230,7 @@ class Writer:
 
     def __init__(self, module: Module, target: Target, nest: Nest, sizes: Sequence[str], scale: Size) -> None:
         self.nest, self.target, self.scale = nest, target, scale
-        self.reads = list(dict.fromkeys(e.buffer for e in nest.loads() if e.buffer is not None))
+        self.reads = nest.reads()
         self.writes = [r.buffer for r in nest.results]
         self.pointers: dict[Buffer, Reg] = {}
         params = []

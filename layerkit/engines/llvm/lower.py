@@ -82,6 +82,8 @@ class Lowering:
     ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
+        self._by_axes: dict[tuple[Size, ...], list[Item]] = {}
+        self._sorted = 0
         self.producer: dict[Buffer, Item] = {}
         self.buffers: dict[Value, Buffer] = {}
         self.packs: dict[Any, Buffer] = {}
@@ -224,7 +226,7 @@ class Lowering:
 
     def _connect(self, item: Item) -> None:
         assert item.nest is not None
-        for buffer in (*_reads(item.nest), *(r.buffer for r in item.nest.results)):
+        for buffer in (*item.nest.reads(), *(r.buffer for r in item.nest.results)):
             if buffer in self.producer:
                 item.needs.add(self.producer[buffer])
 
@@ -232,17 +234,15 @@ class Lowering:
         """A nest that ``item`` can become part of."""
         nest = item.nest
         assert nest is not None
-        reads = set(_reads(nest))
-        for other in reversed(self.items):
+        reads = set(nest.reads())
+        for other in reversed(self._over(nest.axes)):
             mine = other.nest
-            if mine is None or mine.axes != nest.axes or not _fits(mine.reduced, nest.reduced):
-                continue
-            if other.guard or other.whole or other.part:
+            if mine is None or not _fits(mine.reduced, nest.reduced) or other.guard or other.whole or other.part:
                 continue
             written = {r.buffer for r in mine.results}
-            if not (reads & (written | set(_reads(mine))) or nest.axes == [1]):
+            if not (reads & (written | set(mine.reads())) or nest.axes == [1]):
                 continue
-            if len(mine.results) + len(nest.results) > MOST_RESULTS or len(reads | set(_reads(mine))) > MOST_READS:
+            if len(mine.results) + len(nest.results) > MOST_RESULTS or len(reads | set(mine.reads())) > MOST_READS:
                 continue
             if written & {r.buffer for r in nest.results} or any(
                 isinstance(r, Store) and r.add for r in (*mine.results, *nest.results)
@@ -252,6 +252,14 @@ class Lowering:
                 continue
             return other
         return None
+
+    def _over(self, axes: Sequence[Size]) -> list[Item]:
+        """The nests over these axes, so far."""
+        for item in self.items[self._sorted :]:
+            if item.nest is not None:
+                self._by_axes.setdefault(tuple(item.nest.axes), []).append(item)
+        self._sorted = len(self.items)
+        return self._by_axes.get(tuple(axes), [])
 
     # Finishing
 
@@ -299,10 +307,8 @@ class Lowering:
         if has_partials and not whole:
             follow = [self._partial(nest, fold, item) for fold in folds]
             folds = [r for r in nest.results if isinstance(r, Fold)]
-        writer = Writer(self.module, self.target, nest, self.names, scale)
-        key = nest.signature(), scale, self.names
-        function = self.module.once(key, lambda: self.module.add(writer.write(), _stem(item)))
-        reads = [Use(b, _row_local(nest, b)) for b in writer.reads]
+        function = self.written(nest, self.names, scale, _stem(item))
+        reads = [Use(b, _row_local(nest, b)) for b in nest.reads()]
         writes = [
             Use(
                 r.buffer,
@@ -320,8 +326,15 @@ class Lowering:
         )  # fmt: skip
         for result in nest.results:
             if isinstance(result, Store) and result.row is None:
-                kernel.in_place += [(b, result.buffer) for b in writer.reads if _reads_only_at(nest, b, result.place)]
+                kernel.in_place += [(b, result.buffer) for b in nest.reads() if _reads_only_at(nest, b, result.place)]
         return [kernel, *follow]
+
+    def written(self, nest: Nest, names: Sequence[str], scale: Size, stem: str) -> str:
+        """The function of a nest; equal nests have one."""
+        key = nest.signature(), scale, tuple(names)
+        return self.module.once(
+            key, lambda: self.module.add(Writer(self.module, self.target, nest, names, scale).write(), stem)
+        )
 
     def _partial(self, nest: Nest, fold: Fold, item: Item) -> Kernel:
         """Let a fold write one result for each range of units; returns the kernel that adds them up."""
@@ -340,8 +353,7 @@ def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, cou
     load = Expr("load", out.dtype, buffer=partial, place=Affine((block, count, 1)))
     result = Fold(function, load, out, Affine((block, 0, 1)), count)
     nest = Nest([blocks, chunks, block], [False, True, False], [result])
-    writer = Writer(lowering.module, lowering.target, nest, (*lowering.names, CHUNKS), 1)
-    name = lowering.module.add(writer.write(), "combine")
+    name = lowering.written(nest, (*lowering.names, CHUNKS), 1, "combine")
     price = 0.3 * block if isinstance(block, int) else 100.0
     return Kernel(
         name, [Use(partial)], [Use(out, rows=True)], blocks, price, what="combine", whole=blocks == 1, counted=partial
@@ -354,10 +366,6 @@ def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, cou
 def _label(value: Value) -> str:
     op = value.node.op
     return op.label if isinstance(op, Input) else op.word
-
-
-def _reads(nest: Nest) -> list[Buffer]:
-    return [e.buffer for e in nest.loads() if e.buffer is not None]
 
 
 def _fits(a: list[bool], b: list[bool]) -> bool:
