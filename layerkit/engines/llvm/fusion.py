@@ -15,13 +15,13 @@ from layerkit.engines.llvm import affine
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import Expr
-from layerkit.ir import Const, Graph, Node, Size, Value, product
+from layerkit.ir import Const, Graph, Node, Size, Value, product, usual
 from layerkit.ops.core import SizeOf
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, View, Where
 from layerkit.ops.indexing import Gather, Iota
 from layerkit.ops.random import Random
 from layerkit.ops.reduction import Broadcast
-from layerkit.ops.shape import Reshape, Reverse, Slice, Transpose
+from layerkit.ops.shape import Concatenate, Reshape, Reverse, Slice, Transpose
 
 ELEMENTWISE = (Unary, Binary, Where, Cast, View)
 MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient)
@@ -61,10 +61,14 @@ def choose_stored(graph: Graph) -> set[Value]:
     """The values that get memory of their own, besides inputs, constants and what is no loop."""
     nodes = graph.nodes()
     readers: Counter[Value] = Counter()
+    sliced: Counter[Value] = Counter()
     stored: set[Value] = set(graph.outputs)
     for node in nodes:
         for x in set(node.inputs):
-            readers[x] += 1
+            if isinstance(node.op, Slice):  # slices side by side compute each element once, all together
+                sliced[x] += usual(node.outputs[0].type.size)
+            else:
+                readers[x] += 1
             if not is_looped(node) and not _reads_through(node):
                 stored.add(x)
     cost: dict[Value, int] = {}
@@ -75,6 +79,7 @@ def choose_stored(graph: Graph) -> set[Value]:
         loads = _loads(node, stored)
         for v in node.outputs:
             cost[v] = total
+            readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
             is_costly = total > 12 if v.type.size == 1 else total > 2 or loads > 1
             if (readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly) or total > 150:
                 stored.add(v)
@@ -89,7 +94,7 @@ def _reads_through(node: Node) -> bool:
     from layerkit.ops.linalg import MatMul
     from layerkit.ops.reduction import Reduce
 
-    return isinstance(node.op, Reduce | MatMul)
+    return isinstance(node.op, Reduce | MatMul | Concatenate)
 
 
 def _loads(node: Node, stored: set[Value]) -> int:

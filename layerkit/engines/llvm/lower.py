@@ -281,9 +281,13 @@ class Lowering:
 
         for item in chosen:
             visit(item)
+        _drop_unread(order)
         found: list[Kernel] = []
         for item in order:
-            found += [item.kernel] if item.kernel is not None else self._write(item)
+            if item.kernel is not None:
+                found.append(item.kernel)
+            elif item.nest is not None and item.nest.results:
+                found += self._write(item)
         return found
 
     def _write(self, item: Item) -> list[Kernel]:
@@ -324,8 +328,9 @@ class Lowering:
             what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
             sized=_is_sized(nest),
         )  # fmt: skip
+        written = [r.buffer for r in nest.results]
         for result in nest.results:
-            if isinstance(result, Store) and result.row is None:
+            if isinstance(result, Store) and result.row is None and written.count(result.buffer) == 1:
                 kernel.in_place += [(b, result.buffer) for b in nest.reads() if _reads_only_at(nest, b, result.place)]
         return [kernel, *follow]
 
@@ -432,6 +437,15 @@ def _absorb(target: Item, item: Item) -> None:
     target.needs |= item.needs - {target}
     target.origins |= item.origins
     target.words += item.words
+
+
+def _drop_unread(items: Sequence[Item]) -> None:
+    """Leave out results that only the loop which computes them wanted, in registers."""
+    read = {b for item in items if item.nest is not None for b in _reads(item.nest)}
+    read |= {u.buffer for item in items if item.kernel is not None for u in item.kernel.reads}
+    for item in items:
+        if item.nest is not None and not item.guard:
+            item.nest.results = [r for r in item.nest.results if r.buffer.kind != "local" or r.buffer in read]
 
 
 def _key(e: Expr) -> Any:

@@ -133,19 +133,25 @@ def put_padded(
 
 @rule(Concatenate)
 def concatenate(lowering: Lowering, node: Node) -> None:
-    """Each part written at its place."""
+    """Each part written at its place; parts of one shape in one loop, with whatever computes them."""
     op: Any = node.op
     shape = node.outputs[0].shape
     out = lowering.new(node.outputs[0])
-    start: Size = 0
-    for x in node.inputs:
-        axes = list(x.shape)
-        expr = lowering.reading(axes, partial(_at_identity, x))
-        moved = tuple(p.shifted(start) if i == op.axis else p for i, p in enumerate(affine.identity(axes)))
-        place = affine.linear(moved, shape, len(axes))
-        lowering.add(Nest(axes, [False] * len(axes), [Store(expr, out, place)]), node, join=False)
-        lowering.items[-1].part = True
-        start = start + x.shape[op.axis]
+    starts = [sum((x.shape[op.axis] for x in node.inputs[:i]), 0) for i in range(len(node.inputs))]
+    is_one = len({x.shape for x in node.inputs}) == 1
+    for group in (
+        [list(zip(node.inputs, starts, strict=True))]
+        if is_one
+        else [[p] for p in zip(node.inputs, starts, strict=True)]
+    ):
+        axes = list(group[0][0].shape)
+        stores: list[Store | Fold] = []
+        for x, start in group:
+            moved = tuple(p.shifted(start) if i == op.axis else p for i, p in enumerate(affine.identity(axes)))
+            expr = lowering.reading(axes, partial(_at_identity, x))
+            stores.append(Store(expr, out, affine.linear(moved, shape, len(axes))))
+        lowering.add(Nest(axes, [False] * len(axes), stores), node, join=is_one)
+        lowering.items[-1].part |= not is_one
 
 
 def _at_identity(x: Value, read: Reader) -> Expr:
