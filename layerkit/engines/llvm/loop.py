@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, size_registers
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, size_registers
 from layerkit.engines.llvm.elements import memory_type
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
@@ -29,11 +29,14 @@ def scan(lowering: Lowering, node: Node) -> None:
     given = [lowering.ensure(x) for x in node.inputs]
     first, sequences, captures = op.split(given)
     body = op.body
+    history = _history(op)
+    wanted = tuple(v for j, v in enumerate(body.outputs) if j not in history.values())
     inside = [Buffer(v.dtype, v.type.size, "step", label="step") for v in body.inputs[: len(first) + len(sequences)]]
     kinds = [(b, b.kind, b.index) for b in captures]
     for b in captures:
         b.kind = "step"  # not the body's to give away as a result
-    sub = Lowering(body, lowering.module, lowering.target, lowering.names, [*inside, *captures])
+    inner = Graph(body.inputs, wanted, body.name)
+    sub = Lowering(inner, lowering.module, lowering.target, lowering.names, [*inside, *captures])
     for b, kind, index in kinds:
         b.kind, b.index = kind, index
     if lowering.is_program:
@@ -41,8 +44,22 @@ def scan(lowering: Lowering, node: Node) -> None:
     changing = _hoist(lowering, sub, set(inside))
     kernels = sub.kernels(changing)
     outs = [lowering.new(v) for v in node.outputs]
-    steps = _Steps(lowering, op, kernels, inside, sub.outputs, first, sequences, outs)
+    made = iter(sub.outputs)
+    results = [None if j in history.values() else next(made) for j in range(len(body.outputs))]
+    steps = _Steps(lowering, op, kernels, inside, results, first, sequences, outs, history)
     lowering.add_kernel(steps.kernel(), node)
+
+
+def _history(op: Scan) -> dict[int, int]:
+    """Carry -> the result that stacks what it was before each step: the carry lives there, and is never copied."""
+    if not isinstance(op.length, int) or op.length == 0:
+        return {}
+    places = {v: i for i, v in enumerate(op.body.inputs[: op.carries])}
+    found: dict[int, int] = {}
+    for j, v in enumerate(op.body.outputs[op.carries :], start=op.carries):
+        if v in places:
+            found.setdefault(places[v], j)
+    return found
 
 
 def _guard(lowering: Lowering, body: Graph, given: dict[Value, Value]) -> None:
@@ -92,18 +109,13 @@ class _Steps:
     """The loop around the kernels of a body."""
 
     def __init__(
-        self, lowering: Lowering, op: Scan, kernels: list[Kernel], inside: list[Buffer], results: list[Buffer],
-        first: Any, sequences: Any, outs: list[Buffer],
+        self, lowering: Lowering, op: Scan, kernels: list[Kernel], inside: list[Buffer], results: list[Buffer | None],
+        first: Any, sequences: Any, outs: list[Buffer], history: dict[int, int],
     ) -> None:  # fmt: skip
         self.lowering, self.op, self.kernels = lowering, op, kernels
-        self.inside, self.results, self.first, self.sequences, self.outs = (
-            inside,
-            results,
-            list(first),
-            list(sequences),
-            outs,
-        )
-        own = {*inside, *results}
+        self.inside, self.results, self.outs, self.history = inside, results, outs, history
+        self.first, self.sequences = list(first), list(sequences)
+        own = {*inside, *(b for b in results if b is not None)}
         uses = [u for k in kernels for u in (*k.reads, *k.writes)]
         produced = {u.buffer for k in kernels for u in k.writes}
         self.locals = [b for b in dict.fromkeys(u.buffer for u in uses) if b in produced and b not in own]
@@ -116,23 +128,26 @@ class _Steps:
             and all(u.rows and not u.chunk for u in (*k.reads, *k.writes) if u.buffer in private)
             for k in kernels
         )
-        # the carries change places after each step, so each has two memories
-        self.spare = [
-            (lowering.scratch(b.dtype, b.size, "carry"), lowering.scratch(b.dtype, b.size, "carry")) for b in self.first
-        ]
+        # a carry is read where it was given or where the step before has left it; the last step writes the result
+        self.spare = {
+            i: (lowering.scratch(b.dtype, b.size, "carry"), lowering.scratch(b.dtype, b.size, "carry"))
+            for i, b in enumerate(self.first)
+            if i not in history
+        }
 
     def kernel(self) -> Kernel:
         """The whole loop."""
         module, names = self.lowering.module, self.lowering.names
         reads = [*self.first, *self.sequences, *self.outside]
-        writes = [*self.outs, *self.locals, *(b for pair in self.spare for b in pair)]
+        spare = [b for pair in self.spare.values() for b in pair]
+        writes = [*self.outs, *self.locals, *spare]
         params = [Reg(f"%p{i}", "ptr") for i in range(len(reads) + len(writes))]
         f = module.kernel(params, names)
         sizes = Sizes(f, size_registers(names))
         self._write(f, module, sizes, dict(zip([*reads, *writes], params, strict=True)))
         function = module.add(f, "scan")
         rows = self.by_rows
-        local = {*self.first, *self.locals, *self.outs[: len(self.first)], *(b for pair in self.spare for b in pair)}
+        local = {*self.first, *self.locals, *self.outs[: len(self.first)], *spare}
         length = self.op.length if isinstance(self.op.length, int) else 100
         return Kernel(
             function, [Use(b, rows and b in local) for b in reads], [Use(b, rows and b in local) for b in writes],
@@ -142,40 +157,53 @@ class _Steps:
 
     def _write(self, f: Function, module: Module, sizes: Sizes, at: dict[Buffer, Reg]) -> None:
         op, n = self.op, len(self.first)
-        sizes(op.length)
-        for b in (*self.inside, *self.results, *self.first):
+        length = sizes(op.length)
+        for b in (*self.inside, *self.first):
             sizes(b.size)
         for k in self.kernels:
             sizes(k.units)
-        current = [at[a] for a, _ in self.spare]
-        following = [at[b] for _, b in self.spare]
-        for source, to, b in zip(self.first, current, self.first, strict=True):
-            self._copy(f, sizes, at[source], to, b)
-        with f.loop(0, sizes(op.length), 1, [*current, *following]) as loop:
-            now, after = loop.carried[:n], loop.carried[n:]
-            t: Index = f.sub(f.sub(sizes(op.length), 1), loop.index) if op.reverse else loop.index
+        rows = (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else None
+        last = f.sub(length, 1)
+
+        def step(b: Buffer, share: Buffer, t: Index) -> Reg:
+            """Where a sequence has its step ``t``."""
+            return f.at(at[b], f.mul(t, sizes(share.size)), memory_type(b.dtype))
+
+        def time(turn: Index) -> Index:
+            return f.sub(last, turn) if op.reverse else turn
+
+        begins = [at[b] for b in self.first]
+        for i, j in self.history.items():
+            begins[i] = step(self.outs[j], self.first[i], time(0))
+            self._copy(f, sizes, at[self.first[i]], begins[i], self.first[i])
+        spares = [at[b] for pair in self.spare.values() for b in pair]
+        with f.loop(0, length, 1, [*begins, *spares]) as loop:
+            now, t = loop.carried[:n], time(loop.index)
+            free = dict(zip(self.spare, zip(loop.carried[n::2], loop.carried[n + 1 :: 2], strict=True), strict=True))
+            is_last = f.compare("eq", loop.index, f.reg(last))
+            after: list[Reg] = []
+            for i, (b, out) in enumerate(zip(self.first, self.outs[:n], strict=True)):
+                if i in self.history:
+                    ahead = f.sub(t, 1) if op.reverse else f.add(t, 1)
+                    there = step(self.outs[self.history[i]], b, ahead)
+                else:
+                    there = free[i][0]
+                after.append(f.select(is_last, at[out], there))
             place = dict(at)
             place |= dict(zip(self.inside[:n], now, strict=True))
-            for b, sequence in zip(self.inside[n:], self.sequences, strict=True):
-                place[b] = self._step(f, sizes, at[sequence], b, t)
-            place |= dict(zip(self.results[:n], after, strict=True))
-            for b, out in zip(self.results[n:], self.outs[n:], strict=True):
-                place[b] = self._step(f, sizes, at[out], b, t)
+            place |= {b: step(sequence, b, t) for b, sequence in zip(self.inside[n:], self.sequences, strict=True)}
+            for j, b in enumerate(self.results):
+                if b is not None:
+                    place[b] = after[j] if j < n else step(self.outs[j], b, t)
             for k in self.kernels:
                 pointers = [place[u.buffer] for u in (*k.reads, *k.writes)]
                 values = size_registers(self.lowering.names).values()
                 extra = [f.reg(1)] if k.counted is not None else []
-                begin, end = (
-                    (Reg("%begin", INT), Reg("%end", INT)) if self.by_rows else (f.reg(0), f.reg(sizes(k.units)))
-                )
-                f.run_kernel(k.function, [*pointers, *values, *extra], begin, end)
-            loop.next = [*after, *now]
-        for final, out, b in zip(loop.results[:n], self.outs[:n], self.first, strict=True):
-            self._copy(f, sizes, final, at[out], b)
-
-    def _step(self, f: Function, sizes: Sizes, base: Reg, b: Buffer, t: Index) -> Reg:
-        """Where a sequence has its step ``t``."""
-        return f.at(base, f.mul(t, sizes(b.size)), memory_type(b.dtype))
+                f.run_kernel(k.function, [*pointers, *values, *extra], *(rows or (f.reg(0), f.reg(sizes(k.units)))))
+            loop.next = [*after, *(x for a, b in free.values() for x in (b, a))]
+        with f.when(f.compare("eq", f.reg(length), literal(0, INT))):
+            for b, out in zip(self.first, self.outs, strict=False):
+                self._copy(f, sizes, at[b], at[out], b)
 
     def _copy(self, f: Function, sizes: Sizes, source: Reg, to: Reg, b: Buffer) -> None:
         """Copy a carry: the rows of this call, or all of it."""
