@@ -155,3 +155,24 @@ def test_prune_drops_results_that_nobody_reads() -> None:
     pruned = Pipeline.parse("prune").run(Graph((xs,), (a,)))
     (scan,) = (n for n in pruned.nodes() if n.op.word == "scan")
     assert len(scan.outputs) == 2
+
+
+def test_the_gradient_of_slices_is_one_concatenation() -> None:
+    x, y = (placeholder(n, "float32", (3, 8)) for n in ("x", "y"))
+    parts = [x[:, 2:5], x[:, :2], x[:, 5:]]
+    loss = ops.sum(ops.exp(parts[0]) * y[:, :3]) + ops.sum(ops.sin(parts[1])) + ops.sum(parts[2] * parts[2])
+    graph = Graph((x, y), tuple(gradient(loss, [x])), "f")
+    joined = verify(Pipeline.parse().run(graph))
+    words = [n.op.word for n in joined.nodes()]
+    assert words.count("concatenate") == 1
+    assert "pad" not in words
+    a, b = (np.random.default_rng(0).standard_normal((3, 8)).astype("float32") for _ in range(2))
+    expected = np.concatenate([np.cos(a[:, :2]), np.exp(a[:, 2:5]) * b[:, :3], 2 * a[:, 5:]], axis=1)
+    np.testing.assert_allclose(ReferenceProgram(joined)(a, b)[0], expected, rtol=1e-6)
+
+
+def test_padded_parts_that_overlap_or_leave_gaps_stay_sums() -> None:
+    x = placeholder("x", "float32", (2,))
+    for first, second in (((0, 2), (1, 1)), ((0, 3), (3, 0))):
+        graph = Graph((x,), (ops.pad(x, (first,)) + ops.pad(x, (second,)),), "f")
+        assert "concatenate" not in [n.op.word for n in Pipeline.parse().run(graph).nodes()]
