@@ -441,7 +441,7 @@ def _absorb(target: Item, item: Item) -> None:
 
 def _drop_unread(items: Sequence[Item]) -> None:
     """Leave out results that only the loop which computes them wanted, in registers."""
-    read = {b for item in items if item.nest is not None for b in _reads(item.nest)}
+    read = {b for item in items if item.nest is not None for b in item.nest.reads()}
     read |= {u.buffer for item in items if item.kernel is not None for u in item.kernel.reads}
     for item in items:
         if item.nest is not None and not item.guard:
