@@ -90,7 +90,6 @@ from layerkit.ops.core import (
     dtype_of,
     operand,
     shape,
-    size,
 )
 from layerkit.ops.creation import (
     arange,
@@ -118,6 +117,7 @@ from layerkit.ops.creation import (
     ndim,
     ones,
     ones_like,
+    size,
     tri,
     vander,
     zeros,
@@ -130,6 +130,27 @@ from layerkit.ops.cumulative import (
     nancumprod,
     nancumsum,
     trapezoid,
+)
+from layerkit.ops.decompositions import (
+    cholesky,
+    cholesky_inverse,
+    det,
+    eigh,
+    inv,
+    logdet,
+    lstsq,
+    lu_factor,
+    matrix_rank,
+    norm,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    solve_triangular,
+    svd,
+)
+from layerkit.ops.einsum import (
+    einsum,
 )
 from layerkit.ops.elementwise import (
     abs,
@@ -184,6 +205,15 @@ from layerkit.ops.elementwise import (
     tanh,
     view,
 )
+from layerkit.ops.fourier import (
+    fft,
+    fft2,
+    ifft2,
+    irfft,
+    istft,
+    rfft,
+    stft,
+)
 from layerkit.ops.gathering import (
     get_item,
     nonzero,
@@ -202,6 +232,7 @@ from layerkit.ops.gathering import (
 )
 from layerkit.ops.indexing import (
     fill,
+    multi_hot,
     one_hot,
     scatter_add,
     take,
@@ -214,6 +245,7 @@ from layerkit.ops.linalg import (
 from layerkit.ops.losses import (
     binary_crossentropy,
     categorical_crossentropy,
+    psnr,
     sparse_categorical_crossentropy,
 )
 from layerkit.ops.normalization import (
@@ -226,6 +258,15 @@ from layerkit.ops.normalization import (
 from layerkit.ops.pooling import (
     average_pool,
     max_pool,
+)
+from layerkit.ops.products import (
+    cdist,
+    cross,
+    dot_product_attention,
+    inner,
+    kron,
+    outer,
+    vdot,
 )
 from layerkit.ops.reduction import (
     all,
@@ -321,6 +362,31 @@ from layerkit.ops.sorting import (
     isin,
     searchsorted,
     sort,
+    sparsemax,
     top_k,
     unique,
+)
+from layerkit.ops.statistics import (
+    average,
+    bincount,
+    corrcoef,
+    correlate,
+    count_nonzero,
+    histogram,
+    median,
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmedian,
+    nanmin,
+    nanpercentile,
+    nanprod,
+    nanquantile,
+    nanstd,
+    nansum,
+    nanvar,
+    percentile,
+    ptp,
+    quantile,
 )

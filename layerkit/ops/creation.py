@@ -13,8 +13,9 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError
-from layerkit.ir import Dim, Shape, Size, Value, apply
+from layerkit.ir import Dim, Shape, Size, Value, apply, product
 from layerkit.ops.core import Tensor, axis_of, check_choice, dtype_of, operand, operands
+from layerkit.ops.core import size as size_of
 from layerkit.ops.elementwise import abs, cast, log, power, where
 from layerkit.ops.indexing import Iota
 from layerkit.ops.reduction import broadcast_to
@@ -122,6 +123,11 @@ def is_tensor(x: Any) -> bool:
 def dtype(x: Tensor) -> str:
     """The name of the dtype of ``x``."""
     return dtype_of(operand(x))
+
+
+def size(x: Tensor) -> Any:
+    """The number of elements of ``x``, int32; a size, as ``shape`` gives it, stands for itself."""
+    return size_of(x if isinstance(x, int | Dim) else product(operand(x).shape))
 
 
 def ndim(x: Tensor) -> int:

@@ -464,8 +464,36 @@ def _binary(word: str, doc: str) -> Callable[[Tensor, Tensor], Any]:
     return function
 
 
+def power(x1: Tensor, x2: Tensor) -> Any:
+    """x1 to the power of x2; of whole numbers whole, and 0 where x2 is negative.
+
+    Example:
+        >>> power(np.array([2, 3]), 4)
+        array([16, 81])
+    """
+    x1, x2 = operands(x1, x2)
+    if dtypes.is_floating(dtype_of(x1)):
+        return apply(Binary("power"), x1, x2)
+    x1, x2 = (operand(x, "int32") if dtype_of(x) == "bool" else x for x in (x1, x2))
+    is_known = not isinstance(x2, Value)
+    most = int(np.max(x2, initial=1)).bit_length() if is_known else 8 * dtypes.numpy_dtype(dtype_of(x2)).itemsize - 1
+    result = where(less(x2, 0), operand(0, dtype_of(x1)), operand(1, dtype_of(x1)))
+    for bit in range(most):  # squares of squares, multiplied where the exponent has a bit
+        has_bit = not_equal(bitwise_and(right_shift(x2, operand(bit, dtype_of(x2))), operand(1, dtype_of(x2))), 0)
+        result = where(has_bit, multiply(result, x1), result)
+        x1 = multiply(x1, x1)
+    return result
+
+
 negative: Callable[[Tensor], Any] = _unary("negative", "-x.")
-abs: Callable[[Tensor], Any] = _unary("abs", "Absolute value.")
+
+
+def abs(x: Tensor) -> Any:
+    """Absolute value; that of a truth value is itself."""
+    x = operand(x)
+    return x if dtype_of(x) == "bool" else apply(Unary("abs"), x)
+
+
 sign: Callable[[Tensor], Any] = _unary("sign", "-1, 0 or 1.")
 floor: Callable[[Tensor], Any] = _unary("floor", "Largest whole number not above x.")
 ceil: Callable[[Tensor], Any] = _unary("ceil", "Smallest whole number not below x.")
@@ -494,7 +522,6 @@ add: Callable[[Tensor, Tensor], Any] = _binary("add", "x1 + x2.")
 subtract: Callable[[Tensor, Tensor], Any] = _binary("subtract", "x1 - x2.")
 multiply: Callable[[Tensor, Tensor], Any] = _binary("multiply", "x1 * x2.")
 divide: Callable[[Tensor, Tensor], Any] = _binary("divide", "x1 / x2, floating.")
-power: Callable[[Tensor, Tensor], Any] = _binary("power", "x1 to the power of x2, floating.")
 maximum: Callable[[Tensor, Tensor], Any] = _binary("maximum", "The larger; nan if either is.")
 minimum: Callable[[Tensor, Tensor], Any] = _binary("minimum", "The smaller; nan if either is.")
 floor_divide: Callable[[Tensor, Tensor], Any] = _binary("floor_divide", "Largest whole number not above x1 / x2.")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from layerkit import dtypes
-from layerkit.errors import DataError, DTypeError, LayerkitError, ShapeError
+from layerkit.errors import ArgumentError, DataError, DTypeError, LayerkitError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, apply, show_shape
 from layerkit.ops.core import Tensor, axis_of, operand
 from layerkit.ops.elementwise import cast, equal
-from layerkit.ops.reduction import broadcast_to
+from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
 
 # Primitives ----------------------------------------------------------------------------------------------------------
@@ -201,6 +201,9 @@ def check_range(op: str, indices: Array, rows: int) -> None:
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Any:
     """Elements by number along ``axis``; without it from the flattened tensor.
 
+    Numbers that are known beforehand may count from the end, as negative ones do; those that are computed may not: an
+    unknown word of a text is -1 as often as not.
+
     Raises:
         DataError: a number outside [0, n), when the program runs.
 
@@ -213,6 +216,8 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_of(axis, x.ndim, "take")
+    if not isinstance(indices, Value) and isinstance(x.shape[axis], int):
+        indices = np.where(indices < 0, indices + np.asarray(x.shape[axis], indices.dtype), indices)
     taken = apply(Gather(), moveaxis(x, axis, 0), indices)
     new, rest = list(range(indices.ndim)), list(range(indices.ndim, taken.ndim))
     return transpose(taken, rest[:axis] + new + rest[axis:])  # the new axes go where the old one was
@@ -223,7 +228,7 @@ def scatter_add(updates: Tensor, indices: Tensor, rows: Size) -> Any:
     return apply(ScatterAdd(rows), operand(updates), operand(indices))
 
 
-def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Any:
+def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False) -> Any:
     """1 at the class, 0 elsewhere, along a new axis; a class outside [0, num_classes) gives zeros.
 
     Example:
@@ -231,11 +236,28 @@ def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = Non
         array([[0., 1., 0.],
                [1., 0., 0.]], dtype=float32)
     """
+    _check_dense(sparse)
     x = operand(x)
     axis = axis_of(axis, x.ndim + 1, "one_hot")
     shape = tuple(num_classes if i == axis else 1 for i in range(x.ndim + 1))
     hot = equal(expand_dims(x, axis), reshape(cast(np.arange(num_classes), dtypes.canonical(x.dtype)), shape))
     return cast(hot, dtype or "float32")
+
+
+def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False) -> Any:
+    """1 at each of the classes along the last axis of ``inputs``, 0 elsewhere: (..., n) -> (..., num_classes).
+
+    Example:
+        >>> multi_hot([0, 2], 4)
+        array([1., 0., 1., 0.], dtype=float32)
+    """
+    hot = one_hot(inputs, num_classes, axis, dtype, sparse)
+    return max(hot, 0 if operand(inputs).ndim == 1 else 1)
+
+
+def _check_dense(sparse: bool) -> None:
+    if sparse:
+        raise ArgumentError("tensors are dense.", expected="sparse=False", got="sparse=True")
 
 
 def getitem(x: Any, key: Any) -> Any:

@@ -106,16 +106,28 @@ def _check_inner(x1: Any, x2: Any) -> None:
 
 
 def dot(x1: Tensor, x2: Tensor) -> Any:
-    """``matmul`` for vectors and matrices; a scalar multiplies."""
+    """Sum of products over the last axis of x1 and the last but one (or only) axis of x2; a scalar multiplies."""
     x1, x2 = operands(x1, x2)
-    return x1 * x2 if x1.ndim == 0 or x2.ndim == 0 else matmul(x1, x2)
+    if x1.ndim == 0 or x2.ndim == 0:
+        return x1 * x2
+    return tensordot(x1, x2, ([-1], [-1 if x2.ndim == 1 else -2]))
 
 
-def tensordot(x1: Tensor, x2: Tensor, axes: tuple[Sequence[int], Sequence[int]]) -> Any:
-    """Sum of products over the paired axes: those of ``axes[0]`` in ``x1`` with those of ``axes[1]`` in ``x2``."""
+def tensordot(x1: Tensor, x2: Tensor, axes: int | Sequence[Any] = 2) -> Any:
+    """Sum of products over paired axes: those of ``axes[0]`` in x1 with those of ``axes[1]`` in x2.
+
+    A number pairs so many of the last of x1 with the first of x2.
+
+    Example:
+        >>> tensordot(np.ones((2, 3)), np.ones((3, 4)), 1).shape
+        (2, 4)
+    """
     x1, x2 = operands(x1, x2)
-    a = [axis_of(i, x1.ndim, "tensordot") for i in axes[0]]
-    b = [axis_of(i, x2.ndim, "tensordot") for i in axes[1]]
+    left, right = (range(x1.ndim - axes, x1.ndim), range(axes)) if isinstance(axes, int) else axes
+    a, b = (
+        [axis_of(int(i), x.ndim, "tensordot") for i in ([given] if isinstance(given, int) else given)]
+        for given, x in ((left, x1), (right, x2))
+    )
     kept_a, kept_b = [i for i in range(x1.ndim) if i not in a], [i for i in range(x2.ndim) if i not in b]
     rows = reshape(transpose(x1, kept_a + a), (product(x1.shape[i] for i in kept_a), product(x1.shape[i] for i in a)))
     columns = reshape(

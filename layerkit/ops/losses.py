@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from layerkit.errors import ShapeError
@@ -11,7 +12,7 @@ from layerkit.ops.core import Tensor, composite, dtype_of, example, operand, ope
 from layerkit.ops.elementwise import cast, log
 from layerkit.ops.indexing import one_hot
 from layerkit.ops.normalization import EPSILON
-from layerkit.ops.reduction import sum
+from layerkit.ops.reduction import mean, sum
 from layerkit.ops.scientific import clip
 from layerkit.ops.shape import squeeze
 
@@ -55,6 +56,15 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
         return -(target * log_sigmoid(output) + (1.0 - target) * log_sigmoid(-output))
     output = clip(output, EPSILON, 1.0 - EPSILON)
     return -(target * log(output) + (1.0 - target) * log(1.0 - output))
+
+
+@composite(example((2, 3), (2, 3), max_val=2.0))
+def psnr(x1: Tensor, x2: Tensor, max_val: float) -> Any:
+    """Peak signal-to-noise ratio of two tensors, in decibels: 10 * log10(max_val^2 / mean squared difference)."""
+    x1, x2 = operands(x1, x2, floating=True)
+    _same_shape("psnr", x1, x2)
+    gap = x1 - x2
+    return 20.0 * math.log10(max_val) - 10.0 / math.log(10) * log(mean(gap * gap))
 
 
 def _log_probabilities(output: Any, from_logits: bool, axis: int) -> Any:

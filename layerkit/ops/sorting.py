@@ -6,6 +6,7 @@ elements keep their order; nan comes last (first where the order is descending).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply, nondifferentiable
+from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply, nondifferentiable, number
 from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, operands
+from layerkit.ops.cumulative import cumsum
 from layerkit.ops.elementwise import (
     cast,
     equal,
@@ -27,11 +29,12 @@ from layerkit.ops.elementwise import (
     logical_and,
     logical_not,
     not_equal,
+    stop_gradient,
     where,
 )
-from layerkit.ops.gathering import take_along_axis
-from layerkit.ops.reduction import any, sum
-from layerkit.ops.shape import concatenate, expand_dims, moveaxis, reshape, slice_axis, squeeze
+from layerkit.ops.gathering import segment_sum, take_along_axis
+from layerkit.ops.reduction import any, min, sum
+from layerkit.ops.shape import concatenate, expand_dims, flip, moveaxis, reshape, slice_axis, squeeze
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,24 @@ def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Any:
     return logical_and(is_finite, ahead < k)
 
 
+@composite(example((2, 4)), example((3, 2), axis=0))
+def sparsemax(x: Tensor, axis: int = -1) -> Any:
+    """The nearest probabilities to ``x`` along ``axis``: max(x - t, 0) with a t for which they add up to 1.
+
+    Source: Martins and Astudillo 2016, arXiv:1602.02068.
+    """
+    (x,) = operands(x, floating=True)
+    axis = axis_of(axis, x.ndim, "sparsemax")
+    ordered = stop_gradient(moveaxis(flip(sort(x, axis), axis), axis, -1))
+    rank = np.arange(1, number(x.shape[axis]) + 1).astype(dtype_of(x))
+    is_in = ordered * rank > cumsum(ordered, -1) - 1.0
+    least = moveaxis(min(where(is_in, ordered, math.inf), -1, keepdims=True), -1, axis)
+    chosen = x >= least
+    count = sum(cast(chosen, dtype_of(x)), axis, keepdims=True)
+    level = (sum(where(chosen, x, 0.0), axis, keepdims=True) - 1.0) / count
+    return where(chosen, x - level, 0.0)
+
+
 # Places in a sorted series -------------------------------------------------------------------------------------------
 
 
@@ -246,7 +267,7 @@ def unique(
 def _sized(distinct: Array, first: Array, counts: Array, axis: int, size: int, fill: Any) -> tuple[Array, ...]:
     """Cut or filled up to ``size`` along ``axis``."""
     have = distinct.shape[axis]
-    kept = np.take(distinct, np.arange(min(have, size)), axis)
+    kept = np.take(distinct, np.arange(size)[:have], axis)
     more = size - kept.shape[axis]
     if more > 0:
         filler = np.take(distinct, [0], axis) if fill is None else np.full_like(np.take(distinct, [0], axis), fill)
@@ -260,9 +281,6 @@ def _sized(distinct: Array, first: Array, counts: Array, axis: int, size: int, f
 
 def _unique(x: Any, size: int, fill: Any) -> tuple[Any, Any, Any, Any]:
     """By sorting: an element that differs from the one before it is new, and its number is how many were new so far."""
-    from layerkit.ops.cumulative import cumsum
-    from layerkit.ops.gathering import segment_sum
-
     shape = x.shape
     flat = reshape(x, (-1,))
     order = argsort(flat)
@@ -270,12 +288,12 @@ def _unique(x: Any, size: int, fill: Any) -> tuple[Any, Any, Any, Any]:
     count = flat.shape[0]
     new = not_equal(slice_axis(ordered, 0, 1, count), slice_axis(ordered, 0, 0, count - 1))
     new = concatenate([np.ones(1, bool), new])
-    number = cumsum(cast(new, "int32")) - 1
-    counts = segment_sum(cast(equal(number, number), "int32"), number, size)
+    which = cumsum(cast(new, "int32")) - 1
+    counts = segment_sum(cast(equal(which, which), "int32"), which, size)
     is_there = greater(counts, 0)
-    rows = segment_sum(where(new, order, 0), number, size)
-    values = segment_sum(where(new, ordered, cast(0, dtype_of(x))), number, size)
+    rows = segment_sum(where(new, order, 0), which, size)
+    values = segment_sum(where(new, ordered, cast(0, dtype_of(x))), which, size)
     filler = slice_axis(ordered, 0, 0, 1) if fill is None else operand(fill, dtype_of(x))
-    inverse = segment_sum(number, order, count)
+    inverse = segment_sum(which, order, count)
     first = where(is_there, rows, slice_axis(order, 0, 0, 1))
     return where(is_there, values, filler), first, reshape(inverse, shape), counts

@@ -126,3 +126,30 @@ def test_unknown_sizes_bind_like_arithmetic() -> None:
             (b - b + 4, 4),
         ):
             assert (dim if isinstance(dim, int) else dim.bind(sizes)) == number
+
+
+def test_sparsemax_is_the_projection_onto_probabilities() -> None:
+    # of (1.2, 1, -3) both large ones lose t = (2.2 - 1) / 2 = 0.6; of (2, 0, 0) the first alone is left
+    x = np.array([[1.2, 1.0, -3.0], [2.0, 0.0, 0.0]])
+    np.testing.assert_allclose(ops.sparsemax(x), [[0.6, 0.4, 0.0], [1.0, 0.0, 0.0]], rtol=1e-12)
+    many = np.random.default_rng(0).normal(size=(4, 7))
+    np.testing.assert_allclose(ops.sparsemax(many, axis=0).sum(0), np.ones(7), rtol=1e-12)
+
+
+def test_sorting_keeps_the_order_of_equals_and_puts_nan_at_the_end() -> None:
+    x = np.array([2.0, np.nan, 1.0, 2.0, -np.inf, 1.0])
+    assert ops.argsort(x).tolist() == [4, 2, 5, 0, 3, 1]
+    assert ops.top_k(x, 4)[1].tolist() == [1, 0, 3, 2]
+    assert ops.argsort(np.array([0.0, -0.0, 0.0])).tolist() == [0, 1, 2]
+
+
+def test_products_of_zeros_have_exact_gradients() -> None:
+    np.testing.assert_array_equal(grad(lambda x: ops.prod(x))(np.array([2.0, 0.0, 5.0])), [0, 10, 0])
+    np.testing.assert_array_equal(grad(lambda x: ops.prod(x))(np.array([0.0, 0.0, 5.0])), [0, 0, 0])
+    np.testing.assert_array_equal(grad(lambda x: ops.sum(ops.cumprod(x)))(np.array([2.0, 0.0, 5.0])), [1, 12, 0])
+
+
+def test_erfinv_undoes_erf() -> None:
+    x = np.concatenate([np.linspace(-0.999, 0.999, 201), [1e-300, 1 - 1e-15]])
+    np.testing.assert_allclose([math.erf(v) for v in ops.erfinv(x)], x, rtol=1e-14)
+    np.testing.assert_array_equal(ops.erfinv(np.array([1.0, -1.0, np.nan, 2.0])), [np.inf, -np.inf, np.nan, np.nan])
