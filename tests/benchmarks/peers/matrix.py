@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from peers.report import table
-from peers.workloads import WORKLOADS
+from peers.workloads import MAIN, WORKLOADS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -64,7 +64,7 @@ def main(argv=None):
     ap.add_argument("--out", required=True)
     ap.add_argument("--mode", default="train")
     ap.add_argument("--frameworks", default="torch_eager,torch_tuned,torch_compile,jax_jit,keras_jax,keras_torch")
-    ap.add_argument("--workloads", default=",".join(WORKLOADS))
+    ap.add_argument("--workloads", default=",".join(w["name"] for w in MAIN))
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--cpus", default="")
     ap.add_argument("--seconds", type=float, default=4.0)

@@ -138,6 +138,46 @@ def _transformer():
     return _w("transformer", 16, {"x": {"shape": [length], "dtype": I32, "vocab": 8000}}, g, "softmax_ce", 2)
 
 
-WORKLOADS = {
-    w["name"]: w for w in (_mlp(), _lenet(), _resnet20(), _lstm(), _sentiment(), _cnn_lstm_series(), _transformer())
-}
+def _dense(name, batch, sizes, classes=10):
+    """An MLP of other widths."""
+    g = _G("x")
+    for n in sizes[1:]:
+        g.dense(n, "relu")
+    g.dense(classes)
+    return _w(name, batch, {"x": {"shape": [sizes[0]], "dtype": F32}}, g, "softmax_ce", classes)
+
+
+def _cnn(name, batch, shape, blocks, kernel, pool=True):
+    """Convolutions, each with batch normalisation, relu and perhaps pooling."""
+    g = _G("x")
+    for filters in blocks:
+        g.conv(filters, kernel, pad=kernel // 2, bias=False), g.bn(), g("relu")
+        if pool:
+            g("maxpool2d", size=2, stride=2, pad=0)
+    g("gap2d"), g.dense(10)
+    return _w(name, batch, {"x": {"shape": list(shape), "dtype": F32}}, g, "softmax_ce", 10)
+
+
+def _recurrent(name, batch, length, features, units, layers=1):
+    """LSTMs over series of other lengths."""
+    g = _G("x")
+    for i in range(layers):
+        g("lstm", units=units, seq=i + 1 < layers)
+    g.dense(5)
+    return _w(name, batch, {"x": {"shape": [length, features], "dtype": F32}}, g, "softmax_ce", 5)
+
+
+MAIN = [_mlp(), _lenet(), _resnet20(), _lstm(), _sentiment(), _cnn_lstm_series(), _transformer()]
+
+VARIANTS = [
+    _dense("mlp_small", 32, (32, 64, 64), 2), _dense("mlp_odd", 100, (300, 333, 77, 129)), _dense("mlp_wide", 256, (1024, 2048)),
+    _dense("mlp_few_rows", 7, (784, 1000, 300)), _dense("mlp_deep", 64, (128,) * 9),
+    _cnn("cnn_3_channels", 32, (32, 32, 3), (24, 40, 72), 3), _cnn("cnn_odd_image", 16, (45, 37, 1), (20, 50), 5),
+    _cnn("cnn_few_filters", 64, (28, 28, 1), (8, 12), 3), _cnn("cnn_many_filters", 8, (14, 14, 128), (256, 256), 3, pool=False),
+    _cnn("cnn_large_image", 4, (112, 112, 3), (32, 64, 64), 3), _cnn("cnn_7x7", 16, (40, 40, 3), (48, 48), 7),
+    _recurrent("lstm_short", 32, 24, 9, 50), _recurrent("lstm_few_rows", 8, 200, 16, 64), _recurrent("lstm_wide", 128, 50, 64, 256),
+    _recurrent("lstm_two", 64, 60, 12, 100, layers=2), _recurrent("lstm_tiny", 16, 30, 4, 16),
+]  # fmt: skip
+"""The same kinds of network in other sizes: what is fast for the list above has to be fast for the class."""
+
+WORKLOADS = {w["name"]: w for w in (*MAIN, *VARIANTS)}
