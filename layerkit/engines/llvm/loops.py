@@ -11,7 +11,7 @@ result of its own, and another kernel adds those up in order.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -169,22 +169,29 @@ class Nest:
         """Make one axis of two; counters of axis ``drop`` are no longer needed."""
         self.axes[j : j + 2] = [self.axes[j] * self.axes[j + 1]]
         self.reduced[j : j + 2] = [self.reduced[j]]
-        memo: dict[int, Expr] = {}
+        self._move(lambda p: Affine((*p.factors[:drop], *p.factors[drop + 1 :]), p.constant))
 
-        def place(p: Affine | None) -> Affine | None:
-            return None if p is None else Affine((*p.factors[:drop], *p.factors[drop + 1 :]), p.constant)
+    def split(self, inner: int) -> None:
+        """Make two axes of a single one, the inner of a size that divides it."""
+        (size,) = self.axes
+        assert isinstance(size, int)
+        self.axes, self.reduced = [size // inner, inner], self.reduced * 2
+        self._move(lambda p: Affine((p.factors[0] * inner, p.factors[0]), p.constant))
+
+    def _move(self, place: Callable[[Affine], Affine]) -> None:
+        """Let all places be sums of other counters."""
+        memo: dict[int, Expr] = {}
 
         def visit(e: Expr) -> Expr:
             if id(e) not in memo:
-                memo[id(e)] = Expr(
-                    e.kind, e.dtype, tuple(map(visit, e.args)), e.word, e.number, e.buffer, place(e.place), e.size
-                )
+                at = None if e.place is None else place(e.place)
+                memo[id(e)] = Expr(e.kind, e.dtype, tuple(map(visit, e.args)), e.word, e.number, e.buffer, at, e.size)
             return memo[id(e)]
 
         self.results = [
-            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows, r.function)  # type: ignore[arg-type]
+            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows)
             if isinstance(r, Store)
-            else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)  # type: ignore[arg-type]
+            else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)
             for r in self.results
         ]
 
@@ -335,7 +342,8 @@ class Writer:
                 return elements.cast(f, f.splat(f.reg(self.sizes(e.size)), lanes), "int64", e.dtype)
             case "random":
                 assert e.place is not None
-                counter = self._counter(e.place, lanes, depth)
+                first = f.reg(self._offset(e.place, depth)) if self._is_fourth(e.place, lanes) else None
+                counter = random.Place(self._counter(e.place, lanes, depth), first)
                 draw = {"bits": random.words, "uniform": random.uniform, "normal": random.normal}[e.word]
                 extra = () if e.word == "bits" else (elements.TYPES[e.dtype],)
                 return draw(f, args, counter, *extra)  # type: ignore[operator,no-any-return]
@@ -361,6 +369,13 @@ class Writer:
             return first
         step = f.splat(f.reg(self.sizes(place.factors[-1])), lanes)
         return f.binary("add", first, f.binary("mul", f.lane_numbers(INT, lanes), step))
+
+    def _is_fourth(self, place: Affine, lanes: int) -> bool:
+        """Whether at least 8 lanes have neighbouring places, the first of which is a multiple of 4 at every turn."""
+        *outer, step = place.factors
+        start = self.scale if len(self.nest.axes) == 1 else 4  # of the innermost loop
+        known = (*outer, place.constant, start)
+        return lanes % 8 == 0 and step == 1 and all(isinstance(n, int) and n % 4 == 0 for n in known)
 
     def _load(self, buffer: Buffer, dtype: str, place: Affine, lanes: int, depth: int, mask: Reg | None) -> Reg:
         f, kind = self.f, elements.memory_type(dtype)

@@ -25,6 +25,7 @@ from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
 from layerkit.ir.graph import Input
 
 MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
+DRAWN = 64  # random numbers in a unit: a multiple of 4, so that units begin with a new block of them
 SMALL = 4096  # elements that one call reduces, without partial results
 
 
@@ -299,6 +300,8 @@ class Lowering:
             nest.collapse(keep_first=False)
         elif symbolic or folds:
             nest.collapse(keep_first=nest.reduced[0] and not all(nest.reduced))
+        if isinstance(nest.axes[0], int) and len(nest.axes) == 1 and nest.axes[0] % DRAWN == 0 and _draws(nest):
+            nest.split(DRAWN)
         folds = [r for r in nest.results if isinstance(r, Fold)]
         units, scale = _units(nest.axes[0])
         has_partials = bool(folds) and nest.reduced[0]
@@ -474,6 +477,11 @@ def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
 def _reads_only_at(nest: Nest, buffer: Buffer, place: Affine) -> bool:
     """Whether all that is read of a buffer, at any turn, is its element at a place."""
     return all(e.kind == "load" and e.place == place for e in nest.loads() if e.buffer is buffer)
+
+
+def _draws(nest: Nest) -> bool:
+    """Whether random numbers are drawn."""
+    return any(e.kind == "random" for e in nest.loads())
 
 
 def _is_sized(nest: Nest) -> bool:

@@ -1,0 +1,66 @@
+"""Other processors: a training step becomes machine code for 64-bit ARM too, which this machine can make but not run."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit.engines.llvm import jit, threads
+from layerkit.engines.llvm.compilation import Compilation, Lowered
+from layerkit.engines.llvm.target import Target, host
+from layerkit.layers import LSTM, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
+
+ARM = Target("aarch64-unknown-linux-gnu", "generic", "+neon,+fp-armv8", 16, 32, 64 << 10, 1 << 20, 16 << 20)
+AARCH64 = 183  # of ELF's e_machine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_targets() -> None:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def step(model: Any, x: np.ndarray, y: np.ndarray) -> Compilation:
+    """The training step of a model, as it was traced."""
+    model.compile("adam", "mse")
+    model.train_on_batch(x, y)
+    (traced,) = model._function("train")._traced.values()
+    return traced.program.compilation
+
+
+MODELS: dict[str, Any] = {
+    "convolutions": lambda: (
+        [Conv2D(16, 3, activation="relu"), BatchNormalization(), Conv2D(16, 3), MaxPooling2D(), Dropout(0.5), Flatten(), Dense(3)],
+        (12, 12, 2),
+    ),
+    "series": lambda: ([LSTM(5, return_sequences=True), LSTM(4), Dense(3, activation="softmax")], (7, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_compiles_for_arm(name):
+    layers, shape = MODELS[name]()
+    model = layerkit.Sequential([layerkit.Input(shape), *layers])
+    found = step(model, np.zeros((2, *shape), "float32"), np.zeros((2, 3), "float32"))
+    lowered = Lowered(found.pipeline.run(found.graph), ARM, found.donated, found.kept, timed=False)
+    text = str(lowered.module)
+    assert "llvm.x86" not in text
+    assert f"<{ARM.lanes(4)} x float>" in text
+    code = jit.to_object(text, ARM)
+    assert struct.unpack_from("<H", code, 18) == (AARCH64,)
+
+
+def test_threads_compile_for_arm():
+    assert struct.unpack_from("<H", jit.to_object(threads._write_pool(ARM), ARM), 18) == (AARCH64,)
+
+
+def test_features_can_be_switched_off():
+    assert host("avx512f,avx2").vector_bytes == 16
+    if host("").vector_bytes == 64:
+        assert host("-avx512f").vector_bytes == 32
