@@ -25,7 +25,7 @@ from layerkit.engines.llvm.toom import Matrix, Scheme, both, scheme, transposed
 FEWEST = 16  # channels and filters: with fewer, transforms cost more than products save
 TILES = 16  # in a block, at least: each reads the whole kernel
 MOST_SUMS = 1 << 22  # elements of the sums of a gradient by the kernel
-STACK = 5 << 19  # bytes of transformed tiles and products in a block, at most
+STACK = 5 << 18  # bytes of transformed tiles and products in a block, at most
 
 
 @dataclass(frozen=True)
