@@ -1,7 +1,13 @@
 """Layers, with Keras's names, arguments, defaults and conventions."""
 
 from layerkit.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from layerkit.layers.attention import MultiHeadAttention
+from layerkit.layers.attention import (
+    AdditiveAttention,
+    Attention,
+    GroupedQueryAttention,
+    GroupQueryAttention,
+    MultiHeadAttention,
+)
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from layerkit.layers.conv import (
@@ -49,7 +55,14 @@ from layerkit.layers.merging import (
     multiply,
     subtract,
 )
-from layerkit.layers.normalization import BatchNormalization, LayerNormalization
+from layerkit.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    SpectralNormalization,
+    UnitNormalization,
+)
 from layerkit.layers.pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -108,6 +121,7 @@ from layerkit.layers.reshaping import (
 )
 from layerkit.layers.sequences import Bidirectional, TimeDistributed
 from layerkit.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
+from layerkit.layers.wrapper import Wrapper
 
 __all__ = [
     "ELU",
@@ -124,7 +138,9 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -177,6 +193,9 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GroupNormalization",
+    "GroupQueryAttention",
+    "GroupedQueryAttention",
     "HashedCrossing",
     "Hashing",
     "Identity",
@@ -202,6 +221,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -216,14 +236,17 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "StringLookup",
     "Subtract",
     "TextVectorization",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",

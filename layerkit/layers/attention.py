@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from layerkit import ops, random
-from layerkit.fields import PositiveInt, Rate
-from layerkit.layers.base import Layer
+from layerkit.errors import ArgumentError, ShapeError
+from layerkit.fields import OneOf, PositiveInt, Rate
+from layerkit.ir import product, show_shape
+from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.common import Constraint, Initializer, Regularizer
+from layerkit.ops.attention import attend, both, causal
+from layerkit.ops.core import axis_of
 from layerkit.trace import Weight, get_mask
 
 
-class MultiHeadAttention(Layer):
-    """Attention of each query position to all value positions, in several heads.
+class _Drops(Layer):
+    """Layers that drop some of their attention weights in training."""
 
-    scores = softmax(q k^T / sqrt(key_dim)) over the value positions; the output is scores v, projected.
-
-    Shapes:
-        query: (batch, T, n)    value, key: (batch, S, m)    attention_mask: (batch, T, S), true where attention may go
-        returns: (batch, T, n), and the scores (batch, heads, T, S) if asked for
-    Source: Vaswani et al. 2017, arXiv:1706.03762.
-    """
-
-    num_heads: PositiveInt
-    key_dim: PositiveInt
-    value_dim: PositiveInt | None = None
     dropout: Rate = 0.0
+    seed: int | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls, *args, **kwargs)
+        self.seed_generator = random.SeedGenerator(self._config.get("seed"))
+        return self
+
+    def drop(self, weights: Any) -> Any:
+        """Some of the weights set to 0, the others made larger."""
+        keep = random.uniform(weights.shape, seed=self.seed_generator) >= self.dropout
+        return ops.where(keep, weights / (1.0 - self.dropout), 0.0)
+
+
+class _Heads(_Drops):
+    """What attention in several heads has in common: projections, masks, the gate."""
+
     use_bias: bool = True
-    output_shape: Any = None
-    attention_axes: Any = None
+    sliding_window: PositiveInt | None = None
     flash_attention: Any = None
     kernel_initializer: Initializer = "glorot_uniform"
     bias_initializer: Initializer = "zeros"
@@ -38,20 +47,17 @@ class MultiHeadAttention(Layer):
     activity_regularizer: Regularizer = None
     kernel_constraint: Constraint = None
     bias_constraint: Constraint = None
+    use_gate: bool = False
     seed: int | None = None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        self = super().__new__(cls, *args, **kwargs)
-        self.seed_generator = random.SeedGenerator(self._config.get("seed"))
-        return self
-
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
-        heads, size = self.num_heads, self.value_dim or self.key_dim
-        out = query_shape[-1] if self.output_shape is None else self.output_shape
-        self._query = self._projection("query", (query_shape[-1], heads, self.key_dim), 1)
-        self._key = self._projection("key", ((key_shape or value_shape)[-1], heads, self.key_dim), 1)
-        self._value = self._projection("value", (value_shape[-1], heads, size), 1)
-        self._output = self._projection("attention_output", (heads, size, out), 2)
+    def add_projections(self, shapes: Sequence[Any], heads: tuple[int, int], sizes: tuple[int, int], out: Any) -> None:
+        """The weights, for shapes of query, key and value; heads and sizes are those of query or key, and of value."""
+        query, key, value = (s[-1] for s in shapes)
+        self._query = self._projection("query", (query, heads[0], sizes[0]), 1)
+        self._key = self._projection("key", (key, heads[1], sizes[0]), 1)
+        self._gate = self._projection("gate", (query, heads[0], sizes[1]), 1) if self.use_gate else None
+        self._value = self._projection("value", (value, heads[1], sizes[1]), 1)
+        self._output = self._projection("attention_output", (heads[0], sizes[1], *out), 2)
 
     def _projection(self, name: str, shape: tuple[int, ...], summed: int) -> tuple[Weight, Weight | None, int]:
         kernel = self.add_weight(
@@ -66,6 +72,10 @@ class MultiHeadAttention(Layer):
             )  # fmt: skip
         return kernel, bias, summed
 
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes of positions."""
+        return tuple(range(1, rank - 1))
+
     def call(
         self,
         query: Any,
@@ -79,47 +89,323 @@ class MultiHeadAttention(Layer):
         training: bool = False,
         use_causal_mask: bool = False,
     ) -> Any:
-        key = value if key is None else key
-        masks = [query_mask, value_mask, key_mask]
-        masks = [get_mask(x) if m is None else m for m, x in zip(masks, (query, value, key), strict=True)]
-        allowed = self._allowed(query, value, masks, attention_mask, use_causal_mask)
-        q = _project(query, *self._query) * (1.0 / math.sqrt(self.key_dim))
-        k, v = _project(key, *self._key), _project(value, *self._value)
-        q, k, v = (ops.transpose(x, (0, 2, 1, 3)) for x in (q, k, v))  # (batch, heads, positions, size)
-        scores = ops.matmul(q, ops.swapaxes(k, -1, -2))
-        if allowed is not None:
-            scores = ops.where(ops.expand_dims(allowed, 1), scores, -1e9)
-        scores = ops.softmax(scores)
-        weights = scores
-        if training and self.dropout > 0:
-            keep = random.uniform(scores.shape, seed=self.seed_generator) >= self.dropout
-            weights = ops.where(keep, scores / (1.0 - self.dropout), 0.0)
-        out = _project(ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3)), *self._output)
-        return (out, scores) if return_attention_scores else out
+        query, value, key = (self._as_input(x) for x in (query, value, value if key is None else key))
+        masks = [get_mask(x) if m is None else m for m, x in ((value_mask, value), (key_mask, key))]
+        axes = self.axes(query.ndim)
+        places = _Places(query.shape, key.shape, axes)
+        allowed = self._allowed(places, masks, attention_mask, use_causal_mask)
+        q = _project(query, *self._query)
+        q, k, v = (places.heads_first(x) for x in (q, _project(key, *self._key), _project(value, *self._value)))
+        drop = self.drop if training and self.dropout > 0 else None
+        y, scores = attend(q * (1.0 / math.sqrt(q.shape[-1])), k, v, allowed=allowed, drop=drop)
+        y = places.heads_last(y)
+        if self._gate is not None:
+            y = y * ops.sigmoid(_project(query, *self._gate))
+        y = _project(y, *self._output)
+        return (y, places.scores(scores)) if return_attention_scores else y
 
-    @staticmethod
-    def _allowed(query: Any, value: Any, masks: list[Any], attention_mask: Any, causal: bool) -> Any:
-        parts = [] if attention_mask is None else [ops.cast(attention_mask, "bool")]
-        query_mask, value_mask, key_mask = masks
-        parts += [] if query_mask is None else [ops.expand_dims(query_mask, -1)]
-        parts += [
-            ops.expand_dims(m, 1)
-            for m in (value_mask, key_mask if key_mask is not value_mask else None)
-            if m is not None
-        ]
-        if causal:
-            rows, columns = ops.arange(query.shape[1]), ops.arange(value.shape[1])
-            parts.append(ops.expand_dims(ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0), 0))
-        allowed = None
-        for part in parts:
-            allowed = part if allowed is None else ops.logical_and(allowed, part)
+    def _allowed(self, places: _Places, masks: Sequence[Any], attention_mask: Any, is_causal: bool) -> Any:
+        value_mask, key_mask = masks
+        allowed = None if attention_mask is None else places.mask(ops.cast(attention_mask, "bool"))
+        for mask in (value_mask, key_mask if key_mask is not value_mask else None):
+            if mask is not None:
+                allowed = both(allowed, ops.expand_dims(places.along(mask), -2))
+        rows, columns = places.rows, places.columns
+        if is_causal:
+            allowed = both(allowed, causal(rows, columns))
+        if self.sliding_window is not None:
+            i, j = ops.expand_dims(ops.arange(rows), 1), ops.expand_dims(ops.arange(columns), 0)
+            allowed = both(allowed, ops.abs(i - j) < self.sliding_window)
         return allowed
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask
 
 
+class _Places:
+    """Where the positions are: shapes (batch, *sizes, features) of which some axes are attended over, as one."""
+
+    def __init__(self, query: Sequence[Any], key: Sequence[Any], axes: tuple[int, ...]) -> None:
+        self.query, self.key, self.attended = tuple(query), tuple(key), axes
+        self.others = tuple(i for i in range(1, len(query) - 1) if i not in axes)
+        self.rows, self.columns = (product(tuple(s[a] for a in axes)) for s in (query, key))
+
+    def heads_first(self, x: Any) -> Any:
+        """(batch, *sizes, heads, n) -> (batch, *others, heads, positions, n)."""
+        front = ops.transpose(x, (0, *self.others, x.ndim - 2, *self.attended, x.ndim - 1))
+        return (
+            front
+            if len(self.attended) == 1
+            else ops.reshape(front, (*front.shape[: len(self.others) + 2], -1, x.shape[-1]))
+        )
+
+    def heads_last(self, y: Any) -> Any:
+        """The way back, for the positions of the query."""
+        rank, k = len(self.query) + 1, len(self.others)
+        if len(self.attended) != 1:
+            y = ops.reshape(y, (*y.shape[: k + 2], *(self.query[a] for a in self.attended), y.shape[-1]))
+        order = [0, *self.others, rank - 2, *self.attended, rank - 1]
+        return ops.transpose(y, [order.index(i) for i in range(rank)])
+
+    def scores(self, x: Any) -> Any:
+        """(batch, *others, heads, rows, columns) with the axes of the positions apart."""
+        if len(self.attended) == 1:
+            return x
+        sizes = [s[a] for s in (self.query, self.key) for a in self.attended]
+        return ops.reshape(x, (*x.shape[:-2], *sizes))
+
+    def mask(self, x: Any) -> Any:
+        """A mask for the scores with their axes apart; missing ones are those before the positions."""
+        count = 2 * len(self.attended)
+        missing = len(self.others) + 2 + count - x.ndim
+        if missing < 0 or x.ndim < count:
+            raise ShapeError(
+                "'attention_mask' has a wrong number of axes.",
+                expected="(batch, query positions, key positions)", got=show_shape(x.shape),
+            )  # fmt: skip
+        front, back = x.shape[: x.ndim - count], x.shape[x.ndim - count :]
+        x = ops.reshape(x, (*front, *(1,) * missing, *back))
+        if len(self.attended) == 1:
+            return x
+        sizes = [s[a] for s in (self.query, self.key) for a in self.attended]
+        return ops.reshape(
+            ops.broadcast_to(x, (*x.shape[:-count], *sizes)), (*x.shape[:-count], self.rows, self.columns)
+        )
+
+    def along(self, mask: Any) -> Any:
+        """A mask of the key's positions as (batch, *others, 1, positions)."""
+        mask = ops.cast(mask, "bool")
+        mask = ops.reshape(mask, (*mask.shape, *(1,) * (len(self.key) - 1 - mask.ndim)))
+        front = ops.transpose(ops.broadcast_to(mask, self.key[:-1]), (0, *self.others, *self.attended))
+        return ops.reshape(front, (*front.shape[: len(self.others) + 1], 1, self.columns))
+
+
+class MultiHeadAttention(_Heads):
+    """Attention of each query position to all value positions, in several heads.
+
+    scores = softmax(q k^T / sqrt(key_dim)) over the value positions; the output is scores v, projected.
+
+    Shapes:
+        query: (batch, T, n)    value, key: (batch, S, m)    attention_mask: (batch, T, S), true where attention may go
+        returns: (batch, T, n), and the scores (batch, heads, T, S) if asked for
+    Args:
+        num_heads: heads.
+        key_dim: size of each for queries and keys.
+        value_dim: size of each for values; that of keys unless given.
+        dropout: share of the scores that is dropped in training.
+        use_bias: whether projections add a bias.
+        output_shape: size or sizes of the output, in place of n.
+        attention_axes: the axes of positions; all between batch and features unless given.
+        sliding_window: how far a position sees, itself included, to both sides.
+        flash_attention: without effect: how it is computed is the engine's affair.
+        kernel_initializer, bias_initializer: what projections are before training.
+        kernel_regularizer, bias_regularizer: penalties on them.
+        activity_regularizer: penalty on the output.
+        kernel_constraint, bias_constraint: what they are brought back to after each update.
+        use_gate: whether a gate made of the query scales what each head returns.
+        seed: a number, for drops that do not depend on the model's seed.
+    Source: Vaswani et al. 2017, arXiv:1706.03762.
+
+    Example:
+        >>> import numpy as np
+        >>> MultiHeadAttention(2, 3)(np.ones((2, 4, 5)), np.ones((2, 6, 5))).shape
+        (2, 4, 5)
+    """
+
+    num_heads: PositiveInt
+    key_dim: PositiveInt
+    value_dim: PositiveInt | None = None
+    dropout: Rate = 0.0
+    use_bias: bool = True
+    output_shape: Any = None
+    attention_axes: Any = None
+    sliding_window: PositiveInt | None = None
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        out = query_shape[-1] if self.output_shape is None else self.output_shape
+        self.add_projections(
+            (query_shape, key_shape or value_shape, value_shape), (self.num_heads, self.num_heads),
+            (self.key_dim, self.value_dim or self.key_dim), (out,) if isinstance(out, int) else tuple(out),
+        )  # fmt: skip
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes of positions."""
+        if self.attention_axes is None:
+            return super().axes(rank)
+        given = (self.attention_axes,) if isinstance(self.attention_axes, int) else self.attention_axes
+        return tuple(axis_of(a, rank, "MultiHeadAttention") for a in given)
+
+
+class GroupedQueryAttention(_Heads):
+    """Attention in several heads, groups of which share their keys and values.
+
+    Shapes:
+        query: (batch, T, n)    value, key: (batch, S, m)    attention_mask: (batch, T, S), true where attention may go
+        returns: (batch, T, n), and the scores (batch, num_query_heads, T, S) if asked for
+    Args:
+        head_dim: size of each head.
+        num_query_heads: heads of queries.
+        num_key_value_heads: heads of keys and values; the number of queries' heads is a multiple.
+        dropout: share of the scores that is dropped in training.
+        use_bias: whether projections add a bias.
+        sliding_window: how far a position sees, itself included, to both sides.
+        flash_attention: without effect: how it is computed is the engine's affair.
+        kernel_initializer, bias_initializer: what projections are before training.
+        kernel_regularizer, bias_regularizer: penalties on them.
+        activity_regularizer: penalty on the output.
+        kernel_constraint, bias_constraint: what they are brought back to after each update.
+        use_gate: whether a gate made of the query scales what each head returns.
+        seed: a number, for drops that do not depend on the model's seed.
+    Source: Ainslie et al. 2023, arXiv:2305.13245.
+
+    Example:
+        >>> import numpy as np
+        >>> GroupedQueryAttention(3, 4, 2)(np.ones((2, 4, 5)), np.ones((2, 6, 5))).shape
+        (2, 4, 5)
+    """
+
+    head_dim: PositiveInt
+    num_query_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    dropout: Rate = 0.0
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        heads = self.num_query_heads, self.num_key_value_heads
+        if heads[0] % heads[1]:
+            raise ArgumentError(
+                "query heads are divided among key and value heads.", expected=f"num_query_heads that {heads[1]} divides",
+                got=str(heads[0]),
+            )  # fmt: skip
+        shapes = query_shape, key_shape or value_shape, value_shape
+        self.add_projections(shapes, heads, (self.head_dim, self.head_dim), (query_shape[-1],))
+
+
+GroupQueryAttention = GroupedQueryAttention  # as Keras exports it
+LAYERS.aliases["GroupQueryAttention"] = "GroupedQueryAttention"
+
+
 def _project(x: Any, kernel: Weight, bias: Weight | None, summed: int) -> Any:
     axes = tuple(range(x.ndim - summed, x.ndim)), tuple(range(summed))
     y = ops.tensordot(x, kernel, axes)
     return y if bias is None else y + bias
+
+
+# Attention in one head, without projections ---------------------------------------------------------------------------
+
+
+class _OneHead(_Drops):
+    """Attention without projections; ``scores`` says how queries and keys are compared."""
+
+    def scores(self, query: Any, key: Any) -> Any:
+        """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
+        raise NotImplementedError
+
+    def call(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        training: bool = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        query, value, *rest = _listed(self, inputs, "inputs")
+        key = rest[0] if rest else value
+        query_mask, value_mask, *_ = (None, None) if mask is None else _listed(self, mask, "mask")
+        scores = self.scores(query, key)
+        allowed = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
+        if use_causal_mask:
+            allowed = both(allowed, causal(query.shape[-2], key.shape[-2]))
+        if allowed is not None:
+            scores = ops.where(allowed, scores, scores - 1e9)
+        weights = ops.softmax(scores)
+        if training and self.dropout > 0:
+            weights = self.drop(weights)
+        y = ops.matmul(weights, value)
+        if query_mask is not None:
+            y = ops.where(ops.expand_dims(ops.cast(query_mask, "bool"), -1), y, 0.0)
+        return (y, weights) if return_attention_scores else y
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, list | tuple) else None
+
+
+class Attention(_OneHead):
+    """Attention of query positions to value positions, without projections (Luong's).
+
+    Shapes:
+        inputs: [query (batch, T, n), value (batch, S, m), key (batch, S, n) if it is not the value]
+        mask: [of the query (batch, T), of the value (batch, S)], each may be None
+        returns: (batch, T, m), and the scores (batch, T, S) if asked for
+    Args:
+        use_scale: whether a learned number scales the scores.
+        score_mode: "dot" for query key^T, "concat" for the sum of tanh(query + key), with another learned number.
+        dropout: share of the scores that is dropped in training.
+        seed: a number, for drops that do not depend on the model's seed.
+    Source: Luong, Pham and Manning 2015, arXiv:1508.04025.
+
+    Example:
+        >>> import numpy as np
+        >>> Attention()([np.ones((2, 4, 5)), np.ones((2, 6, 5))]).shape
+        (2, 4, 5)
+    """
+
+    use_scale: bool = False
+    score_mode: Annotated[str, OneOf(("dot", "concat"))] = "dot"
+    dropout: Rate = 0.0
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = self.concat_score_weight = None
+        if self.use_scale:
+            self.scale = self.add_weight((), "ones", name="scale")
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight((), "ones", name="concat_score_weight")
+
+    def scores(self, query: Any, key: Any) -> Any:
+        """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
+        if self.score_mode == "dot":
+            scores = ops.matmul(query, ops.swapaxes(key, -1, -2))
+            return scores if self.scale is None else scores * self.scale
+        together = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
+        together = together if self.scale is None else together * self.scale
+        return self.concat_score_weight * ops.sum(ops.tanh(together), -1)
+
+
+class AdditiveAttention(_OneHead):
+    """Attention of query positions to value positions, by a sum (Bahdanau's): scores = sum(scale * tanh(query + key)).
+
+    Shapes:
+        inputs: [query (batch, T, n), value (batch, S, m), key (batch, S, n) if it is not the value]
+        mask: [of the query (batch, T), of the value (batch, S)], each may be None
+        returns: (batch, T, m), and the scores (batch, T, S) if asked for    scale: (n,)
+    Args:
+        use_scale: whether a learned vector scales the features.
+        dropout: share of the scores that is dropped in training.
+        seed: a number, for drops that do not depend on the model's seed.
+    Source: Bahdanau, Cho and Bengio 2014, arXiv:1409.0473.
+
+    Example:
+        >>> import numpy as np
+        >>> AdditiveAttention()([np.ones((2, 4, 5)), np.ones((2, 6, 5))]).shape
+        (2, 4, 5)
+    """
+
+    use_scale: bool = True
+    dropout: Rate = 0.0
+
+    def build(self, input_shape: Any) -> None:
+        size = _listed(self, input_shape, "inputs")[0][-1]
+        self.scale = self.add_weight((size,), "glorot_uniform", name="scale") if self.use_scale else None
+
+    def scores(self, query: Any, key: Any) -> Any:
+        """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
+        together = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+        return ops.sum(together if self.scale is None else together * self.scale, -1)
+
+
+def _listed(layer: Layer, given: Any, what: str) -> list[Any]:
+    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
+        raise ArgumentError(
+            f"'{what}' of {type(layer).__name__} is a list.", expected="[query, value], or [query, value, key]",
+            got=f"a list of {len(given)}" if isinstance(given, list | tuple) else type(given).__name__,
+        )  # fmt: skip
+    return list(given)

@@ -67,6 +67,7 @@ class Embedding(Layer):
         embeddings_regularizer: penalty on the table.
         embeddings_constraint: what the table is brought back to after each update.
         mask_zero: whether 0 stands for "nothing here"; later layers are told by a mask.
+        weights: the table to begin with, in place of what the initializer makes.
 
     Raises:
         DataError: a number outside the table, when the program runs.
@@ -79,8 +80,35 @@ class Embedding(Layer):
     embeddings_constraint: Constraint = None
     mask_zero: bool = False
 
+    def __init__(
+        self,
+        input_dim: PositiveInt,
+        output_dim: PositiveInt,
+        embeddings_initializer: Initializer = "uniform",
+        embeddings_regularizer: Regularizer = None,
+        embeddings_constraint: Constraint = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim=input_dim,
+            output_dim=output_dim,
+            embeddings_initializer=embeddings_initializer,
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+            mask_zero=mask_zero,
+            **kwargs,
+        )
+        self._config.pop("weights", None)  # numbers are no argument to be written down
+        self._table = weights
+
     def build(self, input_shape: Any) -> None:
         self.embeddings = declared_weight(self, "embeddings", (self.input_dim, self.output_dim))
+        if self._table is not None:
+            table = self._table[0] if isinstance(self._table, list) and len(self._table) == 1 else self._table
+            self.embeddings.array = table
+            self._table = None
 
     def call(self, inputs: Any) -> Any:
         return ops.take(self.embeddings, ops.cast(inputs, "int32"), axis=0)

@@ -10,6 +10,7 @@ from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import show_shape
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.recurrent import RNN
+from layerkit.layers.wrapper import Wrapper
 from layerkit.trace import get_mask, set_mask
 
 
@@ -140,20 +141,16 @@ def _anew(layer: Layer, **changes: Any) -> Any:
     return type(layer)(**{k: copied(v) for k, v in {**layer._config, **changes}.items()})
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(Wrapper):
     """A layer applied to each time step: (batch, time, ...) -> (batch, time, ...).
 
     All steps of all rows go through the layer as one batch, so statistics of a batch are over all of them. A mask for whole
     steps passes by; of one with more axes, the layer gets the part of each step.
     """
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.layer = LAYERS.make(layer) if not isinstance(layer, Layer) else layer
-
     def build(self, input_shape: Any) -> None:
-        if len(input_shape) >= 3 and not self.layer.built and not self.layer.is_container:
-            self.layer.build((input_shape[0], *input_shape[2:]))
+        if len(input_shape) >= 3:
+            super().build((input_shape[0], *input_shape[2:]))
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         if inputs.ndim < 3:

@@ -65,6 +65,7 @@ from layerkit.ops.arrangement import (
     vsplit,
     vstack,
 )
+from layerkit.ops.attention import dot_product_attention
 from layerkit.ops.control import (
     associative_scan,
     cond,

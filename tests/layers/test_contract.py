@@ -82,6 +82,10 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Discretization": (lambda **k: L.Discretization([-1.0, 0.5], output_mode="count", **k), FLAT),
     "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
     "BatchNormalization": (lambda **k: L.BatchNormalization(**k), IMAGE),
+    "GroupNormalization": (lambda **k: L.GroupNormalization(-1, **k), IMAGE),
+    "RMSNormalization": (lambda **k: L.RMSNormalization(**k), SERIES),
+    "UnitNormalization": (lambda **k: L.UnitNormalization((1, 2), **k), SERIES),
+    "SpectralNormalization": (lambda **k: L.SpectralNormalization(L.Dense(3, **k), **k), FLAT),
     "LayerNormalization": (lambda **k: L.LayerNormalization(axis=(1, 2), **k), SERIES),
     "SimpleRNN": (lambda **k: L.SimpleRNN(4, return_sequences=True, **k), SERIES),
     "GRU": (lambda **k: L.GRU(4, go_backwards=True, **k), SERIES),
@@ -92,7 +96,10 @@ CASES: dict[str, tuple[Any, Any]] = {
     "ConvLSTM3D": (lambda **k: _Framed(L.ConvLSTM3D(2, (1, 2, 1), **k), (1, 2, 3), **k), SERIES),
     "Bidirectional": (lambda **k: L.Bidirectional(L.LSTM(3, **k), **k), SERIES),
     "TimeDistributed": (lambda **k: L.TimeDistributed(L.Dense(3, activation="tanh", **k), **k), SERIES),
-    "MultiHeadAttention": (lambda **k: _SelfAttention(**k), SERIES),
+    "MultiHeadAttention": (lambda **k: _SelfAttention(L.MultiHeadAttention(2, 3, use_gate=True, **k), **k), SERIES),
+    "GroupedQueryAttention": (lambda **k: _SelfAttention(L.GroupedQueryAttention(3, 4, 2, **k), **k), SERIES),
+    "Attention": (lambda **k: _Listed(L.Attention(True, **k), **k), SERIES),
+    "AdditiveAttention": (lambda **k: _Listed(L.AdditiveAttention(**k), **k), SERIES),
     "Add": (lambda **k: _Merged(L.Add(**k), **k), FLAT),
     "Subtract": (lambda **k: _Merged(L.Subtract(**k), **k), FLAT),
     "Multiply": (lambda **k: _Merged(L.Multiply(**k), **k), FLAT),
@@ -103,7 +110,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Concatenate": (lambda **k: _Merged(L.Concatenate(**k), **k), FLAT),
 }
 
-RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization"}
+RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization", "SpectralNormalization"}
 """Layers whose numbers in training are not a function of their input alone."""
 
 
@@ -131,12 +138,21 @@ class _Framed(L.Layer):
 
 
 class _SelfAttention(L.Layer):
-    def __init__(self, **kwargs: Any) -> None:
+    """A series that attends to itself."""
+
+    def __init__(self, attention: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.attention = L.MultiHeadAttention(2, 3, **kwargs)
+        self.attention = attention
 
     def call(self, inputs: Any) -> Any:
         return self.attention(inputs, inputs, use_causal_mask=True)
+
+
+class _Listed(_SelfAttention):
+    """The same, with query and value as a list."""
+
+    def call(self, inputs: Any) -> Any:
+        return self.attention([inputs, ops.sin(inputs)], use_causal_mask=True)
 
 
 def batch(shape: Any, dtype: str = "float64", rows: int = 4) -> np.ndarray:
@@ -205,7 +221,7 @@ def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> Non
     h = make()(body)
     h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
     model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
-    custom = {c.__name__: c for c in (_Framed, _Merged, _SelfAttention)}
+    custom = {c.__name__: c for c in (_Framed, _Listed, _Merged, _SelfAttention)}
     copy = model_from_config(model_config(model), custom)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.predict(x), model.predict(x))
@@ -232,6 +248,7 @@ def test_every_layer_has_a_case() -> None:
         "Sequential",
         "SimpleRNNCell",
         "StackedRNNCells",
+        "Wrapper",
     }
 
 

@@ -1,0 +1,130 @@
+"""Attention: each query takes a mean of values, weighted by how well their keys fit it. Heads are an axis of the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from layerkit.errors import ShapeError
+from layerkit.ir import show_shape
+from layerkit.ops.activations import softmax
+from layerkit.ops.core import Tensor, composite, dtype_of, example, operand, operands
+from layerkit.ops.creation import arange
+from layerkit.ops.elementwise import cast, greater_equal, logical_and, tanh, where
+from layerkit.ops.linalg import matmul
+from layerkit.ops.shape import expand_dims, reshape, swapaxes, transpose
+
+MASKED = -1e9
+"""The score of what may not be attended to; where nothing may, all count alike."""
+
+
+@composite(
+    example((2, 3, 2, 4), (2, 5, 2, 4), (2, 5, 2, 4)),
+    example((2, 3, 4, 2), (2, 3, 2, 2), (2, 3, 2, 2), is_causal=True, attn_logits_soft_cap=2.0),
+)
+def dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor = None,
+    mask: Tensor = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
+    """softmax(query key^T * scale + bias) value, over the positions that ``mask`` allows.
+
+    Shapes:
+        query: (batch, T, heads, size)    key, value: (batch, S, groups, size), heads a multiple of groups
+        bias, mask: what (batch, heads, T, S) can be made of    returns: (batch, T, heads, size)
+    Args:
+        query: what asks.
+        key: what is compared with it.
+        value: what is taken.
+        bias: added to the scores.
+        mask: true where attention may go.
+        scale: factor of the scores; 1 / sqrt(size) unless given.
+        is_causal: whether a position sees only those up to its own.
+        flash_attention: without effect: how it is computed is the engine's affair.
+        attn_logits_soft_cap: scores are bent to stay within this number, by tanh.
+    Source: Vaswani et al. 2017, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245 (groups).
+
+    Example:
+        >>> import numpy as np
+        >>> dot_product_attention(np.ones((2, 4, 8, 16)), np.ones((2, 6, 8, 16)), np.ones((2, 6, 8, 16))).shape
+        (2, 4, 8, 16)
+    """
+    query, key, value = operands(query, key, value, floating=True)
+    for x, what in ((query, "query"), (key, "key"), (value, "value")):
+        if x.ndim != 4:
+            raise ShapeError(
+                f"'dot_product_attention' needs a {what} with heads.", expected="(batch, positions, heads, size)", got=show_shape(x.shape)
+            )  # fmt: skip
+    allowed = None if mask is None else cast(mask, "bool")
+    if is_causal:
+        allowed = both(allowed, causal(query.shape[1], key.shape[1]))
+    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    q, k, v = (transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+    y, _ = attend(q * factor, k, v, bias=bias, allowed=allowed, soft_cap=attn_logits_soft_cap)
+    return transpose(y, (0, 2, 1, 3))
+
+
+def attend(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    allowed: Any = None,
+    soft_cap: float | None = None,
+    drop: Callable[[Any], Any] | None = None,
+) -> tuple[Any, Any]:
+    """The attention's result and its weights, heads before positions.
+
+    Shapes:
+        query: (..., heads, T, size), scaled    key: (..., groups, S, size)    value: (..., groups, S, n)
+        bias, allowed: what (..., heads, T, S) can be made of    returns: (..., heads, T, n), (..., heads, T, S)
+    Args:
+        query: what asks.
+        key: what is compared with it.
+        value: what is taken.
+        bias: added to the scores.
+        allowed: true where attention may go.
+        soft_cap: see ``dot_product_attention``.
+        drop: what is done to the weights before the values are taken.
+    """
+    *front, heads, rows, _ = query.shape
+    groups, columns = key.shape[-3], key.shape[-2]
+    if heads % groups:
+        raise ShapeError(
+            "the heads of the query are divided among those of the key.",
+            expected=f"heads that {groups} divides",
+            got=str(heads),
+        )
+    if heads != groups:  # the heads of a group are rows of one product
+        query = reshape(query, (*front, groups, heads // groups * rows, query.shape[-1]))
+    scores = reshape(matmul(query, swapaxes(key, -1, -2)), (*front, heads, rows, columns))
+    if soft_cap is not None:
+        scores = tanh(scores / soft_cap) * soft_cap
+    if bias is not None:
+        scores = scores + operand(bias, dtype_of(scores))
+    if allowed is not None:
+        scores = where(allowed, scores, MASKED)
+    weights = softmax(scores)
+    taken = weights if drop is None else drop(weights)
+    if heads != groups:
+        taken = reshape(taken, (*front, groups, heads // groups * rows, columns))
+    return reshape(matmul(taken, value), (*front, heads, rows, value.shape[-1])), weights
+
+
+def causal(rows: Any, columns: Any) -> Any:
+    """Which of the columns each row may see: those up to its own number. (rows, columns)."""
+    return greater_equal(expand_dims(arange(rows), 1), expand_dims(arange(columns), 0))
+
+
+def both(a: Any, b: Any) -> Any:
+    """Where both allow; None allows all."""
+    if a is None or b is None:
+        return b if a is None else a
+    return logical_and(a, b)
