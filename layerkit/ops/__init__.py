@@ -263,7 +263,6 @@ from layerkit.ops.pooling import (
 from layerkit.ops.products import (
     cdist,
     cross,
-    dot_product_attention,
     inner,
     kron,
     outer,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
 from layerkit.errors import ShapeError
-from layerkit.ir import broadcast_shapes, number, show_shape
-from layerkit.ops.activations import softmax
-from layerkit.ops.core import Tensor, composite, dtype_of, example, operand, operands
-from layerkit.ops.elementwise import sqrt, tanh, where
-from layerkit.ops.linalg import matmul, tensordot
+from layerkit.ir import broadcast_shapes
+from layerkit.ops.core import Tensor, composite, example, operands
+from layerkit.ops.elementwise import sqrt, where
+from layerkit.ops.linalg import tensordot
 from layerkit.ops.reduction import broadcast_to, sum
-from layerkit.ops.shape import expand_dims, moveaxis, reshape, stack, swapaxes
+from layerkit.ops.shape import expand_dims, moveaxis, reshape, stack
 
 
 @composite(example((3,), (3,)), example((2, 3), (4, 3)))
@@ -104,72 +100,3 @@ def cdist(x: Tensor, y: Tensor) -> Any:
     square = sum(gap * gap, -1)
     is_apart = square > 0.0
     return where(is_apart, sqrt(where(is_apart, square, 1.0)), 0.0)
-
-
-# Attention -----------------------------------------------------------------------------------------------------------
-
-
-@composite(
-    example((1, 3, 2, 4), (1, 5, 2, 4), (1, 5, 2, 4)),
-    example((2, 4, 4, 2), (2, 4, 2, 2), (2, 4, 2, 2), is_causal=True, attn_logits_soft_cap=2.0),
-)
-def dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bias: Tensor = None,
-    mask: Tensor = None,
-    scale: float | None = None,
-    is_causal: bool = False,
-    flash_attention: bool | None = None,
-    attn_logits_soft_cap: float | None = None,
-) -> Any:
-    """softmax(query . key * scale) . value for each head. Source: arXiv:1706.03762.
-
-    Shapes:
-        query: (batch, time, heads, size)    key, value: (batch, other time, key heads, size)
-        bias, mask: broadcast to (batch, heads, time, other time)    returns: (batch, time, heads, size)
-    Args:
-        query: what asks.
-        key: what is compared with it; several heads of the query may share one.
-        value: what is averaged.
-        bias: added to the products.
-        mask: which of them count.
-        scale: 1 / sqrt(size) unless given.
-        is_causal: only those count that are not later.
-        flash_attention: changes nothing here: the engine chooses how to compute it.
-        attn_logits_soft_cap: products beyond it are bent back by tanh.
-
-    Raises:
-        ShapeError: the heads of the query are no multiple of those of the key.
-    """
-    query, key, value = operands(query, key, value, floating=True)
-    if query.ndim != 4 or key.ndim != 4 or value.ndim != 4:
-        got = ", ".join(show_shape(x.shape) for x in (query, key, value))
-        raise ShapeError("'dot_product_attention' needs 4 axes.", expected="(batch, time, heads, size)", got=got)
-    heads, shared = query.shape[2], key.shape[2]
-    if heads % shared:
-        raise ShapeError(
-            "heads of the query share those of the key.", expected=f"a multiple of {shared}", got=str(heads)
-        )
-    q, k, v = (swapaxes(x, 1, 2) for x in (query, key, value))  # (B, heads, T, size)
-    if heads != shared:
-        k, v = (_repeat_heads(x, heads // shared) for x in (k, v))
-    size = number(query.shape[-1])
-    scores = matmul(q, swapaxes(k, -1, -2)) * (1 / math.sqrt(size) if scale is None else scale)
-    if attn_logits_soft_cap is not None:
-        scores = tanh(scores / attn_logits_soft_cap) * attn_logits_soft_cap
-    if bias is not None:
-        scores = scores + bias
-    lowest = float(np.finfo(dtype_of(scores)).min) * 0.7
-    if is_causal:
-        rows, columns = (number(x.shape[2]) for x in (q, k))
-        scores = where(np.tri(rows, columns, dtype=bool), scores, lowest)
-    if mask is not None:
-        scores = where(operand(mask, "bool"), scores, lowest)
-    return swapaxes(matmul(softmax(scores), v), 1, 2)
-
-
-def _repeat_heads(x: Any, times: int) -> Any:
-    b, heads, *rest = x.shape
-    return reshape(broadcast_to(expand_dims(x, 2), (b, heads, times, *rest)), (b, heads * times, *rest))
