@@ -1,4 +1,4 @@
-"""Products of vectors and tensors besides that of matrices: inner, outer, cross, Kronecker, attention; distances."""
+"""Products of vectors and tensors besides that of matrices: inner, outer, cross, Kronecker; distances."""
 
 from __future__ import annotations
 
