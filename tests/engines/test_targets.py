@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import layerkit
-from layerkit.engines.llvm import jit, threads
-from layerkit.engines.llvm.compilation import Compilation, Lowered
+from layerkit.engines.llvm import driver, jit, threads
+from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.target import Target, host
 from layerkit.layers import LSTM, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
@@ -48,16 +49,16 @@ def test_a_step_compiles_for_arm(name):
     layers, shape = MODELS[name]()
     model = layerkit.Sequential([layerkit.Input(shape), *layers])
     found = step(model, np.zeros((2, *shape), "float32"), np.zeros((2, 3), "float32"))
-    lowered = Lowered(found.pipeline.run(found.graph), ARM, found.donated, found.kept, timed=False)
-    text = str(lowered.module)
+    text = str(replace(found, target=ARM).lowered().module)
     assert "llvm.x86" not in text
     assert f"<{ARM.lanes(4)} x float>" in text
     code = jit.to_object(text, ARM)
     assert struct.unpack_from("<H", code, 18) == (AARCH64,)
 
 
-def test_threads_compile_for_arm():
-    assert struct.unpack_from("<H", jit.to_object(threads._write_pool(ARM), ARM), 18) == (AARCH64,)
+@pytest.mark.parametrize("write", [driver._write, threads._write_pool])
+def test_what_runs_steps_compiles_for_arm(write):
+    assert struct.unpack_from("<H", jit.to_object(write(ARM), ARM), 18) == (AARCH64,)
 
 
 def test_features_can_be_switched_off():
