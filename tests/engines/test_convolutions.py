@@ -90,6 +90,25 @@ def test_few_channels_to_a_filter(name: str, dtype: str, features: str) -> None:
     check(directions(FEW_TO_A_FILTER[name]), dtype, features)
 
 
+FEW_FILTERS = {
+    "one filter": (2, (9, 13), 40, 1, (3, 3), (1, 1), "same", (1, 1), 1),
+    "three filters, stride 2": (2, (9, 12), 16, 3, (4, 4), (2, 2), "same", (1, 1), 1),
+    "three channels": (2, (12, 17), 3, 32, (3, 3), (1, 1), "same", (1, 1), 1),
+    "two channels, strides": (2, (12, 17), 2, 21, (5, 3), (2, 3), "valid", (1, 1), 1),
+    "one channel, dilated": (2, (11, 9), 1, 19, (3, 3), (1, 1), "same", (2, 1), 1),
+    "1x1": (3, (5, 6), 70, 2, (1, 1), (1, 1), "valid", (1, 1), 1),
+    "series": (3, (30,), 24, 4, (7,), (1,), "same", (1,), 1),
+    "volume": (2, (4, 5, 6), 3, 16, (3, 3, 3), (1, 2, 1), "same", (1, 1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FEW_FILTERS)
+def test_few_filters_or_channels(name: str, dtype: str, features: str) -> None:
+    check(directions(FEW_FILTERS[name]), dtype, features)
+
+
 POOLS = {
     "2x2": (3, (8, 6, 20), (2, 2), (2, 2), "valid"),
     "2x2, not all covered": (2, (9, 7, 5), (2, 2), (2, 2), "valid"),

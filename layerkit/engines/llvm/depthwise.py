@@ -1,4 +1,8 @@
-"""Convolutions whose filters read few channels each (depthwise, small groups): vectors run over the filters.
+"""Convolutions that would leave most lanes of a product empty: filters that read few channels, and few filters.
+
+Where filters read few channels each (depthwise, small groups), vectors run over the filters. Where there are few filters
+but many channels ("dots": gradients by images of three channels, for instance), they run over the channels, and lanes are
+added up at the end.
 
 A tile of neighbouring positions stays in registers while the window passes over it; an operand is loaded once for all
 positions that it serves. With several channels to a filter, or filters to a channel, lanes are spread as they are read.
@@ -80,8 +84,8 @@ class Sweep:
         axes: the spatial axes, the last one along a row.
         groups: how many.
         ins, outs: channels of a group, of the operand and of the result.
-        how: what is made of the operands that a result meets: the sum of their "products" with weights, or, in groups of
-            one channel, their "sum" or their "max".
+        how: what is made of the operands that a result meets: the sum of their "products" with weights, with vectors over
+            results, or ("dots", in one group) over operands; or, in groups of one channel, their "sum" or their "max".
     """
 
     axes: tuple[Axis, ...]
@@ -116,14 +120,23 @@ def suits(target: Target, element: str, groups: int, ins: int, outs: int) -> boo
     return groups > 1 and 2 * outs <= target.lanes(WIDTH[element]) and ins <= MOST_CHANNELS
 
 
+def suits_dots(target: Target, element: str, groups: int, ins: int, outs: int) -> bool:
+    """Whether vectors over the channels that are summed are better than vectors over few results."""
+    lanes = target.lanes(WIDTH[element])
+    return groups == 1 and 2 * outs <= lanes <= 2 * ins
+
+
 def write(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
-    """``(x, w, y, sizes..., begin, end)``: images begin..end of y; w is [window, ins, groups * outs], and is there for products only."""
+    """``(x, w, y, sizes..., begin, end)``: images begin..end of y.
+
+    w is [window, ins, groups * outs], for dots [window, outs, ins]; for sums and the like there is none.
+    """
     return module.once(("depthwise", element, sweep, names), lambda: _write(module, target, element, sweep, names))
 
 
 def _write(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
     x, w, y = Reg("%x", "ptr"), Reg("%w", "ptr"), Reg("%y", "ptr")
-    weights = [w] if sweep.how == "products" else []
+    weights = [w] if sweep.how in ("products", "dots") else []
     f = module.kernel([x, *weights, y], names)
     rows = _Rows(f, target, element, sweep)
     along = sweep.axes[-1]
@@ -133,7 +146,7 @@ def _write(module: Module, target: Target, element: str, sweep: Sweep, names: tu
         with f.loop(0, rows.count) as row:
             rows.begin(row.index)
             line = f.at(result, f.mul(row.index, along.out * sweep.width), element)
-            for strip in strips(along, COLUMNS.get(target.registers, 7)):
+            for strip in strips(along, rows.most_columns):
                 with f.loop(0, strip.count) as tile:
                     left = f.mul(f.add(f.mul(tile.index, strip.ahead), strip.base), sweep.inner)
                     right = f.mul(f.add(f.mul(tile.index, strip.width), strip.first), sweep.width)
@@ -152,7 +165,11 @@ class _Rows:
         self.starts = f.module.table(starts)
         self.operands = f.module.table([*(at * along.size * sweep.inner for at, _ in entries), 0])
         self.windows = f.module.table([*(u * along.taps * sweep.ins * sweep.width for _, u in entries), 0])
-        self.lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)
+        own = (1, 1) if sweep.how == "dots" else (sweep.ins, sweep.outs)
+        self.lanes = Lanes(element, target.lanes(WIDTH[element]), *own)
+        self.most_columns = COLUMNS.get(target.registers, 7)
+        if sweep.how == "dots":
+            self.most_columns = min(self.most_columns, self.lanes.lanes // sweep.outs)
         moved = WIDTH[element] * (sweep.operand + sweep.result)
         self.fetches, self.fetches_result = 2 * moved > target.l2, moved > target.l2
 
@@ -163,6 +180,9 @@ class _Rows:
     def tile(self, strip: Strip, x: Reg, weights: list[Reg], y: Reg) -> None:
         """All channels of neighbouring results."""
         f, element, sweep = self.f, self.element, self.sweep
+        if sweep.how == "dots":
+            self._dots(strip, x, weights[0], y)
+            return
 
         def block(group: Index, column: Index, count: int) -> None:
             """``count`` results from ``column`` on."""
@@ -214,6 +234,47 @@ class _Rows:
                         sums[j] = f.fma(x, weights[u], sums[j])
         return sums
 
+    def _dots(self, strip: Strip, x: Reg, w: Reg, y: Reg) -> None:
+        """All channels of neighbouring results, in one vector: each from a register of sums whose lanes are added up."""
+        f, sweep, lanes = self.f, self.sweep, self.lanes
+        kind, ins = vector(self.element, lanes.lanes), sweep.ins
+        self._ahead(strip, x, y)
+        with f.loop(self.first, self.last, 1, [zero(kind)] * (strip.width * sweep.outs)) as entry:
+            a = f.at(x, f.load(f.at(self.operands, entry.index, INT), INT), self.element)
+            b = f.at(w, f.load(f.at(self.windows, entry.index, INT), INT), self.element)
+            with f.loop(0, ins // lanes.lanes * lanes.lanes, lanes.lanes, entry.carried) as block:
+                at = f.at(a, block.index, self.element), f.at(b, block.index, self.element)
+                block.next = self._dot(strip, list(block.carried), *at, lanes.lanes)
+            sums, rest = block.results, ins % lanes.lanes
+            if rest:
+                sums = self._dot(
+                    strip, list(sums), f.at(a, ins - rest, self.element), f.at(b, ins - rest, self.element), rest
+                )
+            entry.next = sums
+        for start in range(0, len(entry.results), lanes.lanes):
+            own = entry.results[start : start + lanes.lanes]
+            f.store(add_lanes(f, own), f.at(y, start, self.element), lanes.mask(f, len(own)))
+
+    def _dot(self, strip: Strip, sums: list[Reg], a: Reg, b: Reg, count: int) -> list[Reg]:
+        """Add what one row of the window and a vector of channels give to all positions of a tile."""
+        f, sweep = self.f, self.sweep
+        kind, mask = vector(self.element, self.lanes.lanes), self.lanes.mask(f, count)
+        alive = max(1, ALIVE // sweep.outs)
+        for start in range(0, sweep.axes[-1].taps, alive):
+            own = [m for m in strip.meets if start <= m[2] < start + alive]
+            weights = {
+                (u, o): f.load(f.at(b, (u * sweep.outs + o) * sweep.ins, self.element), kind, mask)
+                for u in sorted({u for _, _, u in own})
+                for o in range(sweep.outs)
+            }
+            for at in sorted({at for at, _, _ in own}):
+                x = f.load(f.at(a, at * sweep.inner, self.element), kind, mask)
+                for _, j, u in (m for m in own if m[0] == at):
+                    for o in range(sweep.outs):
+                        i = j * sweep.outs + o
+                        sums[i] = f.fma(x, weights[u, o], sums[i])
+        return sums
+
     def _pooled(self, strip: Strip, values: list[Reg], a: Reg, count: int) -> list[Reg]:
         """The sum or the largest of what was found so far and one row of the window."""
         f, dtype = self.f, "float32" if self.element == "float" else "float64"
@@ -235,12 +296,36 @@ def over_blocks(f: Function, lanes: Lanes, groups: int, block: Callable[[Index, 
         block(whole * per, whole * width, groups % per * lanes.outs)
 
 
+def add_lanes(f: Function, rows: Sequence[Reg]) -> Reg:
+    """A vector of the sums of all lanes of each of at most so many registers as it has lanes."""
+    kind, lanes = rows[0].type, rows[0].lanes
+    own = [*rows, *[zero(kind)] * (lanes - len(rows))]
+    distance = 1
+    while (
+        distance < lanes
+    ):  # lanes that differ in one bit are added, while that bit tells one register from its neighbour
+        here = [lane + (lanes if lane & distance else 0) for lane in range(lanes)]
+        there = [(lane ^ distance) + (lanes if lane & distance else 0) for lane in range(lanes)]
+        pairs = zip(own[::2], own[1::2], strict=True)
+        own = [
+            a
+            if a.name == b.name == zero(kind).name
+            else f.binary("fadd", f.shuffle(a, b, here), f.shuffle(a, b, there))
+            for a, b in pairs
+        ]
+        distance *= 2
+    return own[0]
+
+
 # The gradient by the kernel ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Grip:
-    """A part of a window held in registers: ``rows`` x ``columns`` of its elements, and one channel of each group."""
+    """A part of a window held in registers: ``rows`` x ``columns`` of its elements, and one channel of each group.
+
+    For dots it is the channel of the cotangent.
+    """
 
     lanes: Lanes
     rows: int
@@ -251,7 +336,10 @@ class Grip:
 
 
 def kernel_grad(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
-    """``(x, g, dw, sizes..., begin, end)``: dw [window, ins, groups * outs], summed over images begin..end."""
+    """``(x, g, dw, sizes..., begin, end)``: dw, summed over images begin..end.
+
+    It is [window, ins, groups * outs], for dots [window, outs, ins].
+    """
     key = ("depthwise_kernel_grad", element, sweep, names)
     return module.once(key, lambda: _write_kernel_grad(module, target, element, sweep, names))
 
@@ -260,7 +348,8 @@ def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Swee
     x, g, dw = Reg("%x", "ptr"), Reg("%g", "ptr"), Reg("%dw", "ptr")
     f = module.kernel([x, g, dw], names)
     *outer, down, along = sweep.axes
-    lanes = Lanes(element, target.lanes(WIDTH[element]), sweep.ins, sweep.outs)
+    own = (1, 1) if sweep.how == "dots" else (sweep.ins, sweep.outs)
+    lanes = Lanes(element, target.lanes(WIDTH[element]), *own)
     window_row = along.taps * sweep.ins * sweep.width
     size = prod(a.taps for a in sweep.axes[:-1]) * window_row
     kind = vector(element, lanes.lanes)
@@ -282,12 +371,13 @@ def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Swee
             with f.loop(0, span.count, block_rows) as part:
                 count = f.min(f.sub(span.count, part.index), block_rows)
                 for first in range(0, len(span.taps), rows):
-                    own = span.taps[first : first + rows]
+                    taps = span.taps[first : first + rows]
                     at = f.add(f.mul(part.index, down.scale), span.base + first * down.step)
                     a = f.at(x, f.add(shifts[0], f.mul(at, image_row)), element)
                     b = f.at(g, f.add(shifts[1], f.mul(f.add(part.index, span.first), result_row)), element)
-                    c = f.at(dw, f.add(shifts[2], own[0] * window_row), element)
-                    grips = [(len(own), us, channel) for us in columns for channel in range(sweep.ins)]
+                    c = f.at(dw, f.add(shifts[2], taps[0] * window_row), element)
+                    passes = sweep.outs if sweep.how == "dots" else sweep.ins
+                    grips = [(len(taps), us, channel) for us in columns for channel in range(passes)]
                     _hold(f, lanes, sweep, grips, [a, b, c], f.reg(count))
     return module.add(f, "depthwise_kernel_grad")
 
@@ -303,13 +393,16 @@ def _hold(
 ) -> None:  # fmt: skip
     """Pass over ``rows`` rows of all channels, for each part of the window that registers hold."""
     x, g, dw = pointers
+    is_dots = sweep.how == "dots"
 
     def block(group: Index, column: Index, count: int) -> None:
-        a, b, c = (f.at(p, at, lanes.element) for p, at in ((x, f.mul(group, sweep.ins)), (g, column), (dw, column)))
+        a = f.at(x, f.mul(group, lanes.ins), lanes.element)
+        b = g if is_dots else f.at(g, column, lanes.element)
+        c = f.at(dw, column, lanes.element)
         for grip in grips:
             f.run(_micro(f.module, Grip(lanes, *grip, count), sweep), [a, b, c, rows])
 
-    over_blocks(f, lanes, sweep.groups, block)
+    over_blocks(f, lanes, sweep.ins if is_dots else sweep.groups, block)
 
 
 def _micro(module: Module, grip: Grip, sweep: Sweep) -> str:
@@ -324,7 +417,8 @@ def _write_micro(module: Module, grip: Grip, sweep: Sweep) -> str:
     down, along = sweep.axes[-2:]
     kind, mask = vector(element, lanes.lanes), lanes.mask(f, grip.count)
     places = [(r, u) for r in range(grip.rows) for u in grip.columns]
-    cells = [f.at(dw, ((r * along.taps + u) * lanes.ins + grip.channel) * sweep.width, element) for r, u in places]
+    each, step = (sweep.outs, sweep.ins) if sweep.how == "dots" else (sweep.ins, sweep.width)
+    cells = [f.at(dw, ((r * along.taps + u) * each + grip.channel) * step, element) for r, u in places]
     sums = [f.load(cell, kind, mask) for cell in cells]
     with f.loop(0, rows, 1, sums) as row:
         now = list(row.carried)
@@ -354,11 +448,15 @@ def _positions(
         own = [(at, u) for at, position, u in strip.meets if position == j and u in grip.columns]
         if not own:
             continue
-        cotangent = f.load(f.at(g, j * sweep.width, lanes.element), kind, mask)
+        if sweep.how == "dots":
+            scalar = f.load(f.at(g, j * sweep.width + grip.channel, lanes.element), lanes.element)
+            cotangent, channel = f.splat(scalar, lanes.lanes), 0
+        else:
+            cotangent, channel = f.load(f.at(g, j * sweep.width, lanes.element), kind, mask), grip.channel
         for r in range(grip.rows):
             for at, u in own:
                 if (r, at) not in loaded:
                     pointer = f.at(x, (r * down.step * along.size + at) * sweep.inner, lanes.element)
-                    loaded[r, at] = lanes.read(f, pointer, grip.channel, grip.count)
+                    loaded[r, at] = lanes.read(f, pointer, channel, grip.count)
                 sums[r, u] = f.fma(loaded[r, at], cotangent, sums[r, u])
     return list(sums.values())

@@ -12,7 +12,7 @@ from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.elements import TYPES
 from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
-from layerkit.engines.llvm.loops import Nest, Store
+from layerkit.engines.llvm.loops import Expr, Nest, Store
 from layerkit.engines.llvm.lower import Lowering, _place_is_local, _units, rule
 from layerkit.engines.llvm.strips import Axis
 from layerkit.ir import BATCH, Node, Shape, Size, Value, number, product, usual
@@ -250,7 +250,12 @@ def convolution(lowering: Lowering, node: Node) -> None:
     x, kernel = node.inputs
     y = node.outputs[0]
     if (sweep := _sweep(lowering, node, x, y, kernel.shape)) is not None:
-        _swept(lowering, node, sweep, lowering.ensure(kernel))
+        _swept(
+            lowering,
+            node,
+            sweep,
+            _turned(lowering, node, kernel, sweep) if sweep.how == "dots" else lowering.ensure(kernel),
+        )
         return
     if not (_dims(x) and all(isinstance(n, int) for n in kernel.shape)):
         rules.conv(lowering, node)
@@ -357,7 +362,12 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
     g, kernel = node.inputs
     dx = node.outputs[0]
     if (sweep := _sweep(lowering, node, dx, g, kernel.shape, is_backward=True)) is not None:
-        _swept(lowering, node, sweep, _turned(lowering, node, kernel, sweep))
+        _swept(
+            lowering,
+            node,
+            sweep,
+            lowering.ensure(kernel) if sweep.how == "dots" else _turned(lowering, node, kernel, sweep),
+        )
         return
     if not (_dims(g) and _dims(dx) and all(isinstance(n, int) for n in kernel.shape)):
         rules.conv_input_grad(lowering, node)
@@ -401,20 +411,7 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     x, g = node.inputs
     dw = node.outputs[0]
     if (sweep := _sweep(lowering, node, x, g, dw.shape)) is not None:
-        function = depthwise.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], sweep, lowering.names)
-        reads, out = [Use(lowering.ensure(x), rows=True), Use(lowering.ensure(g), rows=True)], lowering.new(dw)
-        flops = 2 * sweep.result * prod(a.taps for a in sweep.axes) * sweep.ins
-        sum_in_parts(
-            lowering,
-            node,
-            function,
-            reads,
-            out,
-            prod(number(n) for n in dw.shape),
-            x.shape[0],
-            flops / 60,
-            flops * x.shape[0],
-        )
+        _swept_kernel_grad(lowering, node, sweep)
         return
     if not (_dims(x) and _dims(g)):
         rules.conv_kernel_grad(lowering, node)
@@ -459,7 +456,7 @@ def _kernel_grad_by_tiles(
 def _sweep(
     lowering: Lowering, node: Node, x: Value, y: Value, kernel: Shape, is_backward: bool = False
 ) -> depthwise.Sweep | None:
-    """The convolution from x to y, or its gradient by x, by groups of few channels; None if products serve it better."""
+    """The convolution from x to y, or its gradient by x, where channels are few; None if products serve it better."""
     op: Any = node.op
     element = TYPES[x.dtype]
     known = all(isinstance(n, int) for n in (*x.shape[1:], *y.shape[1:], *kernel))
@@ -468,14 +465,18 @@ def _sweep(
     ins, outs = number(kernel[-2]), number(kernel[-1]) // op.groups
     if is_backward:
         ins, outs = outs, ins
-    if not depthwise.suits(lowering.target, element, op.groups, ins, outs):
+    if depthwise.suits(lowering.target, element, op.groups, ins, outs):
+        how = "products"
+    elif depthwise.suits_dots(lowering.target, element, op.groups, ins, outs):
+        how = "dots"
+    else:
         return None
     sizes, window = [number(n) for n in x.shape[1:-1]], [number(n) for n in kernel[:-2]]
     before = [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
     make = Axis.backward if is_backward else Axis.forward
     axes = map(make, sizes, map(number, y.shape[1:-1]), window, op.strides, op.dilation, before)
     single = () if len(sizes) > 1 else (Axis(1, 1, 1),)
-    return depthwise.Sweep((*single, *axes), op.groups, ins, outs)
+    return depthwise.Sweep((*single, *axes), op.groups, ins, outs, how)
 
 
 def _swept(lowering: Lowering, node: Node, sweep: depthwise.Sweep, weights: Buffer) -> None:
@@ -487,11 +488,29 @@ def _swept(lowering: Lowering, node: Node, sweep: depthwise.Sweep, weights: Buff
     lowering.add_kernel(Kernel(function, reads, writes, images, flops / 60, flops=flops * images), node)
 
 
+def _swept_kernel_grad(lowering: Lowering, node: Node, sweep: depthwise.Sweep) -> None:
+    x, g = node.inputs
+    dw = node.outputs[0]
+    function = depthwise.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], sweep, lowering.names)
+    reads = [Use(lowering.ensure(x), rows=True), Use(lowering.ensure(g), rows=True)]
+    flops, count = 2 * sweep.result * prod(a.taps for a in sweep.axes) * sweep.ins, prod(map(number, dw.shape))
+    out = lowering.scratch(x.dtype, count, "turned") if sweep.how == "dots" else lowering.new(dw)
+    sum_in_parts(lowering, node, function, reads, out, count, x.shape[0], flops / 60, flops * x.shape[0])
+    if sweep.how == "dots":  # it is [window, filters, channels]
+        axes = list(dw.shape)
+        *at, channel, filter_ = affine.identity(axes)
+        place = affine.linear((*at, filter_, channel), (*dw.shape[:-2], dw.shape[-1], dw.shape[-2]), len(axes))
+        load = Expr("load", x.dtype, buffer=out, place=place)
+        lowering.add(Nest(axes, [False] * len(axes), [Store(load, lowering.new(dw), affine.whole(axes))]), node)
+
+
 def _turned(lowering: Lowering, node: Node, kernel: Value, sweep: depthwise.Sweep) -> Buffer:
-    """A kernel [window, channels, filters] as [window, filters of a group, all channels]."""
+    """A kernel [window, channels, filters] as [window, filters of a group, all channels]; kernels of one group, turned."""
     if sweep.ins == sweep.outs == 1:
         return lowering.ensure(kernel)
     window = kernel.shape[:-2]
+    if sweep.how == "dots":
+        sweep = replace(sweep, ins=sweep.outs, outs=sweep.ins)
     axes = [*window, sweep.ins, sweep.groups, sweep.outs]
     out = lowering.scratch(kernel.dtype, product(axes), "turned")
 
