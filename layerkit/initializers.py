@@ -74,9 +74,14 @@ def _normal(shape: tuple[int, ...], key: Any) -> Any:
 
 
 def _truncated(shape: tuple[int, ...], key: Any) -> Any:
-    from layerkit.random import truncated_normal
-
-    return truncated_normal(shape, dtype="float64", seed=int(key[0]) | int(key[1]) << 32)
+    """Normal numbers; those further than two standard deviations from the mean are drawn again."""
+    count = math.prod(shape)
+    key, found = np.array([key[0], key[1], 0, 0], "uint32"), np.empty(0)
+    while found.size < count:
+        key[3] += 1
+        drawn = Random("normal", (count + count // 8 + 16,), "float64").reference(key)
+        found = np.concatenate([found, drawn[np.abs(drawn) < 2]])
+    return found[:count].reshape(shape)
 
 
 def _positional(name: str, *aliases: str) -> Callable[[type], type]:
