@@ -15,6 +15,7 @@ from math import gcd, prod
 
 from layerkit.engines.llvm import gemm
 from layerkit.engines.llvm.builder import INT, Function, Module, Reg, vector, zero
+from layerkit.engines.llvm.epilogue import Epilogue
 from layerkit.engines.llvm.gemm import Terms
 from layerkit.engines.llvm.target import Target
 
@@ -102,10 +103,14 @@ def write(
     parts: Sequence[Part],
     out_size: int,
     names: tuple[str, ...],
+    epilogue: Epilogue | None = None,
 ) -> str:
-    """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end."""
-    key = ("conv", element, frame, tuple(parts), out_size, names)
-    return module.once(key, lambda: _write(module, target, element, frame, parts, out_size, names))
+    """``(x, panels, y, sizes..., begin, end)``: all parts for images begin..end.
+
+    The tensors of an ``epilogue`` come in the place of ``y``.
+    """
+    key = ("conv", element, frame, tuple(parts), out_size, names, epilogue)
+    return module.once(key, lambda: _write(module, target, element, frame, parts, out_size, names, epilogue))
 
 
 def _write(
@@ -116,12 +121,17 @@ def _write(
     parts: Sequence[Part],
     out_size: int,
     names: tuple[str, ...],
+    epilogue: Epilogue | None,
 ) -> str:
-    x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), Reg("%y", "ptr")
-    f = module.kernel([x, panels, y], names)
+    tensors = [Reg("%y", "ptr")] if epilogue is None else epilogue.parameters
+    x, panels, y = Reg("%x", "ptr"), Reg("%panels", "ptr"), tensors[-1]
+    f = module.kernel([x, panels, *tensors], names)
     tables = [(module.table(p.left), module.table(p.cells)) for p in parts]
     with images(f, target, element, frame, x) as (number, image):
         result = f.at(y, f.mul(number, out_size), element)
+        tail = None
+        if epilogue is not None:
+            tail = epilogue, epilogue.moved(f, tensors, f.mul(number, out_size // epilogue.result.stride), 0)
         for part, table in zip(parts, tables, strict=True):
             if not part.left:
                 continue
@@ -129,7 +139,7 @@ def _write(
             gemm.tiles(
                 f, module, shape, element, "n", rows=len(part.left), columns=part.columns, a=image,
                 b=f.at(panels, part.panels, element), c=result, lda=0, ldb=shape.width, ldc=0, panel=part.depth * shape.width,
-                terms=part.terms, tables=table,
+                terms=part.terms, tables=table, tail=tail,
             )  # fmt: skip
     return module.add(f, "conv")
 

@@ -8,7 +8,7 @@ program returns it, or if several kernels would otherwise repeat costly work.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from layerkit.engines.llvm import affine
@@ -57,9 +57,13 @@ def weight_of(node: Node) -> int:
     return 1 if isinstance(node.op, Where | Cast | View | Gather) else 0
 
 
-def choose_stored(graph: Graph) -> set[Value]:
-    """The values that get memory of their own, besides inputs, constants and what is no loop."""
+def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
+    """The values that get memory of their own, besides inputs, constants and what is no loop.
+
+    ``lasting`` are inputs that mostly stay the same: what depends on nothing else is computed once.
+    """
     nodes = graph.nodes()
+    moving = _moving(nodes, lasting)
     readers: Counter[Value] = Counter()
     sliced: Counter[Value] = Counter()
     stored: set[Value] = set(graph.outputs)
@@ -81,12 +85,25 @@ def choose_stored(graph: Graph) -> set[Value]:
             cost[v] = total
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
             is_costly = total > 12 if v.type.size == 1 else total > 2 or loads > 1
-            if (readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly) or total > 150:
+            is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly
+            is_first = total > 0 and v in moving
+            if is_shared or is_first or total > 150:
                 stored.add(v)
     for node in reversed(nodes):  # what a stored reshape shows is stored in its own shape
         if is_alias(node) and node.outputs[0] in stored and is_looped(node.inputs[0].node):
             stored.add(node.inputs[0])
     return stored
+
+
+def _moving(nodes: Sequence[Node], lasting: Collection[Value]) -> set[Value]:
+    """What depends on nothing but lasting inputs, and is met there by what does not."""
+    steady = set(lasting)
+    if not steady:
+        return set()
+    for node in nodes:
+        if steady.issuperset(x for x in node.inputs if not isinstance(x.node.op, Const)) and node.inputs:
+            steady |= {v for v in node.outputs if isinstance(v.type.size, int)}
+    return {x for node in nodes if not steady.issuperset(node.outputs) for x in node.inputs if x in steady}
 
 
 def _reads_through(node: Node) -> bool:

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
+from layerkit.engines.llvm.epilogue import Applied, Epilogue
 from layerkit.engines.llvm.target import Target
+
+Tail = tuple[Epilogue, list[Reg]]
+"""An epilogue and its pointers."""
 
 UNROLL = 4
 WIDTH = {"float": 4, "double": 8}
@@ -70,6 +74,8 @@ class Micro:
     """Added to the result, instead of overwriting it; None: a number says whether."""
     table: bool = False
     """Rows of the left operand and the result are found through tables of offsets (i64 elements)."""
+    epilogue: Epilogue | None = None
+    """What is done with the sums before they are stored: its pointers follow; that of the result is not used."""
 
 
 _PARAMS = ("a", "b", "c")
@@ -77,13 +83,14 @@ _NUMBERS = ("lda", "ldb", "ldc", "outer", "step.outer", "inner", "step.inner", "
 
 
 def micro_kernel(module: Module, which: Micro) -> str:
-    """Its name; its parameters are ``_PARAMS``, for tables two more pointers, then ``_NUMBERS``."""
+    """Its name; its parameters are ``_PARAMS``, for tables two more pointers, those of the epilogue, then ``_NUMBERS``."""
     return module.once(which, lambda: _write_micro_kernel(module, which))
 
 
 def _write_micro_kernel(module: Module, which: Micro) -> str:
     tables = [Reg("%rows.a", "ptr"), Reg("%rows.c", "ptr")] if which.table else []
-    params = [*(Reg(f"%{n}", "ptr") for n in _PARAMS), *tables, *(Reg(f"%{n}", INT) for n in _NUMBERS)]
+    tensors = which.epilogue.parameters if which.epilogue is not None else []
+    params = [*(Reg(f"%{n}", "ptr") for n in _PARAMS), *tables, *tensors, *(Reg(f"%{n}", INT) for n in _NUMBERS)]
     f = module.function(params)
     n = {name: Reg(f"%{name}", INT) for name in _NUMBERS}
     a, b, c = (Reg(f"%{name}", "ptr") for name in _PARAMS)
@@ -101,6 +108,11 @@ def _write_micro_kernel(module: Module, which: Micro) -> str:
         return mask if v == which.vectors - 1 else None
 
     is_added = f.compare("ne", n["add"], literal(0, INT)) if which.add is None else None
+    applied = Applied(f, which.epilogue, tensors, which.lanes) if which.epilogue is not None else None
+    founds = [f.load(f.at(tables[1], i, INT), INT) if which.table else None for i in range(which.rows)]
+    for i in range(which.rows if applied is not None else 0):
+        for v in range(which.vectors):
+            applied.prefetch(i, v * which.lanes, founds[i])  # type: ignore[union-attr]
     start: list[Reg] = []
     for row in rows_c:
         for v in range(which.vectors):
@@ -165,7 +177,11 @@ def _write_micro_kernel(module: Module, which: Micro) -> str:
         outer.next = inner.results
     for i, row in enumerate(rows_c):
         for v in range(which.vectors):
-            f.store(outer.results[1 + i * which.vectors + v], f.at(row, v * which.lanes, element), masked(v))
+            total, column = outer.results[1 + i * which.vectors + v], v * which.lanes
+            if applied is None:
+                f.store(total, f.at(row, column, element), masked(v))
+            else:
+                applied.put(total, i, column, masked(v), founds[i])
     return module.add(f, f"micro.{which.form}{which.rows}x{which.vectors}")
 
 
@@ -180,10 +196,15 @@ class Terms:
     step_outer: Index = 0
 
 
+def most_terms(target: Target, element: str, shape: Tile) -> int:
+    """Terms that are summed in one go, so that a panel stays in the second cache."""
+    return max(256, target.l2 // 2 // (shape.width * WIDTH[element]))
+
+
 def tiles(
     f: Function, module: Module, shape: Tile, element: str, form: str, *, rows: Index, columns: int, a: Reg, b: Reg, c: Reg,
     lda: Index, ldb: int | Index, ldc: Index, panel: Index, terms: Terms, add: bool | Reg = False,
-    tables: tuple[Reg, Reg] | None = None, slot: Index | None = None,
+    tables: tuple[Reg, Reg] | None = None, slot: Index | None = None, tail: Tail | None = None,
 ) -> None:  # fmt: skip
     """Write the loops over all tiles of a result of ``rows`` x ``columns``.
 
@@ -206,6 +227,7 @@ def tiles(
         add: whether to add to the result (a number that is not 0, if known at run time only).
         tables: for each row, offsets in ``a`` and in ``c``, instead of lda and ldc.
         slot: elements between tiles of ``a``, if it is packed tile by tile.
+        tail: what is done with the sums, from the row and column of ``c`` on.
     """
     most = shape.rows if form == "n" else shape.rows_t
     count = f.div(f.add(rows, most - 1), most)
@@ -218,8 +240,9 @@ def tiles(
         with f.loop(begin, end) as p:
             right = f.at(b, f.mul(p.index, panel), element)
             result = f.at(c, f.mul(p.index, shape.width), element)
+            tensors = tail[0].moved(f, tail[1], 0, f.mul(p.index, shape.width)) if tail is not None else []
             for height, start, stop in ((f.add(low, 1), 0, extra), (low, extra, count)):
-                _heights(height, start, stop, vectors, is_masked, right, result, valid)
+                _heights(height, start, stop, vectors, is_masked, right, result, valid, tensors)
 
     def _heights(
         height: Index,
@@ -230,11 +253,13 @@ def tiles(
         right: Reg,
         result: Reg,
         valid: int,
+        tensors: list[Reg],
     ) -> None:
         def call(rows_in: int) -> Callable[[], None]:
             def write() -> None:
                 adds = None if isinstance(add, Reg) else add
-                which = Micro(element, shape.lanes, rows_in, vectors, form, is_masked, adds, tables is not None)
+                what = tail[0] if tail is not None else None
+                which = Micro(element, shape.lanes, rows_in, vectors, form, is_masked, adds, tables is not None, what)
                 name = micro_kernel(module, which)
                 with f.loop(start, stop) as t:
                     # tiles before this one: the first `extra` have one row more
@@ -250,6 +275,8 @@ def tiles(
                         ahead = f.mul(row, lda) if form == "n" else row
                         left = f.at(a, ahead if slot is None else f.mul(t.index, slot), element)
                         cell = f.at(result, f.mul(row, ldc), element)
+                    if what is not None:
+                        given += what.moved(f, tensors, 0 if tables is not None else row, 0)
                     numbers = (
                         lda,
                         ldb,

@@ -17,6 +17,7 @@ from layerkit.engines.llvm import affine
 from layerkit.engines.llvm.affine import Affine
 from layerkit.engines.llvm.builder import Module
 from layerkit.engines.llvm.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
+from layerkit.engines.llvm.joining import Product, join
 from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store, Writer
 from layerkit.engines.llvm.target import Target
@@ -42,6 +43,15 @@ class Item:
     guard: bool = False
     part: bool = False
     """Its results are parts of buffers that others write too, elsewhere."""
+    product: Product | None = None
+    """A kernel whose code waits for what follows it."""
+
+    def reads(self) -> list[Buffer]:
+        """The buffers that it reads."""
+        if self.nest is not None:
+            return list(self.nest.reads())
+        kernel = self.kernel or (self.product.kernel if self.product is not None else None)
+        return list(dict.fromkeys(u.buffer for u in kernel.reads)) if kernel is not None else []
 
 
 Rule = Callable[["Lowering", Node], None]
@@ -92,7 +102,7 @@ class Lowering:
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self.is_program = aliases is None
         self.lasting = {graph.inputs[i] for i in lasting}
-        self._stored = choose_stored(graph)
+        self._stored = choose_stored(graph, self.lasting)
         for node in graph.nodes():
             if self.is_program and type(node.op) in GUARDS:
                 GUARDS[type(node.op)](self, node)
@@ -210,9 +220,9 @@ class Lowering:
         for result in nest.results:
             self.producer[result.buffer] = item
 
-    def add_kernel(self, kernel: Kernel, node: Node) -> None:
-        """A finished kernel."""
-        item = Item(kernel=kernel)
+    def add_kernel(self, kernel: Kernel, node: Node, product: Product | None = None) -> None:
+        """A finished kernel, or one whose code is written when it is known what follows."""
+        item = Item(kernel=kernel, product=product)
         item.words.append(node.op.word)
         kernel.what = kernel.what or node.op.word
         if node.origin:
@@ -269,7 +279,7 @@ class Lowering:
         order: list[Item] = []
         done: set[Item] = set()
 
-        chosen = self.items if items is None else list(items)
+        chosen = join(self.items if items is None else list(items), _reaches)
         position = {item: i for i, item in enumerate(chosen)}
 
         def visit(item: Item) -> None:
@@ -282,6 +292,10 @@ class Lowering:
 
         for item in chosen:
             visit(item)
+        for item in order:
+            if item.product is not None:
+                item.kernel = item.product.finish()
+                item.kernel.what, item.kernel.origins = " ".join(dict.fromkeys(item.words)), tuple(item.origins)
         _drop_unread(order)
         found: list[Kernel] = []
         for item in order:

@@ -12,7 +12,8 @@ from math import isqrt
 
 from layerkit.engines.llvm.affine import Affine
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, size_registers
-from layerkit.engines.llvm.gemm import WIDTH, Terms, tile, tiles
+from layerkit.engines.llvm.epilogue import Epilogue
+from layerkit.engines.llvm.gemm import WIDTH, Terms, most_terms, tile, tiles
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.packing import Matrix, slot, to_panels, to_tiles
 from layerkit.engines.llvm.target import Target
@@ -21,20 +22,28 @@ from layerkit.ir import Size, product
 FEW = 8  # units of one product: with fewer, threads would wait for each other
 
 
-def matmul(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int = 1) -> str:
-    """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b."""
+def matmul(
+    module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int = 1,
+    epilogue: Epilogue | None = None,
+) -> str:  # fmt: skip
+    """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b.
+
+    The tensors of an ``epilogue`` come in the place of ``c``; it needs sums that are finished in one go.
+    """
     shape = tile(target, element, n)
-    a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%c", "ptr")
-    f = module.kernel([a, b, c], names)
+    tensors = [Reg("%c", "ptr")] if epilogue is None else epilogue.parameters
+    a, b, c = Reg("%a", "ptr"), Reg("%b", "ptr"), tensors[-1]
+    f = module.kernel([a, b, *tensors], names)
     begin = f.mul(Reg("%begin", INT), scale)
     rows = f.sub(f.mul(Reg("%end", INT), scale), begin)
     left, result = f.at(a, f.mul(begin, k), element), f.at(c, f.mul(begin, n), element)
-    most = max(256, target.l2 // 2 // (shape.width * WIDTH[element]))
+    tail = None if epilogue is None else (epilogue, epilogue.moved(f, tensors, begin, 0))
+    most = most_terms(target, element, shape)
     for start in range(0, k, most) or (0,):
         tiles(
             f, module, shape, element, "n", rows=rows, columns=n, a=f.at(left, start, element),
             b=f.at(b, start * shape.width, element), c=result, lda=k, ldb=shape.width, ldc=n, panel=k * shape.width,
-            terms=Terms(min(most, k - start)), add=start > 0,
+            terms=Terms(min(most, k - start)), add=start > 0, tail=tail,
         )  # fmt: skip
     return module.add(f, "matmul")
 

@@ -11,6 +11,7 @@ from layerkit.engines.llvm import affine, conv, depthwise, gemm, matrices, packi
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.elements import TYPES
 from layerkit.engines.llvm.fusion import Reader
+from layerkit.engines.llvm.joining import Product
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import Expr, Nest, Store
 from layerkit.engines.llvm.lower import Lowering, _place_is_local, _units, rule
@@ -54,12 +55,15 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     panels = packed(lowering, node, b, k, n)
     out = lowering.new(node.outputs[0])
     units, scale = _units(m)
-    function = matrices.matmul(lowering.module, lowering.target, TYPES[a.dtype], k, n, lowering.names, scale)
+    module, target, element, names = lowering.module, lowering.target, TYPES[a.dtype], lowering.names
     price = 2.0 * k * n * scale / 100
     is_large = 4 * k * n > lowering.target.l1
     least = -(-ROWS // scale) if is_large else 1
     reads, writes = [Use(left, rows=True), Use(panels)], [Use(out, rows=True)]
-    lowering.add_kernel(Kernel(function, reads, writes, units, price, flops=2 * k * n * m, least=least), node)
+    kernel = Kernel("", reads, writes, units, price, flops=2 * k * n * m, least=least)
+    made = Product(kernel, m, n, lambda e: matrices.matmul(module, target, element, k, n, names, scale, e))
+    made.is_open = k <= gemm.most_terms(target, element, gemm.tile(target, element, n))
+    lowering.add_kernel(kernel, node, made)
 
 
 def _packs_inside(lowering: Lowering, b: Value, m: Size, k: Size, n: int) -> bool:
@@ -303,11 +307,14 @@ def _by_tiles(
         lowering.add_kernel(Kernel(function, [Use(weights)], [Use(panels)], units, price, what="pack"), node)
     source, panels = lowering.ensure(x), lowering.packs[key]
     out = lowering.new(node.outputs[0])
-    function = winograd.convolution(module, target, element, tiling, names)
     flops = _flops(shape)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
-    made = Kernel(function, reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
-    lowering.add_kernel(made, node)
+    made = Kernel("", reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
+    rows = images * prod(tiling.out)
+    open_ = Product(
+        made, rows, tiling.filters, lambda e: winograd.convolution(module, target, element, tiling, names, e)
+    )
+    lowering.add_kernel(made, node, open_)
 
 
 def _flops(shape: conv.Geometry) -> int:
@@ -327,10 +334,17 @@ def _convolve(
     source, frame = _framed(lowering, node, x, frame)
     out = lowering.new(node.outputs[0])
     size = prod(number(n) for n in node.outputs[0].shape[1:])
-    function = conv.write(lowering.module, lowering.target, TYPES[x.dtype], frame, parts, size, lowering.names)
+    module, target, element, names = lowering.module, lowering.target, TYPES[x.dtype], lowering.names
     flops = _flops(shape)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
-    lowering.add_kernel(Kernel(function, reads, writes, images, flops / 80, flops=flops * images), node)
+    kernel = Kernel("", reads, writes, images, flops / 80, flops=flops * images)
+    filters = number(node.outputs[0].shape[-1])
+    made = Product(
+        kernel, images * (size // filters), filters,
+        lambda e: conv.write(module, target, element, frame, parts, size, names, e), is_even=False,
+    )  # fmt: skip
+    made.is_open = shape.groups == 1
+    lowering.add_kernel(kernel, node, made)
 
 
 def _pack_groups(

@@ -107,6 +107,14 @@ def expm1(f: Function, x: Reg) -> Reg:
     return f.select(f.compare("ogt", x, _k(x, top)), exp(f, x), near)
 
 
+def _exp_below(f: Function, x: Reg) -> Reg:
+    """exp(x) for x <= 0, where subnormal results are 0: half of the work of ``exp``."""
+    n, q = _reduce_exp(f, x)
+    y = f.binary("fmul", f.binary("fadd", q, _k(x, 1.0)), _power_of_two(f, n, x))
+    least = -87.3365 if x.element == "float" else -708.3964  # exp of it is the smallest normal number
+    return f.select(f.compare("olt", x, _k(x, least)), _k(x, 0.0), y)
+
+
 def log(f: Function, x: Reg) -> Reg:
     """Natural logarithm."""
     mantissa, _, kind = _layout(x)
@@ -155,14 +163,17 @@ def rsqrt(f: Function, x: Reg) -> Reg:
 
 def tanh(f: Function, x: Reg) -> Reg:
     """Hyperbolic tangent."""
-    a = _clamp(f, f.intrinsic("fabs", x), 0.0, 22.0)
-    e = expm1(f, f.binary("fadd", a, a))
+    a = f.intrinsic("fabs", x)
+    a = f.select(f.compare("ogt", a, _k(x, 22.0)), _k(x, 22.0), a)
+    n, q = _reduce_exp(f, f.binary("fadd", a, a))
+    scale = _power_of_two(f, n, x)
+    e = f.fma(scale, q, f.binary("fsub", scale, _k(x, 1.0)))  # exp(2a) - 1
     return f.intrinsic("copysign", f.binary("fdiv", e, f.binary("fadd", e, _k(x, 2.0))), x)
 
 
 def sigmoid(f: Function, x: Reg) -> Reg:
     """1 / (1 + exp(-x))."""
-    e = exp(f, f.unary("fneg", f.intrinsic("fabs", x)))
+    e = _exp_below(f, f.unary("fneg", f.intrinsic("fabs", x)))
     y = f.binary("fdiv", _k(x, 1.0), f.binary("fadd", e, _k(x, 1.0)))
     return f.select(f.compare("olt", x, _k(x, 0.0)), f.binary("fmul", e, y), y)
 
@@ -175,7 +186,7 @@ def erf(f: Function, x: Reg) -> Reg:
     near = f.binary("fmul", x, f.binary("fdiv", top, horner(f, t, (1.0, *ERF_SMALL_Q))))
     t = _clamp(f, y, 0.46875, 6.0)
     ratio = f.binary("fdiv", horner(f, t, (ERF_MIDDLE[8], *ERF_MIDDLE[:8])), horner(f, t, (1.0, *ERF_MIDDLE_Q)))
-    tail = f.binary("fmul", exp(f, f.unary("fneg", f.binary("fmul", t, t))), ratio)
+    tail = f.binary("fmul", _exp_below(f, f.unary("fneg", f.binary("fmul", t, t))), ratio)
     far = f.intrinsic("copysign", f.binary("fsub", _k(x, 1.0), tail), x)
     return f.select(f.compare("ogt", y, _k(x, 0.46875)), far, near)
 

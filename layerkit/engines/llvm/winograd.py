@@ -18,6 +18,7 @@ from math import prod
 from layerkit.engines.llvm import gemm, packing
 from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.conv import Geometry, copy
+from layerkit.engines.llvm.epilogue import Applied, Epilogue
 from layerkit.engines.llvm.gemm import Terms
 from layerkit.engines.llvm.target import Target
 from layerkit.engines.llvm.toom import Matrix, Scheme, both, scheme, transposed
@@ -158,8 +159,11 @@ class _Writer:
     def transform(
         self, stem: str, rows: Matrix, columns: Matrix, count: int, source: tuple[int, int], to: tuple[int, int], *,
         valid: tuple[int, int] | None = None, written: tuple[int, int] | None = None, is_padded: bool = False,
+        epilogue: Epilogue | None = None,
     ) -> str:  # fmt: skip
         """``(source, to)``: ``rows @ x @ columns.T`` for ``count`` matrices ``x`` that lie side by side.
+
+        The tensors of an ``epilogue`` come in the place of ``to``.
 
         Args:
             stem: of the function's name.
@@ -171,13 +175,18 @@ class _Writer:
             valid: rows and columns of ``x`` that are there; the others are 0.
             written: rows and columns of the result that are written.
             is_padded: whether there is room for the last result's whole vector.
+            epilogue: what is done with the results.
         """
-        f = self.module.function([Reg("%source", "ptr"), Reg("%to", "ptr")])
+        tensors = [Reg("%to", "ptr")] if epilogue is None else epilogue.parameters
+        f = self.module.function([Reg("%source", "ptr"), *tensors])
         high, wide = valid or (len(rows[0]), len(columns[0]))
         top, left = written or (len(rows), len(columns))
 
         def write(offset: Index, mask: Reg | None) -> None:
-            here, there = (f.at(Reg(p, "ptr"), offset, self.element) for p in ("%source", "%to"))
+            here, there = (f.at(p, offset, self.element) for p in (Reg("%source", "ptr"), tensors[-1]))
+            applied = None
+            if epilogue is not None:
+                applied = Applied(f, epilogue, epilogue.moved(f, tensors, 0, offset), self.t.lanes)
 
             def load(i: int, j: int) -> Reg:
                 if i >= high or j >= wide:
@@ -187,6 +196,9 @@ class _Writer:
             x = [[load(i, j) for j in range(len(columns[0]))] for i in range(len(rows[0]))]
             for i, line in enumerate(both(f, rows, columns, x)[:top]):
                 for j, value in enumerate(line[:left]):
+                    if applied is not None:
+                        applied.put(value, (i * to[0] + j * to[1]) // to[1], 0, mask)
+                        continue
                     f.store(value, f.at(there, i * to[0] + j * to[1], self.element), None if is_padded else mask)
 
         self.vectors(f, count, write)
@@ -266,15 +278,24 @@ class _Writer:
                 line(g.index, i.index, sh.results)
 
 
-def convolution(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
-    """``(x, panels, y, sizes..., begin, end)`` for images begin..end; ``panels`` is what ``pack`` writes."""
-    return module.once(("winograd", element, t, names), lambda: _convolution(module, target, element, t, names))
+def convolution(
+    module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...], epilogue: Epilogue | None = None
+) -> str:
+    """``(x, panels, y, sizes..., begin, end)`` for images begin..end; ``panels`` is what ``pack`` writes.
+
+    The tensors of an ``epilogue`` come in the place of ``y``.
+    """
+    key = ("winograd", element, t, names, epilogue)
+    return module.once(key, lambda: _convolution(module, target, element, t, names, epilogue))
 
 
-def _convolution(module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...]) -> str:
+def _convolution(
+    module: Module, target: Target, element: str, t: Tiling, names: tuple[str, ...], epilogue: Epilogue | None
+) -> str:
     w, tile = _Writer(module, element, t), gemm.tile(target, element, t.filters)
-    x, panels, y = (Reg(f"%{name}", "ptr") for name in ("x", "panels", "y"))
-    f = module.kernel([x, panels, y], names)
+    tensors = [Reg("%y", "ptr")] if epilogue is None else epilogue.parameters
+    x, panels = (Reg(f"%{name}", "ptr") for name in ("x", "panels"))
+    f = module.kernel([x, panels, *tensors], names)
     band, left = w.memory(f, prod(t.band) * t.channels), w.memory(f, t.products * t.planes[0])
     made = w.memory(f, t.products * t.planes[1])
     w.clear(f, band, prod(t.band) * t.channels)
@@ -292,6 +313,7 @@ def _convolution(module: Module, target: Target, element: str, t: Tiling, names:
             (sw.products * far, far),
             steps,
             written=(height, width),
+            epilogue=epilogue,
         )
 
     def block(image: Index, images: Index, row: Index, rows: int) -> None:
@@ -305,7 +327,10 @@ def _convolution(module: Module, target: Target, element: str, t: Tiling, names:
             )  # fmt: skip
 
         def call(function: str, tile: Index, pixel: Index) -> None:
-            f.run(function, [f.at(made, f.mul(tile, t.right), element), f.at(y, f.mul(pixel, t.filters), element)])
+            to = [f.at(tensors[0], f.mul(pixel, t.filters), element)]
+            if epilogue is not None:
+                to = epilogue.moved(f, tensors, pixel, 0)
+            f.run(function, [f.at(made, f.mul(tile, t.right), element), *to])
 
         w.results(f, image, images, row, rows, name, call)
 
