@@ -8,6 +8,14 @@ from layerkit.layers.attention import (
     GroupQueryAttention,
     MultiHeadAttention,
 )
+from layerkit.layers.augmentation import (
+    RandomBrightness,
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from layerkit.layers.conv import (
@@ -32,9 +40,11 @@ from layerkit.layers.conv import (
 )
 from layerkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from layerkit.layers.dense import Dense, Embedding, Masking
+from layerkit.layers.einsum import EinsumDense
 from layerkit.layers.features import CategoryEncoding, Discretization, Normalization, Rescaling
 from layerkit.layers.function import Lambda
 from layerkit.layers.hashing import HashedCrossing, Hashing
+from layerkit.layers.images import CenterCrop, RandomCrop, Resizing
 from layerkit.layers.input import Input, InputLayer
 from layerkit.layers.lookup import IntegerLookup, StringLookup, TextVectorization
 from layerkit.layers.merging import (
@@ -151,6 +161,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -176,6 +187,7 @@ __all__ = [
     "Discretization",
     "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GRUCell",
@@ -222,10 +234,18 @@ __all__ = [
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

@@ -67,6 +67,8 @@ class Layer(Configurable):
         supports_masking: bool
         seed_generator: SeedGenerator
 
+    trains_alone: ClassVar[bool] = False
+    """Whether it acts as in training when it is called on arrays, outside a model and without ``training=``."""
     is_host: ClassVar[bool] = False
     """Whether it works on data before a program runs."""
     is_python_only: ClassVar[bool] = False
@@ -358,7 +360,7 @@ class Layer(Configurable):
         if is_symbolic and (trace is None or trace.is_eager):
             return record(self, args, kwargs)
         if trace is None:
-            with tracing(Trace(is_eager=True)):
+            with tracing(Trace(training=self.trains_alone, is_eager=True)):
                 return self._run(args, kwargs)
         return self._run(args, kwargs)
 

@@ -72,11 +72,8 @@ class UpSampling2D(_UpSampling):
                 "interpolation needs to know height and width.", expected="(batch, height, width, channels) with numbers",
                 got=show_shape(inputs.shape), fix='give Input(shape=...) a height and a width, or use "nearest"',
             )  # fmt: skip
-        kind, weight = dtype_of(inputs), WEIGHTS[self.interpolation]
         (rows, columns) = self.size
-        y = ops.tensordot(inputs, between(height, rows, weight).astype(kind), ((1,), (0,)))  # (batch, w, c, new height)
-        y = ops.tensordot(y, between(width, columns, weight).astype(kind), ((1,), (0,)))  # (batch, c, new h, new w)
-        return ops.transpose(y, (0, 2, 3, 1))
+        return resized(inputs, (height * rows, width * columns), self.interpolation)
 
 
 class UpSampling3D(_UpSampling):
@@ -88,15 +85,35 @@ class UpSampling3D(_UpSampling):
     rank = 3
 
 
-def between(size: int, times: int, weight: Callable[[Array], Array]) -> Array:
-    """(size, size * times): how much each old pixel counts for each new one; the columns sum to 1.
+def resized(images: Any, sizes: tuple[int, int], interpolation: str, antialias: bool = False) -> Any:
+    """Images of other sizes: (batch, height, width, channels) -> (batch, *sizes, channels).
 
-    >>> between(2, 2, _triangle)
+    Args:
+        images: float images of known height and width.
+        sizes: height and width of the result.
+        interpolation: "nearest", or the name of how neighbours are averaged.
+        antialias: whether all pixels that become one are averaged when images get smaller.
+    """
+    for axis, new in enumerate(sizes, start=1):
+        old = images.shape[axis]
+        if interpolation == "nearest":
+            images = ops.take(images, ((np.arange(new) + 0.5) * old / new).astype("int32"), axis)
+        elif old != new:
+            shares = between(old, new, WEIGHTS[interpolation], antialias).astype(dtype_of(images))
+            images = ops.moveaxis(ops.matmul(ops.moveaxis(images, axis, -1), shares), -1, axis)
+    return images
+
+
+def between(size: int, new: int, weight: Callable[[Array], Array], antialias: bool = False) -> Array:
+    """(size, new): how much each old pixel counts for each new one; the columns sum to 1.
+
+    >>> between(2, 4, _triangle)
     array([[1.  , 0.75, 0.25, 0.  ],
            [0.  , 0.25, 0.75, 1.  ]])
     """
-    centres = (np.arange(size * times) + 0.5) / times - 0.5
-    weights = weight(np.abs(centres[None, :] - np.arange(size)[:, None]))
+    centres = (np.arange(new) + 0.5) * size / new - 0.5
+    reach = max(1.0, size / new) if antialias else 1.0
+    weights = weight(np.abs(centres[None, :] - np.arange(size)[:, None]) / reach)
     return np.asarray(weights / weights.sum(axis=0))
 
 

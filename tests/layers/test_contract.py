@@ -19,6 +19,7 @@ from layerkit.models.config import model_config, model_from_config
 FLAT, SERIES, IMAGE, VOLUME, TOKENS = (6,), (5, 3), (6, 6, 2), (3, 4, 3, 2), "tokens"
 CASES: dict[str, tuple[Any, Any]] = {
     "Dense": (lambda **k: L.Dense(4, activation="tanh", **k), FLAT),
+    "EinsumDense": (lambda **k: L.EinsumDense("abc,cde->abde", (None, 2, 3), "tanh", "de", **k), SERIES),
     "Activation": (lambda **k: L.Activation("gelu", **k), FLAT),
     "ReLU": (lambda **k: L.ReLU(1.5, 0.1, 0.2, **k), FLAT),
     "Embedding": (lambda **k: L.Embedding(9, 3, **k), TOKENS),
@@ -80,6 +81,15 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Normalization": (lambda **k: L.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0], **k), SERIES),
     "CategoryEncoding": (lambda **k: L.CategoryEncoding(9, "count", **k), TOKENS),
     "Discretization": (lambda **k: L.Discretization([-1.0, 0.5], output_mode="count", **k), FLAT),
+    "Resizing": (lambda **k: L.Resizing(4, 9, "bicubic", **k), IMAGE),
+    "CenterCrop": (lambda **k: L.CenterCrop(3, 7, **k), IMAGE),
+    "RandomCrop": (lambda **k: L.RandomCrop(3, 4, **k), IMAGE),
+    "RandomFlip": (lambda **k: L.RandomFlip("horizontal", **k), IMAGE),
+    "RandomTranslation": (lambda **k: L.RandomTranslation((0.1, 0.1), (0.3, 0.3), **k), IMAGE),
+    "RandomRotation": (lambda **k: L.RandomRotation((0.1, 0.1), "constant", **k), IMAGE),
+    "RandomZoom": (lambda **k: L.RandomZoom((-0.3, -0.3), (0.2, 0.2), "wrap", **k), IMAGE),
+    "RandomContrast": (lambda **k: L.RandomContrast((0.0, 0.0), (-9, 9), **k), IMAGE),
+    "RandomBrightness": (lambda **k: L.RandomBrightness((0.1, 0.1), (-9, 9), **k), IMAGE),
     "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
     "BatchNormalization": (lambda **k: L.BatchNormalization(**k), IMAGE),
     "GroupNormalization": (lambda **k: L.GroupNormalization(-1, **k), IMAGE),
@@ -110,7 +120,11 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Concatenate": (lambda **k: _Merged(L.Concatenate(**k), **k), FLAT),
 }
 
+<<<<<<< HEAD
 RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization", "SpectralNormalization"}
+=======
+RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization", "RandomCrop", "RandomFlip"}
+>>>>>>> a50032c (Images: Resizing, CenterCrop, RandomCrop, RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomContrast, RandomBrightness, as ops of the program)
 """Layers whose numbers in training are not a function of their input alone."""
 
 

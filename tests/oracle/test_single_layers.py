@@ -145,7 +145,18 @@ MERGING: dict[str, tuple[Make, Any]] = {
     "dot-mixed": (lambda L: L.Dot((3, 1)), [images(), series(2, 2)]),
 }  # fmt: skip
 
-CASES = CONVOLUTIONS | POOLING | SHAPES | ACTIVATIONS | MERGING
+EINSUM: dict[str, tuple[Make, Any]] = {
+    "einsum-matrix": (lambda L: L.EinsumDense("ab,bc->ac", 4, "tanh", "c"), flat()),
+    "einsum-last": (lambda L: L.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d"), series()),
+    "einsum-any-front": (lambda L: L.EinsumDense("...x,xy->...y", 5, bias_axes="y"), series()),
+    "einsum-heads": (lambda L: L.EinsumDense("abc,cde->abde", (None, 2, 4), bias_axes="d"), series()),
+    "einsum-joined": (lambda L: L.EinsumDense("abcd,cde->abe", (None, 3), bias_axes="e"), images()),
+    "einsum-any-back": (lambda L: L.EinsumDense("ab...,bc->ac...", (5, None), bias_axes="c"), series()),
+    "einsum-each-step": (lambda L: L.EinsumDense("abc,bcd->abd", (7, 2), bias_axes="bd"), series()),
+    "einsum-bare": (lambda L: L.EinsumDense("ab,bc->ac", (4,), activation="relu"), flat()),
+}
+
+CASES = CONVOLUTIONS | POOLING | SHAPES | ACTIVATIONS | MERGING | EINSUM
 
 
 def shapes(x: Any) -> Any:

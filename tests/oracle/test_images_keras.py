@@ -1,0 +1,156 @@
+"""Layers that change images, against Keras 3.15 on JAX: where a factor leaves no choice, both do the same."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import layers as L
+from layerkit.errors import LayerkitError, ShapeError
+from layerkit.functions import Function, RandomState
+
+RNG = np.random.default_rng(4)
+IMAGES = RNG.uniform(0, 255, (2, 5, 7, 2)).astype("float32")
+FIRST = np.ascontiguousarray(np.moveaxis(IMAGES, -1, 1))
+Make = Callable[[Any], Any]
+
+CASES: dict[str, tuple[Make, np.ndarray]] = {
+    **{f"resizing-{how}": (lambda L, how=how: L.Resizing(3, 9, how), IMAGES)
+       for how in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")},
+    "resizing-antialias": (lambda L: L.Resizing(2, 3, antialias=True), IMAGES),
+    "resizing-antialias-bicubic": (lambda L: L.Resizing(2, 3, "bicubic", antialias=True), IMAGES),
+    "resizing-cut": (lambda L: L.Resizing(4, 4, crop_to_aspect_ratio=True), IMAGES),
+    "resizing-padded": (lambda L: L.Resizing(3, 6, pad_to_aspect_ratio=True, fill_value=7.0), IMAGES),
+    "resizing-padded-rows": (lambda L: L.Resizing(6, 3, pad_to_aspect_ratio=True), IMAGES),
+    "resizing-whole-numbers": (lambda L: L.Resizing(3, 4), IMAGES.astype("uint8")),
+    "resizing-one": (lambda L: L.Resizing(3, 4), IMAGES[0]),
+    "resizing-first": (lambda L: L.Resizing(3, 4, data_format="channels_first"), FIRST),
+    "center-crop": (lambda L: L.CenterCrop(2, 4), IMAGES),
+    "center-crop-larger": (lambda L: L.CenterCrop(6, 3), IMAGES),
+    "center-crop-whole-numbers": (lambda L: L.CenterCrop(3, 3), IMAGES.astype("uint8")),
+    **{f"translation-{mode}-{how}": (lambda L, m=mode, h=how: L.RandomTranslation((-0.3, -0.3), (0.35, 0.35), m, h, fill_value=3.0), IMAGES)
+       for mode in ("reflect", "wrap", "nearest", "constant") for how in ("nearest", "bilinear")},
+    "translation-far": (lambda L: L.RandomTranslation((0.9, 0.9), (-1.0, -1.0)), IMAGES),
+    "rotation": (lambda L: L.RandomRotation((0.1, 0.1)), IMAGES),
+    "rotation-quarter": (lambda L: L.RandomRotation((-0.25, -0.25), "constant", fill_value=1.0), IMAGES),
+    "rotation-nearest": (lambda L: L.RandomRotation((0.07, 0.07), interpolation="nearest"), IMAGES),
+    "rotation-first": (lambda L: L.RandomRotation((0.1, 0.1), data_format="channels_first"), FIRST),
+    "rotation-one": (lambda L: L.RandomRotation((0.3, 0.3)), IMAGES[0]),
+    "zoom-out": (lambda L: L.RandomZoom((0.5, 0.5), (0.2, 0.2), "constant"), IMAGES),
+    "zoom-in": (lambda L: L.RandomZoom((-0.4, -0.4)), IMAGES),
+    "contrast-none": (lambda L: L.RandomContrast((0.0, 0.0)), IMAGES),
+    "brightness": (lambda L: L.RandomBrightness((0.3, 0.3)), IMAGES),
+    "brightness-range": (lambda L: L.RandomBrightness((-0.3, -0.3), (0.0, 1.0)), IMAGES / 255),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_images(name: str) -> None:
+    make, x = CASES[name]
+    ours = make(L)
+    expected = np.asarray(make(keras.layers)(x, training=True))
+    tolerance = 1e-3 if expected.dtype == "float32" else 1  # numbers are up to 255; halves are rounded up or down
+    for found in (ours(x), layerkit.function(lambda x: ours(x, training=True))(x)):
+        assert found.dtype == expected.dtype
+        assert found.shape == expected.shape == ours.compute_output_shape(x.shape)
+        np.testing.assert_allclose(found.astype("float64"), expected.astype("float64"), rtol=1e-5, atol=tolerance)
+    if not isinstance(ours, L.Resizing | L.CenterCrop):
+        np.testing.assert_array_equal(ours(x, training=False), x.astype("float32"))
+
+
+MANY = np.repeat(IMAGES[:1], 200, axis=0)
+
+
+def trained(layer: Any, x: np.ndarray, seed: int = 0) -> np.ndarray:
+    run = Function(lambda x: layer(x, training=True), symbolic_batch=True, random=RandomState(seed))
+    return np.asarray(run(x))
+
+
+def test_flips_are_drawn_for_each_image_and_direction() -> None:
+    found = trained(L.RandomFlip(seed=1), MANY)
+    ways = [IMAGES[0], IMAGES[0][:, ::-1], IMAGES[0][::-1], IMAGES[0][::-1, ::-1]]
+    counts = [sum(np.array_equal(y, way) for y in found) for way in ways]
+    assert sum(counts) == 200
+    assert min(counts) > 25
+    assert {y.tobytes() for y in trained(L.RandomFlip("vertical"), MANY)} == {
+        ways[0].tobytes(),
+        ways[2].copy().tobytes(),
+    }
+
+
+def test_contrast_keeps_the_mean_of_each_channel() -> None:
+    x = MANY / 255 * 0.2 + 0.4
+    found = trained(L.RandomContrast((0.4, 0.2), (0.0, 1.0), seed=1), x)
+    np.testing.assert_allclose(found.mean((1, 2)), x.mean((1, 2)), atol=1e-4)
+    scale = found.std((1, 2)) / x.std((1, 2))
+    np.testing.assert_allclose(scale[:, 0], scale[:, 1], rtol=1e-3)
+    assert (scale + 1e-3 >= 0.6).all()
+    assert (scale - 1e-3 <= 1.2).all()
+    assert scale.std() > 0.1
+
+
+def test_draws_fill_their_range() -> None:
+    x = np.zeros((400, 3, 3, 1), "float32") + 100
+    added = trained(L.RandomBrightness((-0.2, 0.3), seed=2), x)[:, 0, 0, 0] - 100
+    assert -51 - 1e-3 <= added.min() < -45
+    assert 70 < added.max() <= 76.5 + 1e-3
+    np.testing.assert_array_equal(trained(L.RandomBrightness(0.5), x), trained(L.RandomBrightness(0.5), x))
+
+
+def test_random_crop_takes_a_part_and_the_middle_when_not_training() -> None:
+    layer = L.RandomCrop(3, 4, seed=1)
+    places = set()
+    for seed in range(12):
+        found = trained(L.RandomCrop(3, 4), IMAGES, seed)
+        match = [(i, j) for i in range(3) for j in range(4) if np.array_equal(IMAGES[:, i : i + 3, j : j + 4], found)]
+        places |= set(match)
+        assert len(match) == 1
+    assert len(places) > 3
+    still = layer(IMAGES, training=False)
+    expected = keras.layers.CenterCrop(5, 6)(IMAGES)  # as much of the middle as has these proportions
+    np.testing.assert_allclose(still, keras.layers.Resizing(3, 4)(expected), rtol=1e-5)
+    assert L.RandomCrop(9, 9)(IMAGES, training=True).shape == (2, 9, 9, 2)
+
+
+def test_in_a_model_they_act_in_training_only(tmp_path: Any) -> None:
+    x = L.Input((5, 7, 2))
+    h = L.RandomZoom(0.2)(L.RandomTranslation(0.2, 0.2)(L.RandomRotation(0.1)(L.RandomFlip()(x))))
+    h = L.RandomBrightness(0.1)(L.RandomContrast(0.1)(h))
+    model = layerkit.Model(x, L.Dense(1)(L.Flatten()(L.CenterCrop(3, 3)(L.Rescaling(1 / 255)(h)))))
+    plain = model.predict(IMAGES, verbose=0)
+    dense = model.layers[-1].get_weights()
+    middle = IMAGES[:, 1:4, 2:5].reshape(2, -1) / 255
+    np.testing.assert_allclose(plain, middle @ dense[0] + dense[1], rtol=1e-4, atol=1e-5)
+    model.compile("sgd", "mse")
+    model.fit(IMAGES, np.ones((2, 1)), epochs=2, verbose=0)
+    model.save(tmp_path / "m.lk")
+    loaded = layerkit.load_model(tmp_path / "m.lk")
+    np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.RandomRotation(1.5),
+        lambda: L.RandomContrast(-0.1),
+        lambda: L.RandomFlip("both"),
+        lambda: L.RandomZoom((0.1, 0.2, 0.3)),
+        lambda: L.RandomTranslation(0.1, 0.1, fill_mode="edge"),
+        lambda: L.Resizing(2, 2, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True)(IMAGES),
+        lambda: L.Resizing(2, 2)(IMAGES[0, 0]),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make: Any) -> None:
+    with pytest.raises(LayerkitError):
+        make()
+    with pytest.raises(ShapeError, match="height and width"):
+        L.Resizing(2, 2)(L.Input((None, None, 3)))
