@@ -120,11 +120,12 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Concatenate": (lambda **k: _Merged(L.Concatenate(**k), **k), FLAT),
 }
 
-<<<<<<< HEAD
-RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization", "SpectralNormalization"}
-=======
-RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {"BatchNormalization", "RandomCrop", "RandomFlip"}
->>>>>>> a50032c (Images: Resizing, CenterCrop, RandomCrop, RandomFlip, RandomTranslation, RandomRotation, RandomZoom, RandomContrast, RandomBrightness, as ops of the program)
+RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {
+    "BatchNormalization",
+    "RandomCrop",
+    "RandomFlip",
+    "SpectralNormalization",
+}
 """Layers whose numbers in training are not a function of their input alone."""
 
 
