@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from layerkit.engines.llvm.cache import ObjectCache, key_of
 from layerkit.engines.llvm.target import Target
+
+SWITCHED = (22,)
+"""Versions of LLVM in which passes of the code generator are switched on and off."""
+_SWITCH = Lock()
 
 
 class Library:
@@ -53,8 +60,30 @@ def to_object(text: str, target: Target, level: int = 1) -> bytes:
 
     module = llvm.parse_assembly(text)
     module.verify()
-    code: bytes = _machine(target, level).emit_object(module)
+    with _without_strength_reduction():
+        code: bytes = _machine(target, level).emit_object(module)
     return code
+
+
+@contextmanager
+def _without_strength_reduction() -> Iterator[None]:
+    """Leave out the pass that rewrites the counters of loops.
+
+    It takes a third of the time and makes nothing faster here: pointers are carried from turn to turn where that pays.
+    The switch is one for the whole process, so it is put back at once: others may compile here too. A switch that LLVM
+    does not know would end the process, so it is used with versions that it was tried with.
+    """
+    import llvmlite.binding as llvm
+
+    if llvm.llvm_version_info[0] not in SWITCHED:
+        yield
+        return
+    with _SWITCH:
+        llvm.set_option("", "-disable-lsr=true")
+        try:
+            yield
+        finally:
+            llvm.set_option("", "-disable-lsr=false")
 
 
 def compiled(text: str, target: Target) -> bytes:
