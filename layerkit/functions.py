@@ -47,7 +47,7 @@ class Traced:
         latest = Weight.latest
         seen, arrays = self._state
         if seen is not latest:
-            arrays = tuple([w.array for w in self.read])
+            arrays = tuple([w.array if w._array is None else w._array for w in self.read])
             self._state = latest, arrays
         return arrays
 
@@ -107,7 +107,7 @@ class Function:
             return out[0] if traced.result is tree.LEAF else tree.unflatten(traced.result, out)
         count = len(out) - len(traced.written)
         for weight, array in zip(traced.written, out[count:], strict=True):
-            if weight.array is not array:
+            if weight._array is not array:
                 weight.store(array)
         return tree.unflatten(traced.result, out[:count])
 

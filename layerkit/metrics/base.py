@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layerkit import initializers, ops
+from layerkit.dtypes import numpy_dtype
 from layerkit.fields import Configurable, signature
 from layerkit.losses.base import match
 from layerkit.ops.core import operand
@@ -97,11 +98,10 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Forget all batches."""
         for weight in self.weights:
-            weight.array = (
-                np.zeros(weight.shape)
-                if weight._initial is None
-                else weight._initial(weight.shape, weight.dtype, (0, 0))
-            )
+            if weight._initial is None:
+                weight.store(np.zeros(weight.shape, numpy_dtype(weight.dtype)))
+            else:
+                weight.array = weight._initial(weight.shape, weight.dtype, (0, 0))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.update_state(*args, **kwargs)

@@ -75,6 +75,8 @@ class _Bound:
         """Memory for small inputs, which are copied."""
         self.own: list[Any] = list(self.small)
         """The arrays of the last call, or copies where those could not be used as they are."""
+        self.places = [0] * len(self.own)
+        """Their addresses."""
         self.results: list[Any] | None = None
         """The outputs that are written over inputs; None for the others."""
         fresh = [(i, slot, dtype, _small(self.shapes[i], dtype)) for i, slot, dtype in program.fresh]
@@ -88,7 +90,7 @@ class _Bound:
         """Let small inputs and outputs be read and written where they are copied."""
         for i, memory in enumerate(self.small):
             if memory is not None:
-                self.table[program.input_slots[i]] = address(memory)
+                self.table[program.input_slots[i]] = self.places[i] = address(memory)
         for _, slot, memory in self.copied:
             self.table[slot] = address(memory)
 
@@ -227,10 +229,12 @@ class LLVMProgram:
             bound.table[slot] = address(fresh)
             if is_sampled:
                 feed.moves.append((bound.table.ctypes.data + 8 * slot, fresh.nbytes // batches.steps))
-        failed = self._start(bound, feed)
-        for i in whole:  # its pointers have moved on
-            bound.own[i] = bound.small[i]
-        bound.point_small(self)
+        try:
+            failed = self._start(bound, feed)
+        finally:  # pointers have moved on, whether or not an interrupt came
+            for i in whole:
+                bound.own[i] = bound.small[i]
+            bound.point_small(self)
         if failed:
             self._complain(bound)
         return tuple(results)
@@ -255,7 +259,7 @@ class LLVMProgram:
             bound.state = state
             changed += moved
         if changed and not self._donors.isdisjoint(changed):
-            self._separate(bound)
+            self._separate(bound, changed)
             bound.results = None
         return bound
 
@@ -332,18 +336,21 @@ class LLVMProgram:
         self._point(bound, index)
 
     def _point(self, bound: _Bound, index: int) -> None:
-        where = address(bound.own[index])
+        where = bound.places[index] = address(bound.own[index])
         for slot in self.input_slots[index]:
             bound.table[slot] = where
 
-    def _separate(self, bound: _Bound) -> None:
+    def _separate(self, bound: _Bound, changed: Sequence[int]) -> None:
         """Two inputs that are one array, one of which is written: give the written one memory of its own."""
-        seen = {address(a) for i, a in enumerate(bound.own) if i not in self._donors and a.size}
-        for i in sorted(self._donors):
-            if bound.own[i].size and address(bound.own[i]) in seen:
-                bound.own[i] = bound.own[i].copy()
-                self._point(bound, i)
-            seen.add(address(bound.own[i]))
+        for i in changed:
+            where = bound.places[i]
+            if not bound.own[i].size or bound.places.count(where) == 1:
+                continue
+            same = [j for j, place in enumerate(bound.places) if place == where]
+            written = [j for j in same if j in self._donors]
+            for j in written[1:] if len(written) == len(same) else written:
+                bound.own[j] = bound.own[j].copy()
+                self._point(bound, j)
 
     def _complain(self, bound: _Bound) -> None:
         """A row number was outside its table: let the reference say which."""
