@@ -142,13 +142,14 @@ def convolutions() -> Iterator[Bench]:
         name = f"{'x'.join(map(str, window))} {'x'.join(map(str, sizes))}x{c}->{k}{f' stride {stride}' * (stride > 1)}"
 
         def forward(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
-            parts = shape.forward(gemm.tile(target, "float", shape.filters).width)
-            return conv.write(module, target, "float", shape.frame(), parts, prod(shape.out) * shape.filters, ())
+            return conv.write(
+                module, target, "float", shape.forward(gemm.tile(target, "float", shape.filters).width), ()
+            )
 
         def backward(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
-            parts, _ = shape.backward(gemm.tile(target, "float", shape.channels).width)
-            size = prod(shape.sizes) * shape.channels
-            return conv.write(module, target, "float", shape.cotangent_frame(), parts, size, ())
+            return conv.write(
+                module, target, "float", shape.backward(gemm.tile(target, "float", shape.channels).width)[0], ()
+            )
 
         def kernel(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
             return conv.kernel_grad(module, target, "float", shape, shape.frame(), ())

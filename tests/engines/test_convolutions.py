@@ -16,8 +16,10 @@ from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.pooling import MaxPool, MaxPoolGrad, SumPool, SumPoolGrad
 
 RNG = np.random.default_rng(3)
-FEATURES = ["", "-avx512f"]
-"""Processors: this one, and this one less its wide vectors."""
+MACHINES = pytest.mark.parametrize(
+    ("dtype", "features"), [("float32", ""), ("float32", "-avx512f"), ("float64", "-avx512f")]
+)
+"""This processor, and this one less its wide vectors."""
 
 
 def check(ops: list[tuple[Op, list[Any]]], dtype: str, features: str) -> None:
@@ -83,11 +85,27 @@ FEW_TO_A_FILTER = {
 }
 
 
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@MACHINES
 @pytest.mark.parametrize("name", FEW_TO_A_FILTER)
 def test_few_channels_to_a_filter(name: str, dtype: str, features: str) -> None:
     check(directions(FEW_TO_A_FILTER[name]), dtype, features)
+
+
+MANY = {
+    "volume": (2, (4, 5, 6), 5, 18, (3, 3, 3), (1, 1, 1), "same", (1, 1, 1), 1),
+    "volume, strided": (2, (5, 6, 7), 12, 20, (2, 3, 3), (2, 1, 2), "same", (1, 1, 1), 1),
+    "volume, dilated": (1, (6, 7, 6), 18, 18, (3, 3, 2), (1, 1, 1), "valid", (2, 1, 2), 2),
+    "nine groups": (2, (5, 7), 9 * 12, 9 * 10, (3, 3), (1, 2), "same", (1, 1), 9),
+    "strides wider than windows": (2, (7, 8), 17, 19, (2, 2), (3, 4), "valid", (1, 1), 1),
+    "one channel, one filter": (2, (6, 9), 1, 1, (3, 3), (1, 1), "same", (1, 1), 1),
+    "two groups of one filter": (2, (6, 9), 40, 2, (3, 3), (1, 1), "same", (1, 1), 2),
+}
+
+
+@MACHINES
+@pytest.mark.parametrize("name", MANY)
+def test_products(name: str, dtype: str, features: str) -> None:
+    check(directions(MANY[name]), dtype, features)
 
 
 FEW_FILTERS = {
@@ -102,8 +120,7 @@ FEW_FILTERS = {
 }
 
 
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@MACHINES
 @pytest.mark.parametrize("name", FEW_FILTERS)
 def test_few_filters_or_channels(name: str, dtype: str, features: str) -> None:
     check(directions(FEW_FILTERS[name]), dtype, features)
@@ -122,8 +139,7 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize("features", FEATURES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@MACHINES
 @pytest.mark.parametrize("name", POOLS)
 def test_pooling(name: str, dtype: str, features: str) -> None:
     batch, shape, window, strides, padding = POOLS[name]

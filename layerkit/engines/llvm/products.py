@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product as every
 from math import prod
 from typing import Any
 
@@ -210,13 +211,11 @@ def fill_panels(
 
 
 def geometry(op: Any, x: Shape, kernel: Shape, out: Shape) -> conv.Geometry:
-    """The geometry of a convolution over one or two axes; one axis is the width of images of height 1."""
-    window = [number(n) for n in kernel[:-2]]
-    sizes = [number(n) for n in x[1:-1]]
-    before = [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
+    """The geometry of a convolution over its last two axes; a single one is the width of images of height 1."""
+    window, sizes, before = _window(op, x, kernel)
 
     def pair(values: Any, fill: int) -> tuple[int, int]:
-        two = (fill, *values) if len(values) == 1 else tuple(values)
+        two = (fill, *values)[-2:]
         return int(two[0]), int(two[1])
 
     return conv.Geometry(
@@ -225,27 +224,47 @@ def geometry(op: Any, x: Shape, kernel: Shape, out: Shape) -> conv.Geometry:
     )  # fmt: skip
 
 
+def _window(op: Any, x: Shape, kernel: Shape) -> tuple[list[int], list[int], list[int]]:
+    """Window, sizes of the images, and what is added before them."""
+    window, sizes = [number(n) for n in kernel[:-2]], [number(n) for n in x[1:-1]]
+    return window, sizes, [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
+
+
+def _volume(op: Any, x: Shape, kernel: Shape, out: Shape, is_backward: bool = False) -> conv.Volume:
+    """How planes meet, if there are three axes."""
+    if len(x) != 5:
+        return conv.IMAGE
+    window, sizes, before = _window(op, x, kernel)
+    make = Axis.backward if is_backward else Axis.forward
+    axis = make(sizes[0], number(out[1]), window[0], op.strides[0], op.dilation[0], before[0])
+    meets = [(at, i, u) for i in range(axis.out) for u, at in axis.met(i)]
+    return conv.Volume(axis.size, axis.out, axis.taps, tuple(meets))
+
+
 def _is_blocked(x: Value, shape: conv.Geometry) -> bool:
     """Whether register tiles serve this convolution; else it is written as loops."""
     element = TYPES[x.dtype]
     if element not in gemm.WIDTH or 0 in (*shape.sizes, *shape.out, shape.channels, shape.filters):
         return False
-    return shape.filters // shape.groups >= 2 and shape.groups <= 8
+    return len(x.shape) <= 5
 
 
 def _framed(lowering: Lowering, node: Node, x: Value, frame: conv.Frame) -> tuple[Buffer, conv.Frame]:
     """Images in memory, and the frame that a kernel has to put around each: none for large ones, which are padded before."""
     if frame.is_bare or frame.size * gemm.WIDTH[TYPES[x.dtype]] <= conv.MOST_FRAME:
         return lowering.ensure(x), frame
-    axes = len(x.shape) - 2
-    shape = (x.shape[0], *frame.framed[2 - axes :], frame.channels)
+    axes = min(len(x.shape) - 2, 2)
+    front = x.shape[: -axes - 1]
+    shape = (*front, *frame.framed[2 - axes :], frame.channels)
     out = lowering.scratch(x.dtype, product(shape), "framed")
-    rules.put_padded(lowering, node, x, out, shape, (0, *frame.before[2 - axes :], 0), (1,) * len(shape), 0)
+    rules.put_padded(
+        lowering, node, x, out, shape, (*[0] * len(front), *frame.before[2 - axes :], 0), (1,) * len(shape), 0
+    )
     return out, conv.Frame(frame.framed, (0, 0), (0, 0), frame.channels)
 
 
 def _dims(x: Value) -> bool:
-    return len(x.shape) in (3, 4) and all(isinstance(n, int) for n in x.shape[1:])
+    return len(x.shape) in (3, 4, 5) and all(isinstance(n, int) for n in x.shape[1:])
 
 
 @rule(Conv)
@@ -265,11 +284,10 @@ def convolution(lowering: Lowering, node: Node) -> None:
         rules.conv(lowering, node)
         return
     shape = geometry(node.op, x.shape, kernel.shape, y.shape)
-    frame = shape.frame()
     if not _is_blocked(x, shape):
         rules.conv(lowering, node)
         return
-    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
+    tiling = None if len(x.shape) == 5 else winograd.tiling(lowering.target, TYPES[x.dtype], shape)
     if tiling is not None:
         _by_tiles(lowering, node, x, kernel, tiling, shape)
         return
@@ -278,16 +296,24 @@ def convolution(lowering: Lowering, node: Node) -> None:
     terms = (*shape.window, shape.per_group)
     key = (kernel, "conv", shape.groups)
     if key not in lowering.packs:
-        lowering.packs[key] = _pack_groups(
-            lowering,
-            node,
-            x.dtype,
-            columns,
-            [(g, terms, lambda g, t, c: (*t, c.shifted(g * columns))) for g in range(shape.groups)],
-            kernel,
-        )
-    parts = shape.forward(width)
-    _convolve(lowering, node, x, lowering.packs[key], frame, parts, shape)
+        parts = [((p, g), terms) for p in range(_planes(kernel)) for g in range(shape.groups)]
+
+        def place(at: tuple[int, int], t: Place, column: Affine) -> Place:
+            return (_still(t, at[0]), *t, column.shifted(at[1] * columns))
+
+        lowering.packs[key] = _pack_groups(lowering, node, x.dtype, columns, [(*p, place) for p in parts], kernel)
+    volume = _volume(node.op, x.shape, kernel.shape, y.shape)
+    _convolve(lowering, node, x, lowering.packs[key], shape.forward(width, volume), _flops(shape))
+
+
+def _planes(kernel: Value) -> int:
+    """Planes of a window."""
+    return number(kernel.shape[0]) if len(kernel.shape) == 5 else 1
+
+
+def _still(place: Place, at: int) -> Affine:
+    """A number among places."""
+    return place[0].scaled(0).shifted(at)
 
 
 def _by_tiles(
@@ -322,28 +348,23 @@ def _flops(shape: conv.Geometry) -> int:
     return 2 * prod(shape.out) * shape.filters * prod(shape.window) * shape.per_group
 
 
-def _convolve(
-    lowering: Lowering,
-    node: Node,
-    x: Value,
-    panels: Buffer,
-    frame: conv.Frame,
-    parts: Sequence[conv.Part],
-    shape: conv.Geometry,
-) -> None:
-    source, frame = _framed(lowering, node, x, frame)
+def _convolve(lowering: Lowering, node: Node, x: Value, panels: Buffer, what: conv.Product, flops: int) -> None:
+    source, frame = _framed(lowering, node, x, what.frame)
     out = lowering.new(node.outputs[0])
-    size = prod(number(n) for n in node.outputs[0].shape[1:])
+    what = replace(what, frame=frame)
     module, target, element, names = lowering.module, lowering.target, TYPES[x.dtype], lowering.names
-    flops = _flops(shape)
+    flops *= len(what.volume.meets)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
     kernel = Kernel("", reads, writes, images, flops / 80, flops=flops * images)
-    filters = number(node.outputs[0].shape[-1])
+    *positions, filters = map(number, node.outputs[0].shape[1:])
     made = Product(
-        kernel, images * (size // filters), filters,
-        lambda e: conv.write(module, target, element, frame, parts, size, names, e), is_even=False,
-    )  # fmt: skip
-    made.is_open = shape.groups == 1
+        kernel,
+        images * prod(positions),
+        filters,
+        lambda e: conv.write(module, target, element, what, names, e),
+        is_even=False,
+    )
+    made.is_open = what.groups == 1 and what.volume == conv.IMAGE
     lowering.add_kernel(kernel, node, made)
 
 
@@ -366,8 +387,8 @@ def _pack_groups(
 
 
 def _kernel_place(kernel: Value, place: Place) -> Place:
-    """A place (row, column, channel, filter) in a kernel that may have one spatial axis only."""
-    return place if len(kernel.shape) == 4 else place[1:]
+    """A place (plane, row, column, channel, filter) in a kernel that may have fewer axes."""
+    return place[-len(kernel.shape) :]
 
 
 @rule(ConvInputGrad)
@@ -387,36 +408,30 @@ def convolution_input_grad(lowering: Lowering, node: Node) -> None:
         rules.conv_input_grad(lowering, node)
         return
     shape = geometry(node.op, dx.shape, kernel.shape, g.shape)
-    frame = shape.cotangent_frame()
-    if not _is_blocked(g, shape) or shape.per_group < 2:
+    if not _is_blocked(g, shape):
         rules.conv_input_grad(lowering, node)
         return
-    tiling = winograd.tiling(lowering.target, TYPES[g.dtype], shape, backward=True)
+    tiling = None if len(g.shape) == 5 else winograd.tiling(lowering.target, TYPES[g.dtype], shape, backward=True)
     if tiling is not None:
         _by_tiles(lowering, node, g, kernel, tiling, shape, turned=True)
         return
     per_filter = shape.filters // shape.groups
     width = gemm.tile(lowering.target, TYPES[g.dtype], shape.per_group).width
-    parts, packs = shape.backward(width)
+    what, packs = shape.backward(width, _volume(node.op, dx.shape, kernel.shape, g.shape, is_backward=True))
     groups = []
-    for group, rows, columns, _ in packs:
-        if not rows or not columns:
-            groups.append((group, (0, 0, per_filter), lambda gr, t, c: t))
-            continue
+    for plane, group, (rows, columns) in every(range(_planes(kernel)), range(shape.groups), packs):
 
-        def place_of(gr: int, t: Place, c: Affine, rows: list[int] = rows, columns: list[int] = columns) -> Place:
-            step_r = rows[1] - rows[0] if len(rows) > 1 else 0
-            step_c = columns[1] - columns[0] if len(columns) > 1 else 0
-            return (
-                t[0].scaled(step_r).shifted(rows[0]),
-                t[1].scaled(step_c).shifted(columns[0]),
-                c,
-                t[2].shifted(gr * per_filter),
-            )
+        def place_of(
+            at: tuple[int, int], t: Place, c: Affine, rows: list[int] = rows, columns: list[int] = columns
+        ) -> Place:
+            step_r, step_c = (u[1] - u[0] if len(u) > 1 else 0 for u in (rows, columns))
+            row, column = t[0].scaled(step_r).shifted(rows[0]), t[1].scaled(step_c).shifted(columns[0])
+            return (_still(t, at[0]), row, column, c, t[2].shifted(at[1] * per_filter))
 
-        groups.append((group, (len(rows), len(columns), per_filter), place_of))
+        if rows and columns:
+            groups.append(((plane, group), (len(rows), len(columns), per_filter), place_of))
     panels = _pack_groups(lowering, node, g.dtype, shape.per_group, groups, kernel)
-    _convolve(lowering, node, g, panels, frame, parts, shape)
+    _convolve(lowering, node, g, panels, what, _flops(shape))
 
 
 @rule(ConvKernelGrad)
@@ -434,15 +449,16 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     if not _is_blocked(x, shape):
         rules.conv_kernel_grad(lowering, node)
         return
-    tiling = winograd.tiling(lowering.target, TYPES[x.dtype], shape)
+    tiling = None if len(x.shape) == 5 else winograd.tiling(lowering.target, TYPES[x.dtype], shape)
     if tiling is not None and winograd.sums_size(tiling) <= winograd.MOST_SUMS:
         _kernel_grad_by_tiles(lowering, node, x, g, tiling, shape)
         return
     (left, frame), right = _framed(lowering, node, x, shape.frame()), lowering.ensure(g)
     out = lowering.new(dw)
-    function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names)
+    volume = _volume(node.op, x.shape, dw.shape, g.shape)
+    function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names, volume)
     count = prod(number(n) for n in dw.shape)
-    flops = _flops(shape)
+    flops = _flops(shape) * len(volume.meets)
     sum_in_parts(
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
         flops * x.shape[0],
@@ -485,8 +501,7 @@ def _sweep(
         how = "dots"
     else:
         return None
-    sizes, window = [number(n) for n in x.shape[1:-1]], [number(n) for n in kernel[:-2]]
-    before = [a for a, _ in pad_widths(sizes, window, op.strides, op.dilation, op.padding)]
+    window, sizes, before = _window(op, x.shape, kernel)
     make = Axis.backward if is_backward else Axis.forward
     axes = map(make, sizes, map(number, y.shape[1:-1]), window, op.strides, op.dilation, before)
     single = () if len(sizes) > 1 else (Axis(1, 1, 1),)
