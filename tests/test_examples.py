@@ -59,6 +59,82 @@ def test_temperatures_small():
     assert ours < persistence
 
 
+def test_basic_motions_small(tmp_path):
+    """On made signals of the same form: each motion has its own rhythm."""
+    rng = np.random.default_rng(0)
+    for part in ("TRAIN", "TEST"):
+        lines = ["@classlabel true 1 2 3 4", "@data"]
+        for label in np.arange(40) % 4 + 1:
+            time = np.arange(100) + rng.uniform(0, 20)
+            case = np.sin(time * 0.15 * label) + rng.standard_normal((6, 100)) * 0.3
+            lines.append(":".join(",".join(f"{v:.3f}" for v in channel) for channel in case) + f":{label}")
+        (tmp_path / f"BasicMotions_{part}.ts").write_text("\n".join(lines))
+    assert example("05_basic_motions.py")(tmp_path, epochs=12) > 0.9
+
+
+@pytest.mark.slow
+def test_moving_digits_small():
+    digit, direction = example("06_moving_digits.py")(rows=400, epochs=4)
+    assert direction > 0.5
+    assert digit > 0.08
+
+
+@pytest.mark.slow
+def test_wide_and_deep_small():
+    found = example("07_wide_and_deep.py")(rows=6000, epochs=6)
+    assert found["wide and deep"] > 0.7
+    assert max(v for k, v in found.items() if k != "best possible") < found["best possible"]
+
+
+def test_numbers_in_words_follow_the_rules_of_both_languages():
+    run = runpy.run_path(str(EXAMPLES / "08_numbers_in_words.py"))
+    assert " ".join(run["english"](7316)) == "seven thousand three hundred sixteen"
+    spelled = {
+        71: "soixante et onze", 80: "quatre vingt", 81: "quatre vingt un", 97: "quatre vingt dix sept", 21: "vingt et un",
+        1100: "mille cent", 2000: "deux mille", 500: "cinq cent", 16: "seize", 17: "dix sept", 0: "zero",
+    }  # fmt: skip
+    assert {n: " ".join(run["french"](n)) for n in spelled} == spelled
+
+
+@pytest.mark.slow
+def test_numbers_in_words_small():
+    assert 0 <= example("08_numbers_in_words.py")(train_rows=300, units=16, epochs=1) <= 1
+
+
+@pytest.mark.slow
+def test_captions_small():
+    assert 0 <= example("09_captions.py")(rows=300, epochs=1) <= 1
+
+
+@pytest.mark.slow
+def test_vae_small():
+    error, of_mean = example("10_vae.py")(epochs=16)
+    assert error < of_mean
+
+
+@pytest.mark.slow
+def test_gan_small():
+    found = example("11_gan.py")(epochs=12)
+    assert found["real"] < found["generated"] < found["noise"]
+
+
+@pytest.mark.slow
+def test_small_gpt():
+    bits, of_frequencies = example("12_small_gpt.py")(steps=60, context=16, width=16, blocks=1, letters_to_write=3)
+    assert bits < of_frequencies
+
+
+@pytest.mark.slow
+def test_siamese_small():
+    assert example("13_siamese.py")(rows=1500, epochs=4) > 0.8
+
+
+@pytest.mark.slow
+def test_transfer_small():
+    found = example("14_transfer.py")(first_epochs=4, epochs=15)
+    assert found["frozen"] > 0.6
+
+
 def test_every_example_has_its_test():
     named = Path(__file__).read_text()
     assert [p.name for p in EXAMPLES.glob("[0-9]*.py") if p.name not in named] == []

@@ -410,13 +410,20 @@ class Model(Layer):
                 self._seen = latest if latest[1] is None or isinstance(latest[1], Weight) else None
                 return
         self._flat = None
-        if not self.built or not all(layer.built for layer in self.layers):
+        if self._builds_itself():
+            self.built = True
+        elif not self.built or not all(layer.built for layer in self.layers):
             self(tree.map_leaves(lambda a: a[:1], x))
             self.built = True
             self._example = tree.map_leaves(lambda a: {"dtype": a.dtype.name, "shape": list(a.shape[1:])}, x)
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_weights)
         self._ready = self._mode()
+
+    def _builds_itself(self) -> bool:
+        """Whether all its layers have their weights and its own training step says what to call: a GAN has no ``call``."""
+        has_own_step = type(self).train_step is not Model.train_step and type(self).build is Layer.build
+        return has_own_step and bool(self.layers) and all(layer.built for layer in self.layers)
 
     # fit, evaluate, predict -------------------------------------------------------------------------------------------
 
