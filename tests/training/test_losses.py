@@ -1,0 +1,37 @@
+"""Losses in compiled steps: every one, with its gradient, on each engine."""
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import losses, ops
+
+RNG = np.random.default_rng(0)
+SHARES = RNG.dirichlet(np.ones(4), 6).astype("float32")
+TARGETS = {
+    "SparseCategoricalCrossentropy": RNG.integers(0, 4, 6).astype("int32"),
+    "CategoricalGeneralizedCrossEntropy": RNG.integers(0, 4, 6).astype("int32"),
+    "Circle": np.array([0, 1, 0, 1, 2, 2], "int32"),
+    "CTC": RNG.integers(1, 4, (6, 2)).astype("int32"),
+}
+YES = RNG.integers(0, 2, (6, 4)).astype("float32")
+
+
+@pytest.mark.parametrize("group", [list(losses.LOSSES.classes)[i::3] for i in range(3)], ids=range(3))
+def test_every_loss_and_its_gradient(group: list[str]) -> None:
+    def total(p, weight, targets):
+        found = 0.0
+        for name in group:
+            given = ops.stack([p, p * 2.0, p + 0.5], 1) if name == "CTC" else p
+            found = found + losses.get(name)(targets[name], given, weight)
+        return found
+
+    targets = {name: TARGETS.get(name, YES) for name in group}
+    value, slope = (
+        layerkit.function(layerkit.value_and_grad(total), engine=engine, symbolic_batch=True)(
+            SHARES, np.arange(6, dtype="float32"), targets
+        )
+        for engine in ("reference", "llvm")
+    )
+    np.testing.assert_allclose(value[0], slope[0], rtol=1e-4)
+    np.testing.assert_allclose(value[1], slope[1], rtol=1e-3, atol=1e-4)
