@@ -362,6 +362,7 @@ class _Builder:
                 error.got = ", ".join(arguments) or "none"
             self.errors.append(error)
             return None
+        made._span = key.span
         return made
 
     def _arguments(self, node: Mapping, names: Iterable[str], what: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Every error raised on purpose is a ``LayerkitError`` that also is a standard typ
     ├── GraphError             ValueError            a graph that is not well formed, or its text
     ├── StateError             RuntimeError          a call in the wrong order (``fit`` before ``compile``)
     ├── DataError              ValueError            training data that cannot be meant
+    ├── NonFiniteError         ArithmeticError       a loss that is nan or infinite
     ├── SpecError              ValueError            one fault of a YAML file
     ├── SpecErrors             ValueError            all faults of a YAML file, in file order
     ├── FileFormatError        ValueError            a file that is broken, or not what it says
@@ -100,6 +101,23 @@ class StateError(LayerkitError, RuntimeError):
 
 class DataError(LayerkitError, ValueError):
     code = "data-invalid"
+
+
+class NonFiniteError(LayerkitError, ArithmeticError):
+    """A number that must be finite is not; the attributes say where it came from, as far as that was found.
+
+    Attributes:
+        op: the op that made the first one from finite numbers.
+        index: its place in the output of the op.
+        rows: rows of the batch in whose numbers it stands.
+        step: steps done before this one by the call that raised it; after ``fit``, steps of the optimizer.
+    """
+
+    code = "not-finite"
+    op: str | None = None
+    index: tuple[int, ...] | None = None
+    rows: tuple[int, ...] = ()
+    step: int = 0
 
 
 class SpecError(LayerkitError, ValueError):

@@ -20,8 +20,9 @@ from layerkit import engines, tree
 from layerkit.autodiff import gradient
 from layerkit.dtypes import canonical
 from layerkit.engines import Batches, Engine, Program
-from layerkit.errors import ArgumentError, StateError
+from layerkit.errors import ArgumentError, NonFiniteError, StateError
 from layerkit.ir import BATCH, Array, Graph, Value, constant, placeholder
+from layerkit.ops.checks import require_finite
 from layerkit.ops.core import operand
 from layerkit.trace import Trace, Weight, current, draw_seed, tracing
 
@@ -120,12 +121,23 @@ class Function:
         arrays = [_as_array(x) for x in leaves]
         traced = self.trace([a[: batches.rows] for a in arrays], structure)
         if batches.steps == 1 or not traced.program.can_repeat:
-            results = [self(*tree.unflatten(structure, [a[rows] for a in arrays])) for rows in batches]
+            results: list[Any] = []
+            for rows in batches:
+                try:
+                    results.append(self(*tree.unflatten(structure, [a[rows] for a in arrays])))
+                except NonFiniteError as error:
+                    error.step = len(results)
+                    raise
             return results[0] if len(results) == 1 else _joined(results, traced.graph)
         if not traced.takes_key:
             return self._finish(traced, traced.program.repeat(arrays, traced.state(), None, batches))
         random = self._random or _DEFAULT_RANDOM()
-        out = traced.program.repeat(arrays, traced.state(), random.next(), batches)
+        key = random.next()
+        try:
+            out = traced.program.repeat(arrays, traced.state(), key, batches)
+        except NonFiniteError as error:
+            random.runs += error.step
+            raise
         random.runs += batches.steps - 1
         return self._finish(traced, out)
 
@@ -271,6 +283,10 @@ def value_and_grad(
         out = call(*given)
         value = out[0] if has_aux else out
         grads = tree.unflatten(structure, gradient(operand(value), values))
+        trace = current()
+        if trace is not None and trace.training:  # a training step ends where what it makes small is not finite
+            value = require_finite(value)
+            out = (value, *out[1:]) if has_aux else value
         return (out, grads[0] if isinstance(argnums, int) else tuple(grads))
 
     compiled = Function(inside)

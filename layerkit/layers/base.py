@@ -24,7 +24,7 @@ import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
-from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, StateError, placed
+from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, Span, StateError, placed
 from layerkit.fields import Configurable, per_class
 from layerkit.ir import BATCH, Array, Node, Op, TensorType, Value, axis, origin, placeholder
 from layerkit.ops import cast
@@ -62,6 +62,8 @@ class Layer(Configurable):
     _owner: tuple[Layer, str | None] | None
     _seed: int | None
     _is_named: bool
+    _span: Span | None
+    """Where it stands in a spec."""
     if TYPE_CHECKING:
         built: bool
         supports_masking: bool
@@ -86,6 +88,7 @@ class Layer(Configurable):
         self.supports_masking = cls.compute_mask is not Layer.compute_mask
         self.name = kwargs.get("name") or snake_case(cls.__name__)
         self._is_named = kwargs.get("name") is not None
+        self._span = None
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

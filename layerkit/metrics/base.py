@@ -208,7 +208,8 @@ class MeanMetricWrapper(MeanOf):
         fn: gives a value for each sample.
         name: its name in logs; the function's unless given.
         dtype: not used; there for Keras.
-        **kwargs: given to ``fn``.
+
+    Further arguments by name are given to ``fn``.
 
     Example:
         >>> metric = MeanMetricWrapper(lambda y_true, y_pred, scale: scale * (y_pred - y_true), scale=2.0)

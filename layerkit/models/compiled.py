@@ -7,6 +7,7 @@ from typing import Any
 
 from layerkit import losses, metrics, ops, tree
 from layerkit.errors import ArgumentError, did_you_mean
+from layerkit.ir import origin
 from layerkit.ops.core import dtype_of
 from layerkit.trace import get_mask
 
@@ -90,7 +91,8 @@ class CompiledLoss:
             for loss, target, output, weight, factor in zip(found, targets, outputs, weights, factors, strict=True):
                 if loss is None:
                     continue
-                value = loss(target, output, weight)
+                with origin(f"the loss '{loss.name}'"):
+                    value = loss(target, output, weight)
                 if len(names) > 1:
                     self._parts.append((value, next(trackers)))
                 value = value if factor is None else value * float(factor)

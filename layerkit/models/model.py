@@ -13,29 +13,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from layerkit import engines, tree
-from layerkit.engines import Batches
+from layerkit import engines, ops, tree
 from layerkit.errors import (
     ArgumentError,
     DataError,
+    NonFiniteError,
     ShapeError,
     StateError,
     UnknownNameError,
     did_you_mean,
 )
 from layerkit.functions import Function, RandomState, value_and_grad
-from layerkit.ir import Array, Value
+from layerkit.ir import Array, Value, origin
 from layerkit.layers.base import Layer
 from layerkit.layers.host import as_data
 from layerkit.models.compiled import CompiledLoss, CompiledMetrics
 from layerkit.models.functional import LayerGraph, name_layers
+from layerkit.models.steps import CompiledStep
 from layerkit.optimizers import Optimizer
 from layerkit.optimizers import get as get_optimizer
 from layerkit.trace import Weight, current, draw_seed
 from layerkit.training import checks
-from layerkit.training.callbacks import CallbackList, History, Logs
+from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
 from layerkit.training.data import Arrays, Batch, Mapped, Stream, adapt, as_arrays, split_off, with_class_weight
-from layerkit.training.loop import Step, check_batch_size, fit_epochs, run_predict, run_test, steps_of
+from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
 
 
@@ -328,7 +329,7 @@ class Model(Layer):
             )
         (_, (loss, y_pred)), gradients = value_and_grad(compute, has_aux=True)(weights)
         optimizer.apply(gradients, weights)
-        return self.compute_metrics(x, y, y_pred, sample_weight, loss)
+        return self.compute_metrics(x, y, y_pred, sample_weight, ops.require_finite(loss))
 
     def test_step(self, data: Batch) -> dict[str, Any]:
         """Loss and metrics of one batch."""
@@ -349,7 +350,8 @@ class Model(Layer):
         added = list(trace.losses) if trace is not None else []
         for weight in self.weights:
             if weight.regularizer is not None and weight in set(self.trainable_weights):
-                added.append(weight.regularizer(weight))
+                with origin(weight.path.rpartition("/")[0]):
+                    added.append(weight.regularizer(weight))
         return self._loss(y, y_pred, sample_weight, self._output_names(y_pred), added)
 
     def compute_metrics(
@@ -514,10 +516,16 @@ class Model(Layer):
             self._epochs_done += 1
             return validate(epoch)
 
+        step = self._step("train")
+
+        def begin_epoch() -> None:
+            self._metrics_reset()
+            step.watch.begin_epoch()
+
         hooks.on_train_begin()
         try:
             fit_epochs(
-                self._step("train"),
+                step,
                 data,
                 batch_size=batch_size,
                 epochs=range(initial_epoch, epochs),
@@ -526,12 +534,17 @@ class Model(Layer):
                 steps=steps_per_epoch,
                 steps_per_execution=self._steps_per_execution,
                 callbacks=hooks,
-                begin_epoch=self._metrics_reset,
+                begin_epoch=begin_epoch,
                 validate=count_epoch,
                 is_stopped=lambda: self.stop_training,
             )
             if self.optimizer is not None:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
+        except NonFiniteError as error:
+            if not any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in hooks.callbacks):
+                raise
+            print(error)
+            self.stop_training = True
         finally:
             hooks.on_train_end()
         return history
@@ -540,8 +553,8 @@ class Model(Layer):
         """The order of the rows; it depends on the seed and the number of epochs trained so far."""
         return np.random.Generator(np.random.Philox(key=[self.random_state.seed, self._epochs_done])).permutation(rows)
 
-    def _step(self, kind: str) -> Step:
-        return _Step(self, kind)
+    def _step(self, kind: str) -> CompiledStep:
+        return CompiledStep(self, kind)
 
     def _metrics_reset(self) -> None:
         for metric in self.metrics:
@@ -703,27 +716,6 @@ class Model(Layer):
         from layerkit.models.files import load_weights
 
         load_weights(self, filepath)
-
-
-class _Step:
-    """The compiled ``train_step``, ``test_step`` or ``predict_step`` of a model, as the loops run it."""
-
-    def __init__(self, model: Model, kind: str) -> None:
-        self.model, self.kind = model, kind
-
-    def _arguments(self, batch: Batch) -> tuple[Any, ...]:
-        self.model._ensure_ready(batch[0])
-        return (batch[0],) if self.kind == "predict" else (batch,)
-
-    def _result(self, found: Any) -> Any:
-        return found if self.kind == "predict" else {k: v if v.ndim else float(v) for k, v in found.items()}
-
-    def __call__(self, batch: Batch) -> Any:
-        return self._result(self.model._function(self.kind)(*self._arguments(batch)))
-
-    def repeat(self, data: Arrays, batches: Batches) -> Any:
-        arguments = self._arguments((data.x, data.y, data.sample_weight))
-        return self._result(self.model._function(self.kind).repeat(arguments, batches))
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:

@@ -66,6 +66,7 @@ from layerkit.ops.arrangement import (
     vstack,
 )
 from layerkit.ops.attention import dot_product_attention
+from layerkit.ops.checks import require_finite
 from layerkit.ops.control import (
     associative_scan,
     cond,

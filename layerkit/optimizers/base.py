@@ -17,6 +17,7 @@ import numpy as np
 from layerkit import ops
 from layerkit.errors import ArgumentError, StateError
 from layerkit.fields import Configurable, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from layerkit.ir import origin
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.schedules import LearningRateSchedule
 from layerkit.optimizers.schedules import get as get_schedule
@@ -176,6 +177,10 @@ class Optimizer(Configurable):
             raise StateError(
                 "the optimizer has not seen these weights.", got=missing[0].path, fix="call optimizer.build(weights)"
             )
+        with origin("optimizer"):
+            self._apply(gradients, weights)
+
+    def _apply(self, gradients: list[Any], weights: Sequence[Weight]) -> None:
         if self.loss_scale_factor is not None:
             gradients = [g * (1.0 / self.loss_scale_factor) for g in gradients]
         if self.gradient_accumulation_steps is None:

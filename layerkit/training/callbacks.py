@@ -305,7 +305,13 @@ class CSVLogger(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stop as soon as the loss is nan or infinite."""
+    """Let ``fit`` end where the loss is nan or infinite, and print why; without it, that is an error.
+
+    Args:
+        raise_error: whether it is an error nevertheless.
+    """
+
+    raise_error: bool = False
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")

@@ -16,6 +16,7 @@ from layerkit.errors import (
     DataError,
     LayerkitError,
     LayerkitWarning,
+    NonFiniteError,
     ShapeError,
     UnknownArgumentError,
     UnknownNameError,
@@ -91,7 +92,8 @@ def test_shape_errors_name_the_layer_and_the_one_before_it():
 
 
 def test_checks_can_be_turned_off():
-    classifier().fit(spoilt(np.nan), Y, check_data=False, verbose=0)
+    with pytest.raises(NonFiniteError, match="data of step 1"):  # found later, by the loss
+        classifier().fit(spoilt(np.nan), Y, check_data=False, batch_size=64, verbose=0)
 
 
 @pytest.mark.parametrize(("activation", "from_logits"), [("softmax", True), ("linear", False)])

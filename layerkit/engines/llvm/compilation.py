@@ -39,7 +39,8 @@ class Lowered:
         self.graph = graph
         self.names = tuple(sorted({name for v in graph.inputs for name in v.type.axes}))
         self.module = Module(target.attributes)
-        lowering = Lowering(graph, self.module, target, self.names, lasting=set(kept) - set(donated.values()))
+        lasting = set(kept) - set(donated.values())
+        lowering = Lowering(graph, self.module, target, self.names, lasting=lasting, state=donated)
         self.kernels = lowering.kernels()
         self.schedule: Schedule = schedule(self.kernels, donated, kept)
         buffers = [use.buffer for k in self.kernels for use in (*k.reads, *k.writes)]

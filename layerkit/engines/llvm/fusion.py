@@ -16,6 +16,7 @@ from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import Expr
 from layerkit.ir import Const, Graph, Node, Size, Value, product, usual
+from layerkit.ops.checks import RequireFinite
 from layerkit.ops.core import SizeOf
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, View, Where
 from layerkit.ops.indexing import Gather, Iota
@@ -24,7 +25,7 @@ from layerkit.ops.reduction import Broadcast
 from layerkit.ops.shape import Concatenate, Reshape, Reverse, Slice, Transpose
 
 ELEMENTWISE = (Unary, Binary, Where, Cast, View)
-MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient)
+MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient, RequireFinite)
 LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
          "greater_equal", "maximum", "minimum", "logical_not", "logical_and", "logical_or", "divide"}  # fmt: skip
@@ -45,7 +46,7 @@ def is_looped(node: Node) -> bool:
 
 def is_alias(node: Node) -> bool:
     """Whether the output has its input's elements in the same order."""
-    return isinstance(node.op, Reshape | StopGradient)
+    return isinstance(node.op, Reshape | StopGradient | RequireFinite)
 
 
 def weight_of(node: Node) -> int:
@@ -156,7 +157,7 @@ class Reader:
             case Unary() | Binary() | Where() | Cast() | View():
                 args = tuple(self(x, affine.broadcast(place, x.shape, value.shape, self.rank)) for x in xs)
                 return Expr(op.name, dtype, args, op.word)
-            case StopGradient():
+            case StopGradient() | RequireFinite():
                 return self(xs[0], place)
             case Broadcast():
                 return self(xs[0], affine.broadcast(place, xs[0].shape, value.shape, self.rank))

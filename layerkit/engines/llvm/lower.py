@@ -77,6 +77,7 @@ class Lowering:
     Attributes:
         is_program: whether the graph is a whole program, not the body of a loop.
         lasting: inputs that mostly stay the same from run to run.
+        state: outputs that are to be written over inputs, once no guard can end the program any more.
         items: what has been lowered so far.
         buffers: memory of values.
         outputs: memory of the graph's outputs, in order.
@@ -90,6 +91,7 @@ class Lowering:
         names: Sequence[str],
         aliases: Sequence[Buffer] | None = None,
         lasting: Collection[int] = (),
+        state: Collection[int] = (),
     ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
@@ -101,11 +103,16 @@ class Lowering:
         for i, v in enumerate(graph.inputs):
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self.is_program = aliases is None
+        self._state = {_base(graph.outputs[i]) for i in state}
+        self._guards_to_come = sum(type(n.op) in GUARDS for n in graph.nodes())
+        self._late: set[Buffer] = set()
+        """The memory of those outputs."""
         self.lasting = {graph.inputs[i] for i in lasting}
         self._stored = choose_stored(graph, self.lasting)
         for node in graph.nodes():
             if self.is_program and type(node.op) in GUARDS:
                 GUARDS[type(node.op)](self, node)
+                self._guards_to_come -= 1
             for v in node.outputs:
                 if v in self._stored or not is_looped(node):
                     self.ensure(v)
@@ -150,6 +157,8 @@ class Lowering:
     def new(self, value: Value) -> Buffer:
         """Memory for a value that is about to be computed."""
         buffer = self.buffers[value] = Buffer(value.dtype, value.type.size, label=value.node.op.word)
+        if value in self._state:
+            self._late.add(buffer)
         return buffer
 
     def scratch(self, dtype: str, size: Size, label: str = "") -> Buffer:
@@ -164,6 +173,8 @@ class Lowering:
             buffer.kind, buffer.index = "output", index
             return buffer
         copy = Buffer(value.dtype, value.type.size, "output", index)
+        if _base(value) in self._state:
+            self._late.add(copy)
         self._nest(value, copy)
         return copy
 
@@ -246,6 +257,7 @@ class Lowering:
         nest = item.nest
         assert nest is not None
         reads = set(nest.reads())
+        is_late = not self._late.isdisjoint(r.buffer for r in nest.results)
         for other in reversed(self._over(nest.axes)):
             mine = other.nest
             if mine is None or not _fits(mine.reduced, nest.reduced) or other.guard or other.whole or other.part:
@@ -261,6 +273,10 @@ class Lowering:
                 continue
             if not _sees_only_stores(nest, mine) or _reaches(item.needs - {other}, other):
                 continue
+            if is_late and _reaches((g for g in self.items if g.guard), other):
+                continue
+            if not is_late and self._guards_to_come and not self._late.isdisjoint(written):
+                continue  # a guard may need what is joined here
             return other
         return None
 
@@ -403,6 +419,13 @@ def _sees_only_stores(nest: Nest, other: Nest) -> bool:
             return False
     written = {r.buffer for r in nest.results}
     return not any(e.buffer in written for e in other.loads())
+
+
+def _base(value: Value) -> Value:
+    """The value whose memory ``value`` shares."""
+    while is_alias(value.node):
+        value = value.node.inputs[0]
+    return value
 
 
 def _reaches(start: Iterable[Item], goal: Item) -> bool:

@@ -20,10 +20,11 @@ from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.driver import Control, driver
 from layerkit.engines.llvm.plan import ALIGN, Plan
 from layerkit.engines.llvm.repeat import Feed, repeat
-from layerkit.errors import ArgumentError, DataError, ShapeError
+from layerkit.errors import ArgumentError, DataError, NonFiniteError, ShapeError
 from layerkit.ir import BATCH, Array, Graph, axis, number
 from layerkit.ir.graph import Input
 from layerkit.ir.types import bind
+from layerkit.ops.checks import RequireFinite
 
 PARALLEL_NS = 100_000.0  # estimated cost from which a step is worth several threads
 _WRITES = [0]  # runs so far, of all programs, that wrote over their inputs
@@ -236,7 +237,7 @@ class LLVMProgram:
                 bound.own[i] = bound.small[i]
             bound.point_small(self)
         if failed:
-            self._complain(bound)
+            self._complain(bound, failed - 1)
         return tuple(results)
 
     def _enter(self, given: Sequence[Array], state: tuple[Array, ...], key: Array | None) -> _Bound:
@@ -352,12 +353,16 @@ class LLVMProgram:
                 bound.own[j] = bound.own[j].copy()
                 self._point(bound, j)
 
-    def _complain(self, bound: _Bound) -> None:
-        """A row number was outside its table: let the reference say which."""
+    def _complain(self, bound: _Bound, done: int = 0) -> None:
+        """A guard was not 0: a row number outside its table, or a number that is not finite, after ``done`` steps."""
         for place, slot in enumerate(slot for guards in self.plan.guards for slot in guards):
             flag = ctypes.c_int64.from_address(int(bound.table[slot])).value
             if flag:
                 kernel = self.compilation.lowered().guards[place]
+                if kernel.what == RequireFinite.name:
+                    error = NonFiniteError("a number is not finite.", expected="finite numbers", got="nan or infinity")
+                    error.step = done
+                    raise error
                 row = -(flag // 2) if flag % 2 else flag // 2 - 1
                 raise DataError(
                     f"'{kernel.what}' has no row {row}.", layer=" ".join(kernel.origins) or None,

@@ -20,6 +20,7 @@ from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import Expr, Fold, Nest, Store
 from layerkit.engines.llvm.lower import GUARDS, Lowering, rule
 from layerkit.ir import Node, Shape, Size, TensorType, Value, number, product
+from layerkit.ops.checks import RequireFinite
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.gathering import ScatterReduce
 from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
@@ -218,10 +219,23 @@ def guard(lowering: Lowering, node: Node, indices: Value, rows: Size) -> None:
         above,
         choose(op2("less", index, lit(0, "int64"), "bool"), below, lit(0, "int64")),
     )
-    lowering.add(
-        Nest(axes, [True] * len(axes), [Fold("max", expr, flag, still(len(axes)), 1)]), node, join=False, guard=True
-    )
+    _add_guard(lowering, node, axes, expr, flag)
+
+
+def _add_guard(lowering: Lowering, node: Node, axes: Axes, expr: Expr, flag: Buffer) -> None:
+    """The program ends where the largest ``expr`` is not 0."""
+    nest = Nest(axes, [True] * len(axes), [Fold("max", expr, flag, still(len(axes)), 1)])
+    lowering.add(nest, node, join=False, guard=True)
     lowering.items[-1].whole = True
+
+
+def _guard_finite(lowering: Lowering, node: Node) -> None:
+    x = node.inputs[0]
+    axes = list(x.shape) or [1]
+    flag = lowering.scratch("int64", 1, "guard")
+    place = affine.identity(axes)[: len(x.shape)]
+    is_fine = lowering.reading(axes, lambda read: Expr("unary", "bool", (read(x, place),), "isfinite"))
+    _add_guard(lowering, node, axes, choose(is_fine, lit(0, "int64"), lit(1, "int64")), flag)
 
 
 # Windows -------------------------------------------------------------------------------------------------------------
@@ -485,4 +499,5 @@ def _guard_node(lowering: Lowering, node: Node) -> None:
         guard(lowering, node, *found)
 
 
+GUARDS[RequireFinite] = _guard_finite
 GUARDS[Gather] = GUARDS[ScatterAdd] = GUARDS[LastPlace] = _guard_node

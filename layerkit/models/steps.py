@@ -1,0 +1,48 @@
+"""The compiled steps of a model, as the loops run them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from layerkit.engines import Batches
+from layerkit.errors import NonFiniteError
+from layerkit.models.nonfinite import Step, Watch, explained
+from layerkit.training.data import Arrays, Batch
+
+if TYPE_CHECKING:
+    from layerkit.models.model import Model
+
+
+class CompiledStep:
+    """The compiled ``train_step``, ``test_step`` or ``predict_step`` of a model."""
+
+    def __init__(self, model: Model, kind: str) -> None:
+        self.model, self.kind = model, kind
+        self.watch = Watch(model)
+
+    def __call__(self, batch: Batch) -> Any:
+        arguments = self._arguments(batch)
+        function = self.model._function(self.kind)
+        try:
+            return self._result(function(*arguments))
+        except NonFiniteError as error:
+            raise explained(self.model, function, Step(batch), error, None) from None
+
+    def repeat(self, data: Arrays, batches: Batches) -> Any:
+        """One step for each of the batches."""
+        arguments = self._arguments((data.x, data.y, data.sample_weight))
+        function = self.model._function(self.kind)
+        if self.kind == "train":
+            self.watch.add(data, batches)
+        try:
+            return self._result(function.repeat(arguments, batches))
+        except NonFiniteError as error:
+            step = Step.of(data, batches, error.step)
+            raise explained(self.model, function, step, error, self.watch) from None
+
+    def _arguments(self, batch: Batch) -> tuple[Any, ...]:
+        self.model._ensure_ready(batch[0])
+        return (batch[0],) if self.kind == "predict" else (batch,)
+
+    def _result(self, found: Any) -> Any:
+        return found if self.kind == "predict" else {k: v if v.ndim else float(v) for k, v in found.items()}
