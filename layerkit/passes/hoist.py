@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder
+from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder, usual
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, Where
 from layerkit.ops.linalg import MatMul
 from layerkit.ops.reduction import Reduce
 from layerkit.ops.scan import Scan
 from layerkit.ops.shape import Reshape, Transpose, reshape, transpose
 from layerkit.passes.base import Pass, rewrite
+
+GROWTH = 4  # so many times larger than its operand, a product of the whole sequence costs more to write and read than to repeat
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,22 @@ class _Loop:
     def before(self) -> None:
         """Products that depend on slices, but on no carry."""
         for n in self.body.nodes():
-            if isinstance(n.op, MatMul) and n.outputs[0] in self.moving and n.outputs[0] not in self.carried:
+            is_steady = n.outputs[0] in self.moving and n.outputs[0] not in self.carried
+            if isinstance(n.op, MatMul) and is_steady and not self._grows(n):
                 whole = self.lift(n.outputs[0])
                 if whole is not None:
                     v = n.outputs[0]
                     self.new_slices[v] = placeholder(f"h{len(self.new_slices)}", v.dtype, v.shape), whole
+
+    def _grows(self, product: Node) -> bool:
+        """Whether a product is better made in each step: for all steps it would be much more memory than what it is made of.
+
+        That holds where steps are kept for a gradient, that is in training. Predictions for one row at a time are faster
+        with one product for all steps, in which the matrix is read once.
+        """
+        (*_, inner), (*_, columns) = product.inputs[0].shape, product.types[0].shape
+        is_kept = len(self.body.outputs) - self.op.carries > 1
+        return is_kept and GROWTH * usual(inner) <= usual(columns)
 
     def lift(self, value: Value) -> Value | None:
         """A value of the body for all steps, (length, ...); None where that is not known to be possible."""

@@ -42,7 +42,7 @@ def native(module: Module, name: str, pointers: int, numbers: int, target: Targe
     """The address of a kernel of the module."""
     params = [Reg(f"%p{i}", "ptr") for i in range(pointers)] + [Reg(f"%n{i}", INT) for i in range(numbers)]
     f = module.function(params)
-    f.run(name, params)
+    f.run_kernel(name, params[:-2], *params[-2:])
     module.add(f, "entry", exported=True)
     library = jit.load(jit.to_object(str(module), target), target)
     return library, library.address("entry")

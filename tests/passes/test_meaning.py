@@ -124,10 +124,10 @@ def test_a_scan_and_its_gradient_share_the_forward_loop() -> None:
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)  # sums over all steps are made in another order
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_products_are_hoisted_out_of_loops(reverse: bool) -> None:
-    """Only the recurrent products stay inside: one in the loop, one in its gradient."""
-    shapes = {"h": (2, 3), "xs": (4, 2, 5), "u": (3, 3), "w": (5, 3), "b": (3,), "v": (3, 2)}
+@pytest.mark.parametrize(("units", "reverse", "left"), [(3, False, [1, 1]), (3, True, [1, 1]), (20, False, [2, 1])])
+def test_products_are_hoisted_out_of_loops(units: int, reverse: bool, left: list[int]) -> None:
+    """Only the recurrent products stay inside, one in the loop, one in its gradient, and one that is far larger than ``xs``."""
+    shapes = {"h": (2, units), "xs": (4, 2, 5), "u": (units, units), "w": (5, units), "b": (units,), "v": (units, 2)}
     values = [placeholder(n, "float64", s) for n, s in shapes.items()]
     h, xs, u, w, b, v = values
 
@@ -142,7 +142,7 @@ def test_products_are_hoisted_out_of_loops(reverse: bool) -> None:
     inside = [
         sum(n.op.word == "matmul" for n in node.op.body.nodes()) for node in hoisted.nodes() if node.op.word == "scan"
     ]
-    assert inside == [1, 1]
+    assert inside == left
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(x.shape) for x in values]
     for a, e in zip(ReferenceProgram(hoisted)(*arrays), ReferenceProgram(graph)(*arrays), strict=True):

@@ -19,7 +19,7 @@ from layerkit.engines.llvm.packing import Matrix, slot, to_panels, to_tiles
 from layerkit.engines.llvm.target import Target
 from layerkit.ir import Size, product
 
-FEW = 8  # units of one product: with fewer, threads would wait for each other
+FEW = 8  # units of one product: fewer are made more where that is cheap, as threads would wait for each other
 
 
 def matmul(
@@ -123,13 +123,13 @@ def side_of(target: Target, element: str) -> int:
 
 
 def blocks(target: Target, element: str, m: Size, n: int, *, apart: bool) -> tuple[Cut | None, Cut]:
-    """Rows and columns of the blocks of a product; where they are the units of work, there should be several (``apart``)."""
+    """Rows and columns of the blocks of a product; where they are the units of work, there should be some (``apart``)."""
     shape, side = tile(target, element, n), side_of(target, element)
     rows = cut(m, side, shape.rows_t) if isinstance(m, int) else None
     columns = cut(n, side, shape.width)
     if apart and rows is None:
         columns = cut(n, -(-n // FEW), shape.width)
-    elif apart and rows is not None and rows.count * columns.count < FEW:  # narrower ones copy rows more often
+    elif apart and rows is not None and rows.count * columns.count == 1:  # not more: narrow ones copy rows more often
         columns = cut(n, side // 2, shape.width)
     return rows, columns
 
