@@ -4,6 +4,8 @@ On arrays they compute at once; on symbolic tensors they add to the program. Eve
 a gradient, unless it is piecewise constant.
 """
 
+from inspect import isfunction as _isfunction
+
 from layerkit.ops import operators as _operators  # attaches arithmetic to symbolic tensors
 from layerkit.ops.activations import (
     celu,
@@ -65,8 +67,12 @@ from layerkit.ops.arrangement import (
     vsplit,
     vstack,
 )
-from layerkit.ops.attention import dot_product_attention
-from layerkit.ops.checks import require_finite
+from layerkit.ops.attention import (
+    dot_product_attention,
+)
+from layerkit.ops.checks import (
+    require_finite,
+)
 from layerkit.ops.control import (
     associative_scan,
     cond,
@@ -151,6 +157,7 @@ from layerkit.ops.decompositions import (
     solve_triangular,
     svd,
 )
+from layerkit.ops.door import public as _public
 from layerkit.ops.einsum import (
     einsum,
 )
@@ -390,4 +397,8 @@ from layerkit.ops.statistics import (
     percentile,
     ptp,
     quantile,
+)
+
+globals().update(
+    {name: _public(found) for name, found in list(globals().items()) if _isfunction(found) and not name.startswith("_")}
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import Size, apply, number, product, show_shape
-from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand
+from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, whole
 from layerkit.ops.elementwise import cast, where
 from layerkit.ops.indexing import take
 from layerkit.ops.reduction import broadcast_to, sum
@@ -43,7 +43,8 @@ def tile(x: Tensor, repeats: int | Sequence[int]) -> Any:
         array([1, 2, 1, 2, 1, 2])
     """
     x = operand(x)
-    times = (repeats,) if isinstance(repeats, int | np.integer) else tuple(int(n) for n in repeats)
+    given = repeats if isinstance(repeats, list | tuple | np.ndarray) else [repeats]
+    times = tuple(whole("tile", "repeats", n, 0) for n in given)
     rank = max(x.ndim, len(times))
     sizes = (1,) * (rank - x.ndim) + tuple(x.shape)
     times = (1,) * (rank - len(times)) + times
@@ -84,10 +85,12 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None
     x = operand(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, 0), x.shape)
-    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    shifts = (shift,) * len(axes) if isinstance(shift, int | np.integer) else tuple(shift)
-    for a, s in zip(axes, shifts, strict=True):
-        a = axis_of(int(a), x.ndim, "roll")
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    shifts = tuple(shift) if isinstance(shift, list | tuple) else (shift,) * len(axes)
+    if len(shifts) != len(axes):
+        raise ArgumentError("'roll' has a shift for each axis.", expected=str(len(axes)), got=str(len(shifts)))
+    for a, s in zip(axes, (whole("roll", "shift", n) for n in shifts), strict=True):
+        a = axis_of(a, x.ndim, "roll")
         size = x.shape[a]
         at = -int(s) if not isinstance(size, int) else (size - int(s) % size) % size if size else 0
         at = size + at if not isinstance(size, int) and at < 0 else at  # type: ignore[assignment]
@@ -108,7 +111,7 @@ def rot90(array: Tensor, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """
     x = operand(array)
     a, b = (axis_of(i, x.ndim, "rot90") for i in axes)
-    match k % 4:
+    match whole("rot90", "k", k) % 4:
         case 1:
             return swapaxes(flip(x, b), a, b)
         case 2:
@@ -173,7 +176,8 @@ def array_split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int =
     x = operand(x)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    size, count = x.shape[axis_of(axis, x.ndim, "array_split")], indices_or_sections
+    count = whole("array_split", "indices_or_sections", indices_or_sections, 1)
+    size = x.shape[axis_of(axis, x.ndim, "array_split")]
     lengths = [size // count + (i < size % count) for i in range(count)]
     return split(x, np.cumsum(lengths)[:-1].tolist(), axis)
 
@@ -247,8 +251,10 @@ def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         >>> diagonal(np.array([[1, 2], [3, 4]]))
         array([1, 4])
     """
-    x = operand(x)
+    x, offset = operand(x), whole("diagonal", "offset", offset)
     a, b = axis_of(axis1, x.ndim, "diagonal"), axis_of(axis2, x.ndim, "diagonal")
+    if a == b:
+        raise ArgumentError("a diagonal goes through two axes.", expected="two axes", got=f"{axis1} and {axis2}")
     x = moveaxis(x, (a, b), (-2, -1))
     rows, columns = x.shape[-2:]
     low, left = max(-offset, 0), max(offset, 0)
@@ -280,7 +286,7 @@ def diag(x: Tensor, k: int = 0) -> Any:
         return diagonal(x, k)
     if x.ndim != 1:
         raise ShapeError("'diag' takes a vector or a matrix.", expected="(n,) or (n, m)", got=show_shape(x.shape))
-    count, side = x.shape[0], x.shape[0] + abs(k)
+    count, side = x.shape[0], x.shape[0] + abs(whole("diag", "k", k))
     cells = reshape(pad(reshape(x, (count, 1)), ((0, 0), (0, count))), (count * (count + 1),))
     square = reshape(slice_axis(cells, 0, 0, count * count), (count, count)) if count else reshape(x, (0, 0))
     return pad(square, ((side - count, 0), (0, side - count)) if k < 0 else ((0, side - count), (side - count, 0)))
@@ -300,8 +306,10 @@ def tril(x: Tensor, k: int = 0) -> Any:
 
 def _below(x: Any, k: int) -> Any:
     """Whether each place of the last two axes is on or below the k-th diagonal."""
+    if x.ndim < 2:
+        raise ShapeError("a triangle is part of a matrix.", expected="at least two axes", got=show_shape(x.shape))
     rows, columns = (number(n) for n in x.shape[-2:])
-    return np.tri(rows, columns, k, dtype=bool)
+    return np.tri(rows, columns, whole("tril", "k", k), dtype=bool)
 
 
 @composite(example((3, 4)), example((2, 4, 3), k=1))
@@ -317,7 +325,10 @@ def triu(x: Tensor, k: int = 0) -> Any:
 @composite(example((1, 2, 3, 8), block_size=2), example((1, 8, 2, 3), block_size=2, data_format="channels_first"))
 def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Any:
     """Channels laid out as blocks of pixels: (b, h, w, c) -> (b, h * size, w * size, c / size^2)."""
-    x = _channels_last("depth_to_space", x, data_format)
+    x, block_size = (
+        _channels_last("depth_to_space", x, data_format),
+        whole("depth_to_space", "block_size", block_size, 1),
+    )
     b, h, w, c = x.shape
     if c % block_size**2:
         raise ShapeError(
@@ -331,7 +342,10 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
 @composite(example((1, 4, 6, 2), block_size=2), example((1, 2, 4, 6), block_size=2, data_format="channels_first"))
 def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Any:
     """Blocks of pixels as channels: (b, h, w, c) -> (b, h / size, w / size, c * size^2)."""
-    x = _channels_last("space_to_depth", x, data_format)
+    x, block_size = (
+        _channels_last("space_to_depth", x, data_format),
+        whole("space_to_depth", "block_size", block_size, 1),
+    )
     b, h, w, c = x.shape
     if h % block_size or w % block_size:
         raise ShapeError(
@@ -418,8 +432,10 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Any:
     """Windows of the last axis: (..., n) -> (..., windows, sequence_length)."""
     x = operand(x)
+    last = axis_of(-1, x.ndim, "extract_sequences")
+    for name, n in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
+        whole("extract_sequences", name, n, 1)
     count = (x.shape[-1] - sequence_length) // sequence_stride + 1
-    last = x.ndim - 1
     parts = [
         slice_axis(x, last, i, i + (count - 1) * sequence_stride + 1, sequence_stride) for i in range(sequence_length)
     ]

@@ -310,9 +310,9 @@ def conv_transpose(
 
 def per_axis(value: int | Sequence[int], rank: int, name: str, low: int = 1) -> tuple[int, ...]:
     """One number for each spatial axis."""
-    numbers = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(numbers) != rank or any(n < low for n in numbers):
+    numbers: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,) * rank
+    if len(numbers) != rank or not all(isinstance(n, int | np.integer) and n >= low for n in numbers):
         raise ArgumentError(
             f"'{name}' needs a number for each axis.", expected=f"{rank} numbers >= {low}", got=repr(value)
         )
-    return numbers
+    return tuple(int(n) for n in numbers)

@@ -6,7 +6,7 @@ becomes one here, and here alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from layerkit import dtypes
-from layerkit.errors import ArgumentError, DTypeError, ShapeError
+from layerkit.errors import ArgumentError, DataError, DTypeError, ShapeError
 from layerkit.ir import Array, Case, Dim, Op, TensorType, Value, apply, make
 
 Operand = Value | Array
@@ -69,8 +69,11 @@ def _resolve(x: Tensor) -> Any:
         return x
     if isinstance(x, list | tuple) and any(isinstance(v, Value | Dim) or hasattr(v, "__layerkit_value__") for v in x):
         return _stack(x)
-    array = np.asarray(x)
-    if array.dtype == object:
+    try:
+        array = np.asarray(x)
+    except ValueError as e:
+        raise DataError("rows of unequal length are no tensor.", expected="rows of one length", got=repr(x)[:60]) from e
+    if array.dtype.kind in "OUSMmc":
         raise DTypeError(
             f"{type(x).__name__} is not a tensor.", expected="numbers, an array or a tensor", got=repr(x)[:60]
         )
@@ -100,12 +103,13 @@ def axes_of(axis: Axis, rank: int, op: str) -> tuple[int, ...]:
     """``axis`` as sorted non-negative numbers; None is all of them."""
     if axis is None:
         return tuple(range(rank))
-    given = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
-    return tuple(sorted({axis_of(int(a), rank, op) for a in given}))
+    given = axis if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
+    return tuple(sorted({axis_of(a, rank, op) for a in given}))
 
 
 def axis_of(axis: int, rank: int, op: str) -> int:
     """One axis as a non-negative number."""
+    axis = whole(op, "axis", axis)
     if not -rank <= axis < rank:
         raise ShapeError(
             f"'{op}' has no axis {axis} to work on.", expected=f"axis in [{-rank}, {rank})", got=f"axis={axis}"
@@ -185,6 +189,14 @@ def example(
         return Case(run, shapes, label=shown, differentiable=differentiable, **own)
 
     return build
+
+
+def whole(op: str, name: str, value: Any, low: int | None = None) -> int:
+    """An argument that has to be a whole number, not below ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or (low is not None and value < low):
+        expected = "a whole number" if low is None else f"a whole number >= {low}"
+        raise ArgumentError(f"'{op}' has a '{name}' that is none.", expected=expected, got=repr(value))
+    return int(value)
 
 
 def check_choice(op: str, name: str, value: Any, choices: Sequence[Any]) -> None:

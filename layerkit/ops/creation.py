@@ -13,14 +13,14 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError
-from layerkit.ir import Dim, Shape, Size, Value, apply, product
-from layerkit.ops.core import Tensor, axis_of, check_choice, dtype_of, operand, operands
+from layerkit.ir import Dim, Size, Value, apply, product
+from layerkit.ops.core import Tensor, axis_of, check_choice, dtype_of, operand, operands, whole
 from layerkit.ops.core import size as size_of
 from layerkit.ops.elementwise import abs, cast, log, power, where
 from layerkit.ops.indexing import Iota
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.scientific import i0
-from layerkit.ops.shape import concatenate, expand_dims, moveaxis, reshape, stack
+from layerkit.ops.shape import as_shape, concatenate, expand_dims, moveaxis, reshape, stack
 
 # Filled with one number ----------------------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ def full(shape: Size | Sequence[Size], fill_value: Tensor, dtype: str | None = N
         array([[7., 7.],
                [7., 7.]], dtype=float32)
     """
-    shape = as_shape(shape)
+    shape = as_shape("full", shape)
     kind = dtypes.canonical(dtype) if dtype else dtype_of(fill_value) if is_symbolic(fill_value) else "float32"
     value = cast(operand(fill_value), kind) if not isinstance(fill_value, int | float) else operand(fill_value, kind)
     return broadcast_to(value, shape)
@@ -73,11 +73,6 @@ def ones_like(x: Tensor, dtype: str | None = None) -> Any:
 def empty_like(x: Tensor, dtype: str | None = None) -> Any:
     """Zeros of the shape and dtype of ``x``."""
     return full_like(x, 0, dtype)
-
-
-def as_shape(shape: Size | Sequence[Size]) -> Shape:
-    """A shape given as one size or several."""
-    return (shape,) if isinstance(shape, int | np.integer | Dim) else tuple(shape)
 
 
 def is_symbolic(x: Any) -> bool:
@@ -149,6 +144,9 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: str | None = N
         start, stop = 0, start
     step = 1 if step is None else step
     kind = dtypes.canonical(dtype) if dtype else "float32" if float in map(type, (start, stop, step)) else "int32"
+    for number in (start, stop, step):
+        if not isinstance(number, int | float | np.number | Dim):
+            raise ArgumentError("'arange' counts from number to number.", expected="numbers", got=repr(number)[:40])
     if isinstance(start, Dim) or isinstance(stop, Dim):
         numbers = apply(Iota(-((start - stop) // step), kind))
         return numbers if (step, start) == (1, 0) else numbers * step + start
@@ -167,6 +165,7 @@ def linspace(
     """
     start, stop = operands(start, stop, floating=True)
     kind = dtype_of(start)
+    num = whole("linspace", "num", num, 0)
     gaps = num - 1 if endpoint else num
     step = (stop - start) / gaps if gaps > 0 else (stop - start) * math.nan
     part = np.arange(num, dtype=kind) / max(gaps, 1)

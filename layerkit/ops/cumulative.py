@@ -15,7 +15,7 @@ import numpy as np
 from layerkit import dtypes
 from layerkit.errors import DTypeError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply
-from layerkit.ops.core import Tensor, axis_of, composite, dtype_of, example, operand, operands
+from layerkit.ops.core import Tensor, axis_of, composite, dtype_of, example, operand, operands, whole
 from layerkit.ops.elementwise import cast, isnan, not_equal, where
 from layerkit.ops.reduction import sum
 from layerkit.ops.scan import scan
@@ -147,7 +147,7 @@ def diff(a: Tensor, n: int = 1, axis: int = -1) -> Any:
     """
     x = operand(a)
     axis = axis_of(axis, x.ndim, "diff")
-    for _ in range(n):
+    for _ in range(whole("diff", "n", n, 0)):
         size = x.shape[axis]
         if isinstance(size, int) and size == 0:
             return x

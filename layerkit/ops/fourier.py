@@ -15,7 +15,7 @@ import numpy as np
 from layerkit.errors import ArgumentError
 from layerkit.ir import number
 from layerkit.ops.arrangement import extract_sequences, pad
-from layerkit.ops.core import Tensor, dtype_of, operand, operands
+from layerkit.ops.core import Tensor, dtype_of, operand, operands, whole
 from layerkit.ops.linalg import matmul
 from layerkit.ops.shape import concatenate, flip, reshape, slice_axis, swapaxes
 
@@ -91,7 +91,7 @@ def rfft(x: Tensor, fft_length: int | None = None) -> Pair:
         fft_length: they are cut or filled with zeros to this length.
     """
     (x,) = operands(x, floating=True)
-    n = number(x.shape[-1]) if fft_length is None else fft_length
+    n = number(x.shape[-1]) if fft_length is None else whole("rfft", "fft_length", fft_length, 1)
     x = _fitted(x, n)
     re, im = _dft((x, x * 0.0), -1)
     last = x.ndim - 1

@@ -33,7 +33,7 @@ from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of
 from layerkit.ops.elementwise import cast, equal, greater_equal, less, logical_and, maximum, minimum, not_equal
 from layerkit.ops.indexing import Gather, Iota, LastPlace, ScatterAdd, getitem, take
 from layerkit.ops.reduction import broadcast_to
-from layerkit.ops.shape import Slice, moveaxis, reshape, stack
+from layerkit.ops.shape import Slice, as_shape, moveaxis, reshape, stack
 
 _NUMPY = {"max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
@@ -169,13 +169,14 @@ def slice(inputs: Tensor, start_indices: Tensor, shape: Sequence[int]) -> Any:
                [7]])
     """
     x = operand(inputs)
-    starts = _starts(x, start_indices, tuple(shape))
+    counts = as_shape("slice", shape)
+    starts = _starts(x, start_indices, counts)
     if not isinstance(starts, Value):
-        stops = tuple(a + n for a, n in zip(starts, shape, strict=True))
+        stops = tuple(a + n for a, n in zip(starts, counts, strict=True))
         return apply(Slice(starts, stops, (1,) * x.ndim), x)
-    for axis, count in enumerate(shape):
+    for axis, count in enumerate(counts):
         if x.shape[axis] != count:
-            x = take(x, starts[axis] + np.arange(count, dtype="int32"), axis)
+            x = take(x, starts[axis] + apply(Iota(count, "int32")), axis)
     return x
 
 
@@ -228,7 +229,7 @@ def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Any, ...]:
         (array([0, 1]), array([0, 2]))
     """
     rest, places = operand(indices), []
-    for n in reversed(tuple(shape)):
+    for n in reversed(as_shape("unravel_index", shape)):
         places.append(rest % n)
         rest = rest // n
     return tuple(reversed(places))
@@ -289,8 +290,9 @@ def scatter(indices: Tensor, values: Tensor, shape: Sequence[int]) -> Any:
         array([4., 0., 2.])
     """
     values = operand(values)
-    rows, numbers, updates = _rows(tuple(shape), indices, values)
-    return reshape(apply(ScatterAdd(rows, checked=False), updates, numbers), tuple(shape))
+    sizes = as_shape("scatter", shape)
+    rows, numbers, updates = _rows(sizes, indices, values)
+    return reshape(apply(ScatterAdd(rows, checked=False), updates, numbers), sizes)
 
 
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Any:
@@ -330,6 +332,9 @@ def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: 
 def _rows(shape: Shape, indices: Tensor, updates: Any) -> tuple[Size, Any, Any]:
     """Number of rows, row numbers (k,), rows (k, ...): the places on the first axes as one; -1 where there is none."""
     indices = operand(indices)
+    if indices.ndim == 0 or not isinstance(indices.shape[-1], int) or not 0 < indices.shape[-1] <= len(shape):
+        expected = f"(..., k) with 1 <= k <= {len(shape)}"
+        raise ShapeError("places stand along the last axis.", expected=expected, got=show_shape(indices.shape))
     depth = indices.shape[-1]
     count = product(indices.shape[:-1])
     number: Any = None
@@ -349,7 +354,7 @@ def _rows(shape: Shape, indices: Tensor, updates: Any) -> tuple[Size, Any, Any]:
 
 
 @composite(example((6, 2), (6,), integers={1: (0, 3)}, num_segments=4))
-def segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int | None = None, sorted: bool = False) -> Any:
+def segment_sum(data: Tensor, segment_ids: Tensor, num_segments: Size | None = None, sorted: bool = False) -> Any:
     """The sum of the rows of each segment: (n, ...), i32[n] -> (num_segments, ...); of an empty one 0.
 
     Args:
@@ -366,28 +371,34 @@ def segment_sum(data: Tensor, segment_ids: Tensor, num_segments: int | None = No
     return apply(ScatterAdd(count, checked=False), data, ids)
 
 
-def segment_max(data: Tensor, segment_ids: Tensor, num_segments: int | None = None, sorted: bool = False) -> Any:
+def segment_max(data: Tensor, segment_ids: Tensor, num_segments: Size | None = None, sorted: bool = False) -> Any:
     """The largest of the rows of each segment, of an empty one the lowest number; see ``segment_sum``."""
     data, ids, count = _segments(data, segment_ids, num_segments)
     return apply(ScatterReduce("max", count), data, ids)
 
 
-def segment_min(data: Tensor, segment_ids: Tensor, num_segments: int | None = None, sorted: bool = False) -> Any:
+def segment_min(data: Tensor, segment_ids: Tensor, num_segments: Size | None = None, sorted: bool = False) -> Any:
     """The smallest of the rows of each segment, of an empty one the highest number; see ``segment_sum``."""
     data, ids, count = _segments(data, segment_ids, num_segments)
     return apply(ScatterReduce("min", count), data, ids)
 
 
-def segment_prod(data: Tensor, segment_ids: Tensor, num_segments: int | None = None, sorted: bool = False) -> Any:
+def segment_prod(data: Tensor, segment_ids: Tensor, num_segments: Size | None = None, sorted: bool = False) -> Any:
     """The product of the rows of each segment, of an empty one 1; see ``segment_sum``."""
     data, ids, count = _segments(data, segment_ids, num_segments)
     return apply(ScatterReduce("prod", count), data, ids)
 
 
-def _segments(data: Tensor, segment_ids: Tensor, num_segments: int | None) -> tuple[Any, Any, int]:
+def _segments(data: Tensor, segment_ids: Tensor, num_segments: Size | None) -> tuple[Any, Any, Size]:
     data, ids = operand(data), cast(segment_ids, "int32")
+    if ids.ndim != 1 or data.ndim == 0:
+        raise ShapeError(
+            "each row has its segment.",
+            expected="(n, ...) and (n,)",
+            got=f"{show_shape(data.shape)} and {show_shape(ids.shape)}",
+        )
     if num_segments is None:
         if isinstance(ids, Value):
             raise ArgumentError("in a program the number of segments is given.", expected="num_segments=", got="None")
         num_segments = int(ids.max()) + 1 if ids.size else 0
-    return data, ids, int(num_segments)
+    return data, ids, num_segments

@@ -11,7 +11,7 @@ import numpy as np
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, LayerkitError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, apply, show_shape
-from layerkit.ops.core import Tensor, axis_of, operand
+from layerkit.ops.core import Tensor, axis_of, operand, whole
 from layerkit.ops.elementwise import cast, equal
 from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
@@ -237,7 +237,7 @@ def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = Non
                [1., 0., 0.]], dtype=float32)
     """
     _check_dense(sparse)
-    x = operand(x)
+    x, num_classes = operand(x), whole("one_hot", "num_classes", num_classes, 0)
     axis = axis_of(axis, x.ndim + 1, "one_hot")
     shape = tuple(num_classes if i == axis else 1 for i in range(x.ndim + 1))
     hot = equal(expand_dims(x, axis), reshape(cast(np.arange(num_classes), dtypes.canonical(x.dtype)), shape))

@@ -39,6 +39,7 @@ def kron(x1: Tensor, x2: Tensor) -> Any:
     """Each element of x1 times all of x2, as blocks: (n, m), (p, q) -> (n * p, m * q).
 
     Example:
+        >>> import numpy as np
         >>> kron(np.array([1, 10]), np.array([1, 2]))
         array([ 1,  2, 10, 20])
     """
@@ -64,6 +65,7 @@ def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int =
         axis: one axis for all three.
 
     Example:
+        >>> import numpy as np
         >>> cross(np.array([1, 0, 0]), np.array([0, 1, 0]))
         array([0, 0, 1])
     """

@@ -30,7 +30,7 @@ from layerkit.ir import (
     show_shape,
 )
 from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, dtype_of, operand, operands, size
-from layerkit.ops.shape import reshape
+from layerkit.ops.shape import as_shape, reshape
 
 _NUMPY = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 
@@ -183,8 +183,8 @@ class Broadcast(Op):
 
 def broadcast_to(x: Tensor, shape: Shape) -> Any:
     """``x`` repeated to fill ``shape``."""
-    x = operand(x)
-    return x if tuple(x.shape) == tuple(shape) else apply(Broadcast(tuple(shape)), x)
+    x, shape = operand(x), as_shape("broadcast_to", shape)
+    return x if tuple(x.shape) == shape else apply(Broadcast(shape), x)
 
 
 def sum_to(x: Any, shape: Shape) -> Any:
@@ -287,10 +287,11 @@ def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Any:
 
 def _arg_reduce(function: str, x: Tensor, axis: int | None, keepdims: bool) -> Any:
     x = operand(x)
-    kept = tuple(1 if axis is None or i == axis % x.ndim else n for i, n in enumerate(x.shape))
+    axis = None if axis is None else axis_of(axis, x.ndim, function)
+    kept = tuple(1 if axis is None or i == axis else n for i, n in enumerate(x.shape))
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    place = apply(ArgReduce(function, axis_of(axis, x.ndim, function)), x)
+    place = apply(ArgReduce(function, axis), x)
     return reshape(place, kept) if keepdims else place
 
 

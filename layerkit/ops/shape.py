@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from layerkit.errors import ShapeError
+from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, check_choice, operand, operands, type_of
+from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, check_choice, operand, operands, type_of, whole
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 
@@ -246,6 +246,15 @@ def _steps(size: Size, step: int) -> Size:
     return size if step == 1 else (size + (step - 1)) // step
 
 
+def as_shape(op: str, shape: Any) -> Shape:
+    """A shape given as one size or several."""
+    sizes = tuple(shape) if isinstance(shape, list | tuple | np.ndarray) and np.ndim(shape) else (shape,)
+    for n in sizes:
+        if not isinstance(n, int | np.integer | Dim) or isinstance(n, bool):
+            raise ArgumentError(f"'{op}' has a shape that is none.", expected="whole numbers", got=repr(shape)[:60])
+    return tuple(n if isinstance(n, Dim) else int(n) for n in sizes)
+
+
 # Public functions ----------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +266,7 @@ def reshape(x: Tensor, newshape: Sequence[Size]) -> Any:
         (2, 3)
     """
     x = operand(x)
-    newshape = (newshape,) if isinstance(newshape, int | Dim) else tuple(newshape)
+    newshape = as_shape("reshape", newshape)
     unknown = [i for i, n in enumerate(newshape) if isinstance(n, int) and n == -1]
     if len(unknown) > 1:
         raise ShapeError("'reshape' can find one size only.", expected="-1 once", got=show_shape(newshape))
@@ -304,13 +313,19 @@ def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence
 
 def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Any:
     """Tensors one after the other along ``axis``."""
-    xs = operands(*xs)
+    xs = operands(*_several("concatenate", xs))
     return xs[0] if len(xs) == 1 else apply(Concatenate(axis_of(axis, xs[0].ndim, "concatenate")), *xs)
+
+
+def _several(op: str, xs: Any) -> Any:
+    if not hasattr(xs, "__len__") or isinstance(xs, str) or len(xs) == 0:
+        raise ArgumentError(f"'{op}' takes tensors.", expected="a list of at least one", got=repr(xs)[:40])
+    return xs
 
 
 def stack(x: Sequence[Tensor], axis: int = 0) -> Any:
     """Tensors of one shape along a new axis."""
-    xs = operands(*x)
+    xs = operands(*_several("stack", x))
     return concatenate([expand_dims(v, axis) for v in xs], axis_of(axis, xs[0].ndim + 1, "stack"))
 
 
@@ -350,7 +365,8 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
     x = operand(x)
     axis = axis_of(axis, x.ndim, "split")
     size = x.shape[axis]
-    if isinstance(indices_or_sections, int):
+    if not isinstance(indices_or_sections, list | tuple | np.ndarray):
+        indices_or_sections = whole("split", "indices_or_sections", indices_or_sections, 1)
         if isinstance(size, int) and size % indices_or_sections:
             raise ShapeError("'split' needs equal parts.", expected=f"a multiple of {indices_or_sections}", got=size)
         part = size // indices_or_sections

@@ -16,7 +16,7 @@ import numpy as np
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply, nondifferentiable, number
-from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, operands
+from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, operands, whole
 from layerkit.ops.cumulative import cumsum
 from layerkit.ops.elementwise import (
     cast,
@@ -93,6 +93,7 @@ def _argsort(x: Tensor, axis: int | None, descending: bool) -> Any:
     x = operand(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
+    axis = axis_of(axis, x.ndim, "argsort")
     return moveaxis(apply(ArgSort(descending), moveaxis(x, axis, -1)), -1, axis)
 
 
@@ -113,7 +114,7 @@ def sort(x: Tensor, axis: int | None = -1) -> Any:
 def argpartition(x: Tensor, kth: int, axis: int = -1) -> Any:
     """Places such that the kth element is where sorting would put it, smaller ones before it: here all are sorted."""
     x = operand(x)
-    size = x.shape[axis_of(axis, x.ndim, "argpartition")]
+    size, kth = x.shape[axis_of(axis, x.ndim, "argpartition")], whole("argpartition", "kth", kth)
     if isinstance(size, int) and not -size <= kth < size:
         raise ArgumentError("'argpartition' has no such element.", expected=f"kth in [{-size}, {size})", got=f"{kth=}")
     return argsort(x, axis)
@@ -129,9 +130,13 @@ def top_k(x: Tensor, k: int, sorted: bool = True) -> Any:
         >>> top_k(np.array([1.0, 4.0, 2.0]), 2)
         (array([4., 2.]), array([1, 2], dtype=int32))
     """
-    x = operand(x)
-    if isinstance(x.shape[-1], int) and not 0 <= k <= x.shape[-1]:
-        raise ArgumentError("'top_k' takes as many as there are.", expected=f"k in [0, {x.shape[-1]}]", got=f"{k=}")
+    x, k = operand(x), whole("top_k", "k", k, 0)
+    if x.ndim == 0 or (isinstance(x.shape[-1], int) and k > x.shape[-1]):
+        raise ArgumentError(
+            "'top_k' takes as many as there are.",
+            expected=f"k in [0, {(*x.shape, 0)[-2 if x.ndim else -1]}]",
+            got=f"{k=}",
+        )
     places = slice_axis(_argsort(x, -1, descending=True), x.ndim - 1, 0, k)
     return take_along_axis(x, places, -1), places
 

@@ -22,6 +22,7 @@ from layerkit.ops.core import (
     operand,
     operands,
     size,
+    whole,
 )
 from layerkit.ops.creation import linspace
 from layerkit.ops.elementwise import (
@@ -104,6 +105,9 @@ def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Any:
     """
     check_choice("correlate", "mode", mode, ["valid", "same", "full"])
     x1, x2 = operands(x1, x2, floating=True)
+    if x1.ndim != 1 or x2.ndim != 1:
+        got = f"{show_shape(x1.shape)} and {show_shape(x2.shape)}"
+        raise ShapeError("'correlate' takes two sequences.", expected="(n,) and (m,)", got=got)
     n, m = number(x1.shape[0]), number(x2.shape[0])
     if n < m:
         return flip(correlate(x2, x1, mode), 0)
@@ -289,7 +293,9 @@ def bincount(x: Tensor, weights: Tensor = None, minlength: int = 0, sparse: bool
     """
     if sparse:
         raise ArgumentError("tensors are dense.", expected="sparse=False", got="sparse=True")
-    x = cast(x, "int32")
+    x, minlength = cast(x, "int32"), whole("bincount", "minlength", minlength, 0)
+    if x.ndim not in (1, 2):
+        raise ShapeError("'bincount' counts in rows.", expected="(n,) or (batch, n)", got=show_shape(x.shape))
     if isinstance(x, Value):
         if not minlength:
             raise ArgumentError(

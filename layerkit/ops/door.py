@@ -1,0 +1,56 @@
+"""The door through which users reach the functions of ``layerkit.ops``.
+
+On arrays a function computes without NumPy's warnings, for inf and nan are results; and what NumPy or Python say of wrong
+arguments becomes an error of ours that names the function.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FOREIGN = (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError, RuntimeError, MemoryError)
+_CALL_BACK = ("layerkit.ops.control", "layerkit.ops.scan")  # they run the user's functions, whose errors are the user's
+
+
+def public(function: F) -> F:
+    """``function`` as users call it."""
+    calls_back = function.__module__ in _CALL_BACK
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with np.errstate(all="ignore"):
+                return function(*args, **kwargs)
+        except LayerkitError:
+            raise
+        except _FOREIGN as e:
+            if calls_back:
+                raise
+            raise _explained(function, args, kwargs, e) from e
+
+    return run  # type: ignore[return-value]
+
+
+def _explained(function: Callable[..., Any], args: Any, kwargs: Any, error: Exception) -> LayerkitError:
+    signature = inspect.signature(function)
+    bare = signature.replace(
+        parameters=[p.replace(annotation=p.empty) for p in signature.parameters.values()],
+        return_annotation=signature.empty,
+    )
+    expected = f"{function.__name__}{bare}"
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as e:
+        return UnknownArgumentError(f"'{function.__name__}': {e}.", expected=expected)
+    return ArgumentError(
+        f"'{function.__name__}' cannot work with what it was given.", expected=expected, got=str(error)
+    )
