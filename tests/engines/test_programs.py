@@ -369,3 +369,13 @@ def test_rows_are_added_up_for_any_number_of_columns(columns: int) -> None:
         expected = given.sum((0, 1)), (given * 2).max(1), given.sum(0)
         for found, wanted in zip(program(given), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_row_alone_has_the_bits_that_it_has_in_a_batch() -> None:
+    """One row goes through large weights to and fro, in turns; no sum changes its order."""
+    layerkit.utils.set_random_seed(7)
+    model = layerkit.Sequential([L.Input((7, 3)), L.LSTM(80), L.Dense(2)])
+    x = np.random.default_rng(7).standard_normal((20, 7, 3)).astype("float32")
+    whole = model.predict_on_batch(x)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate([model.predict_on_batch(row[None]) for row in x]), whole)

@@ -431,6 +431,7 @@ class Module:
         self._functions: dict[str, str] = {}  # text -> name
         self._definitions: list[str] = []
         self._tables: dict[str, str] = {}
+        self._cells = 0
         self._exported: list[str] = []
         self._known: dict[Hashable, str] = {}
         self._attributes = attributes
@@ -441,6 +442,11 @@ class Module:
         if text not in self._tables:
             self._tables[text] = f"@table.{len(self._tables)}"
         return Reg(self._tables[text], "ptr")
+
+    def cell(self) -> Reg:
+        """An i64 in memory that begins as 0 and stays from call to call; no result may depend on it."""
+        self._cells += 1
+        return Reg(f"@cell.{self._cells}", "ptr")
 
     def once(self, key: Hashable, write: Callable[[], str]) -> str:
         """The name that ``write`` gave to the function it wrote for ``key``; it is called for new keys only."""
@@ -483,4 +489,5 @@ class Module:
 
     def __str__(self) -> str:
         tables = [f"{name} = internal constant {text}, align 64" for text, name in self._tables.items()]
+        tables += [f"@cell.{i + 1} = internal global i64 0, align 64" for i in range(self._cells)]
         return "\n".join([*sorted(self.declarations), *tables, *self._exported, *self._definitions, self._attributes])

@@ -204,7 +204,7 @@ def most_terms(target: Target, element: str, shape: Tile) -> int:
 def tiles(
     f: Function, module: Module, shape: Tile, element: str, form: str, *, rows: Index, columns: int, a: Reg, b: Reg, c: Reg,
     lda: Index, ldb: int | Index, ldc: Index, panel: Index, terms: Terms, add: bool | Reg = False,
-    tables: tuple[Reg, Reg] | None = None, slot: Index | None = None, tail: Tail | None = None,
+    tables: tuple[Reg, Reg] | None = None, slot: Index | None = None, tail: Tail | None = None, backward: Reg | None = None,
 ) -> None:  # fmt: skip
     """Write the loops over all tiles of a result of ``rows`` x ``columns``.
 
@@ -228,6 +228,7 @@ def tiles(
         tables: for each row, offsets in ``a`` and in ``c``, instead of lda and ldc.
         slot: elements between tiles of ``a``, if it is packed tile by tile.
         tail: what is done with the sums, from the row and column of ``c`` on.
+        backward: whether (i1) to begin with the last whole panel.
     """
     most = shape.rows if form == "n" else shape.rows_t
     count = f.div(f.add(rows, most - 1), most)
@@ -237,10 +238,13 @@ def tiles(
     last = -(-rest // shape.lanes)
 
     def panel_loop(vectors: int, is_masked: bool, begin: int, end: int, valid: int) -> None:
-        with f.loop(begin, end) as p:
-            right = f.at(b, f.mul(p.index, panel), element)
-            result = f.at(c, f.mul(p.index, shape.width), element)
-            tensors = tail[0].moved(f, tail[1], 0, f.mul(p.index, shape.width)) if tail is not None else []
+        with f.loop(begin, end) as loop:
+            p: Index = loop.index
+            if backward is not None and end - begin > 1:
+                p = f.select(backward, f.reg(f.sub(begin + end - 1, p)), loop.index)
+            right = f.at(b, f.mul(p, panel), element)
+            result = f.at(c, f.mul(p, shape.width), element)
+            tensors = tail[0].moved(f, tail[1], 0, f.mul(p, shape.width)) if tail is not None else []
             for height, start, stop in ((f.add(low, 1), 0, extra), (low, extra, count)):
                 _heights(height, start, stop, vectors, is_masked, right, result, valid, tensors)
 

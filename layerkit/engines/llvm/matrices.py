@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from layerkit.engines.llvm.affine import Affine
-from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, size_registers
+from layerkit.engines.llvm.builder import INT, Function, Index, Module, Reg, literal, size_registers
 from layerkit.engines.llvm.epilogue import Epilogue
 from layerkit.engines.llvm.gemm import WIDTH, Terms, most_terms, tile, tiles
 from layerkit.engines.llvm.loops import Sizes
@@ -24,11 +24,13 @@ FEW = 8  # units of one product: fewer are made more where that is cheap, as thr
 
 def matmul(
     module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int = 1,
-    epilogue: Epilogue | None = None,
+    epilogue: Epilogue | None = None, *, is_repeated: bool = False,
 ) -> str:  # fmt: skip
     """``(a, panels, c, sizes..., begin, end)``: the rows of units begin..end of c[., n] = a[., k] @ b.
 
-    The tensors of an ``epilogue`` come in the place of ``c``; it needs sums that are finished in one go.
+    The tensors of an ``epilogue`` come in the place of ``c``; it needs sums that are finished in one go. If it
+    ``is_repeated`` with the same panels, few rows go through them to and fro: what the last call read last is still in the
+    first cache.
     """
     shape = tile(target, element, n)
     tensors = [Reg("%c", "ptr")] if epilogue is None else epilogue.parameters
@@ -39,13 +41,24 @@ def matmul(
     left, result = f.at(a, f.mul(begin, k), element), f.at(c, f.mul(begin, n), element)
     tail = None if epilogue is None else (epilogue, epilogue.moved(f, tensors, begin, 0))
     most = most_terms(target, element, shape)
+    backward = _to_and_fro(f, module, rows, shape.rows) if is_repeated else None
     for start in range(0, k, most) or (0,):
         tiles(
             f, module, shape, element, "n", rows=rows, columns=n, a=f.at(left, start, element),
             b=f.at(b, start * shape.width, element), c=result, lda=k, ldb=shape.width, ldc=n, panel=k * shape.width,
-            terms=Terms(min(most, k - start)), add=start > 0, tail=tail,
+            terms=Terms(min(most, k - start)), add=start > 0, tail=tail, backward=backward,
         )  # fmt: skip
     return module.add(f, "matmul")
+
+
+def _to_and_fro(f: Function, module: Module, rows: Index, few: int) -> Reg:
+    """True in every other call that has ``few`` rows at most."""
+    cell = module.cell()
+    was = f.load(cell, INT)
+    is_few = f.compare("sle", f.reg(rows), literal(few, INT))
+    with f.when(is_few):  # others do not touch the cell: threads would wait for each other's line
+        f.store(f.binary("xor", was, literal(1, INT)), cell)
+    return f.binary("and", is_few, f.compare("ne", was, literal(0, INT)))
 
 
 @dataclass(frozen=True)

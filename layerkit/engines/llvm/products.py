@@ -11,6 +11,7 @@ from typing import Any
 from layerkit.engines.llvm import affine, conv, depthwise, gemm, matrices, packing, rules, winograd
 from layerkit.engines.llvm.affine import Affine, Place
 from layerkit.engines.llvm.elements import TYPES
+from layerkit.engines.llvm.epilogue import Epilogue
 from layerkit.engines.llvm.fusion import Reader
 from layerkit.engines.llvm.joining import Product
 from layerkit.engines.llvm.kernel import MOST_PARTIALS, Buffer, Kernel, Use
@@ -62,7 +63,12 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     least = -(-ROWS // scale) if is_large else 1
     reads, writes = [Use(left, rows=True), Use(panels)], [Use(out, rows=True)]
     kernel = Kernel("", reads, writes, units, price, flops=2 * k * n * m, least=least)
-    made = Product(kernel, m, n, lambda e: matrices.matmul(module, target, element, k, n, names, scale, e))
+    again = is_large and not lowering.is_program
+
+    def write(epilogue: Epilogue | None) -> str:
+        return matrices.matmul(module, target, element, k, n, names, scale, epilogue, is_repeated=again)
+
+    made = Product(kernel, m, n, write)
     made.is_open = k <= gemm.most_terms(target, element, gemm.tile(target, element, n))
     lowering.add_kernel(kernel, node, made)
 
