@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -13,7 +15,6 @@ from layerkit.engines.llvm.target import Target
 
 SWITCHED = (22,)
 """Versions of LLVM in which passes of the code generator are switched on and off."""
-_SWITCH = Lock()
 
 
 class Library:
@@ -65,6 +66,15 @@ def to_object(text: str, target: Target, level: int = 1) -> bytes:
     return code
 
 
+@cache
+def _switch() -> AbstractContextManager[bool]:
+    return Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_switch.cache_clear)  # whoever holds it may not come along
+
+
 @contextmanager
 def _without_strength_reduction() -> Iterator[None]:
     """Leave out the pass that rewrites the counters of loops.
@@ -78,7 +88,7 @@ def _without_strength_reduction() -> Iterator[None]:
     if llvm.llvm_version_info[0] not in SWITCHED:
         yield
         return
-    with _SWITCH:
+    with _switch():
         llvm.set_option("", "-disable-lsr=true")
         try:
             yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from bisect import insort
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from layerkit.engines.llvm.kernel import CHUNKS
 from layerkit.errors import GraphError
-from layerkit.ir import Array, Size
+from layerkit.ir import Array, Dim, Size
 from layerkit.ir.text import parse_size
 from layerkit.ir.types import bind
 
@@ -175,11 +175,11 @@ class Plan:
         """The plan as bytes: the length of a text in JSON, the text, the numbers of the constants."""
         data = {
             "names": self.names, "phases": self.phases, "prologue": self.prologue, "outputs": self.outputs,
-            "works": [astuple(w) for w in self.works], "slots": [astuple(s) for s in self.slots],
+            "works": self.works, "slots": self.slots,
             "aliases": list(self.aliases.items()), "early": self.early, "guards": self.guards, "functions": self.functions,
             "constants": [c.nbytes for c in self.constants],
         }  # fmt: skip
-        text = json.dumps(data, default=str).encode()
+        text = json.dumps(data, default=_plain).encode()
         return b"".join([len(text).to_bytes(8, "little"), text, *(c.tobytes() for c in self.constants)])
 
     @classmethod
@@ -205,6 +205,10 @@ class Plan:
             )  # fmt: skip
         except (KeyError, IndexError, TypeError, AttributeError, GraphError) as error:
             raise ValueError("the data is no plan") from error
+
+
+def _plain(value: Dim | Work | Call | Slot) -> str | list[Any]:
+    return str(value) if isinstance(value, Dim) else list(vars(value).values())
 
 
 def _work(found: list[Any]) -> Work:

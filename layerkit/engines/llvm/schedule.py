@@ -26,7 +26,6 @@ class Segment:
     units: Size
     kernels: list[Kernel]
     whole: bool
-    index: int = -1
 
     @property
     def price(self) -> float:
@@ -97,7 +96,7 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int], kept: Collec
             key = ("tiny", 1) if k.price < TINY_NS else (f"whole {len(segments)}", 1)
         in_phase = phases[phase_of[k]]
         if key not in in_phase:
-            in_phase[key] = Segment(1 if k.whole else k.units, [], k.whole, len(segments))
+            in_phase[key] = Segment(1 if k.whole else k.units, [], k.whole)
             segments.append(in_phase[key])
         in_phase[key].kernels.append(k)
     order = sorted(phases)
