@@ -15,7 +15,6 @@ import numpy as np
 
 from layerkit import saving
 from layerkit.errors import ArgumentError, FileFormatError, StateError
-from layerkit.functions import RandomState
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
@@ -107,6 +106,36 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     return model
 
 
+def save_backup(model: Model, filepath: Any, epoch: int, batch: int) -> None:
+    """Write weights and the state of training, without the architecture, and where training goes on."""
+    place = {"epoch": epoch, "batch": batch, "example": getattr(model, "_example", None)}
+    weights = {name: w.array for name, w in model.named_weights().items()}
+    saving.write(Path(filepath), config={"backup": place}, weights=weights, state=training_state(model))
+
+
+def restore_backup(model: Model, filepath: Any) -> tuple[int, int]:
+    """Take over a backup of this model.
+
+    Returns:
+        The epoch and the batch in it with which training goes on.
+
+    Raises:
+        FileFormatError: a file that is no backup, or that of another model.
+    """
+    contents = saving.read(filepath)
+    place = contents.config.get("backup")
+    if not isinstance(place, dict) or contents.state is None:
+        raise FileFormatError(
+            "the file is no backup.", expected="a file that BackupAndRestore wrote", got=str(filepath)
+        )
+    if not model.built and place.get("example"):
+        model(_zeros(place["example"]))
+        model._example = place["example"]  # type: ignore[attr-defined]
+    _set_weights(model, contents.weights)
+    _set_state(model, contents.state, with_optimizer=True)
+    return int(place["epoch"]), int(place["batch"])
+
+
 def load_weights(model: Model, filepath: Any) -> None:
     """Take over the weights of a file."""
     _set_weights(model, saving.read(filepath).weights)
@@ -140,8 +169,7 @@ def _set_state(model: Model, state: Mapping[str, Array], with_optimizer: bool) -
         raise FileFormatError(
             "the state of training is incomplete.", expected="random/seed, random/runs, epochs", got=", ".join(state)
         )
-    model._random = RandomState(int(state["random/seed"]))
-    model._random.runs = int(state["random/runs"])
+    model.random_state.seed, model.random_state.runs = int(state["random/seed"]), int(state["random/runs"])
     model._epochs_done = int(state["epochs"])
 
 

@@ -77,7 +77,9 @@ class Model(Layer):
     def _prepare(self) -> None:
         """The state of training before there is any."""
         self._names: dict[str, Layer] = {}
-        self.stop_training = False
+        self.stop_training = self.has_finished = False
+        self.resume_at = (0, 0)
+        """The epoch, and the batch in it, with which ``fit`` begins; callbacks may set it before the first epoch."""
         self.optimizer = None
         self.engine: Any = None
         self._steps_per_execution = 1
@@ -495,12 +497,13 @@ class Model(Layer):
         history = History()
         given = list(callbacks or [])
         hooks = CallbackList(
-            [history, *given, *([Progress(verbose)] if verbose else [])],
+            [*given, history, *([Progress(verbose)] if verbose else [])],
             self,
             {"epochs": epochs, "steps": steps_of(data, batch_size, steps_per_epoch), "verbose": verbose},
         )
-        self.stop_training = False
+        self.stop_training = self.has_finished = False
         self.history = history
+        self.resume_at = (initial_epoch, 0)
 
         def validate(epoch: int) -> Logs:
             if held_out is None or (epoch + 1) % validation_freq:
@@ -528,7 +531,8 @@ class Model(Layer):
                 step,
                 data,
                 batch_size=batch_size,
-                epochs=range(initial_epoch, epochs),
+                epochs=range(self.resume_at[0], epochs),
+                skip=self.resume_at[1],
                 order=self._order if shuffle else None,
                 class_weight=class_weight,
                 steps=steps_per_epoch,
@@ -540,6 +544,7 @@ class Model(Layer):
             )
             if self.optimizer is not None:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
+            self.has_finished = True
         except NonFiniteError as error:
             if not any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in hooks.callbacks):
                 raise
@@ -706,6 +711,18 @@ class Model(Layer):
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights alone."""
         self.save(filepath, overwrite, include_optimizer=False)
+
+    def save_backup(self, filepath: Any, epoch: int, batch: int) -> None:
+        """Write weights and the state of training, to go on with ``batch`` of ``epoch``."""
+        from layerkit.models.files import save_backup
+
+        save_backup(self, filepath, epoch, batch)
+
+    def restore_backup(self, filepath: Any) -> tuple[int, int]:
+        """Take over weights and state from a backup of this model; the epoch and the batch to go on with."""
+        from layerkit.models.files import restore_backup
+
+        return restore_backup(self, filepath)
 
     def load_weights(self, filepath: Any) -> None:
         """Take over the weights of a file; all of them must fit.

@@ -105,7 +105,11 @@ class CallbackList:
             getattr(c, hook) for c in self.callbacks if getattr(type(c), hook, None) is not base or hook in vars(c)
         ]
 
+        count = 2 if "epoch" in hook or "batch" in hook else 1
+
         def call(*args: Any) -> None:
+            if hooks and len(args) < count:
+                args = (*args, {})
             for each in hooks:
                 each(*args)
 
@@ -126,7 +130,7 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
 
-class _Monitor(Callback):
+class Monitor(Callback):
     """Watches one name in the logs."""
 
     def better(self, monitor: str, mode: str) -> bool:
@@ -151,7 +155,7 @@ class _Monitor(Callback):
         return value
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Stop when ``monitor`` has not become better for ``patience`` epochs.
 
     Args:
@@ -203,7 +207,7 @@ class EarlyStopping(_Monitor):
             self.model.set_weights(self.best_weights)
 
 
-class ModelCheckpoint(_Monitor):
+class ModelCheckpoint(Monitor):
     """Save the model at the end of epochs.
 
     Args:

@@ -119,15 +119,17 @@ class Arrays:
         """Some of the rows."""
         return Arrays(*(_rows_of(part, rows) for part in (self.x, self.y, self.sample_weight)))
 
-    def runs(self, batch_size: int, order: Array | None, steps: int | None, most: int | None) -> Iterator[Batches]:
-        """All rows, or those of the first ``steps`` batches, as runs of equal batches.
+    def runs(
+        self, batch_size: int, order: Array | None, steps: int | None, most: int | None, done: int = 0
+    ) -> Iterator[Batches]:
+        """All rows, or those of the first ``steps`` batches, but for ``done`` batches, as runs of equal batches.
 
         A run has ``most`` batches; with None as many as were done in a twentieth of a second.
         """
         whole, rest = divmod(self.rows, batch_size)
         if steps is not None and steps <= whole:
             whole, rest = steps, 0
-        done, size = 0, most or 1
+        size = most or 1
         while done < whole:
             count = min(size, whole - done)
             began = perf_counter()
@@ -135,7 +137,7 @@ class Arrays:
             done += count
             if most is None:
                 size = max(1, int(RUN_SECONDS * count / max(perf_counter() - began, 1e-9)))
-        if rest:
+        if rest and done == whole:
             yield Batches(rest, 1, whole * batch_size, order)
 
 

@@ -44,6 +44,7 @@ def fit_epochs(
     *,
     batch_size: int,
     epochs: range,
+    skip: int,
     order: Callable[[int, int], Any] | None,
     class_weight: dict[int, float] | None,
     steps: int | None,
@@ -53,7 +54,10 @@ def fit_epochs(
     validate: Callable[[int], Logs] | None,
     is_stopped: Callable[[], bool],
 ) -> None:
-    """Run the epochs; ``order(epoch, rows)`` shuffles, ``validate(epoch)`` gives logs named ``val_...``."""
+    """Run the epochs; ``order(epoch, rows)`` shuffles, ``validate(epoch)`` gives logs named ``val_...``.
+
+    The first of them goes on after ``skip`` batches.
+    """
     if isinstance(data, Arrays):
         data = Arrays(*with_class_weight((data.x, data.y, data.sample_weight), class_weight))
     endless = _forever(data) if isinstance(data, Stream) and steps is not None else None
@@ -62,12 +66,15 @@ def fit_epochs(
         begin_epoch()
         callbacks.on_epoch_begin(epoch)
         logs: Logs = {}
-        count = 0
+        count, skip = skip, 0
         if isinstance(data, Arrays):
-            runs = _runs(step, data, batch_size, order(epoch, data.rows) if order else None, steps, most)
+            runs = _runs(step, data, batch_size, order(epoch, data.rows) if order else None, steps, most, count)
         else:
-            batches = endless if endless is not None else data.batches()
-            runs = ((1, partial(step, with_class_weight(b, class_weight))) for b in islice(batches, steps))
+            batches = islice(endless if endless is not None else data.batches(), count, None)
+            runs = (
+                (1, partial(step, with_class_weight(b, class_weight)))
+                for b in islice(batches, None if steps is None else steps - count)
+            )
         for number, run in runs:
             callbacks.on_train_batch_begin(count)
             logs = run()
@@ -95,8 +102,10 @@ def _most(callbacks: CallbackList, kind: str, steps_per_execution: int) -> int |
     return steps_per_execution if steps_per_execution > 1 or callbacks.watch_batches(kind) else None
 
 
-def _runs(step: Step, data: Arrays, batch_size: int, order: Any, steps: int | None, most: int | None) -> Runs:
-    for batches in data.runs(batch_size, order, steps, most):
+def _runs(
+    step: Step, data: Arrays, batch_size: int, order: Any, steps: int | None, most: int | None, done: int = 0
+) -> Runs:
+    for batches in data.runs(batch_size, order, steps, most, done):
         yield batches.steps, partial(step.repeat, data, batches)
 
 

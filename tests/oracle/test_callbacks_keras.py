@@ -1,0 +1,53 @@
+"""Callbacks of the learning rate against Keras 3.15: the same logs, the same rates; the same arguments."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import layerkit
+
+LOSSES = [1.0, 0.8, 0.8, 0.79999, 0.81, 0.7, 0.9, 0.9, 0.9, 0.9, 0.65, 0.66, 0.66, 0.66, 0.66]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"patience": 2},
+        {"patience": 1, "factor": 0.5, "cooldown": 2, "min_lr": 0.03},
+        {"patience": 2, "mode": "max", "min_delta": 0.05},
+        {"patience": 1, "monitor": "accuracy", "factor": 0.3, "mode": "max"},
+    ],
+)
+def test_reduce_lr_on_plateau(arguments: dict[str, Any]) -> None:
+    rates = []
+    for library in (keras, layerkit):
+        model = SimpleNamespace(optimizer=library.optimizers.SGD(0.1), metrics=[])
+        callback = library.callbacks.ReduceLROnPlateau(**{"monitor": "loss", **arguments})
+        callback.set_model(model)
+        callback.on_train_begin()
+        found = []
+        for epoch, loss in enumerate(LOSSES):
+            logs = {"loss": loss, "accuracy": loss}
+            callback.on_epoch_end(epoch, logs)
+            found.append((float(logs["learning_rate"]), float(model.optimizer.learning_rate)))
+        rates.append(found)
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-6)
+
+
+def test_the_same_arguments() -> None:
+    for name in layerkit.callbacks.__all__:
+        if name in ("Callback", "CallbackList"):
+            continue
+        theirs, ours = (inspect.signature(getattr(k.callbacks, name)).parameters for k in (keras, layerkit))
+        wanted = [(p.name, p.default) for p in theirs.values() if p.kind is not p.VAR_KEYWORD]
+        assert [(p.name, p.default) for p in ours.values()][: len(wanted)] == wanted, name

@@ -1,0 +1,126 @@
+"""Callbacks that change training: the learning rate, averaged weights, going on after an interruption to the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import Sequential, callbacks, optimizers
+from layerkit.errors import ArgumentError, StateError
+from layerkit.layers import Dense, Dropout, Input
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 4)).astype("float32")
+Y = X[:, :1] * 2
+
+
+def model(optimizer: Any = "adam", seed: int = 1) -> Sequential:
+    layerkit.utils.set_random_seed(seed)
+    made = Sequential([Input((4,)), Dense(6, activation="relu"), Dropout(0.3), Dense(1)])
+    made.compile(optimizer, "mse", metrics=["mae"])
+    return made
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(callbacks.Callback):
+    """Ends everything after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+def fit(made: Sequential, *given: Any, **arguments: Any) -> Any:
+    return made.fit(X, Y, batch_size=8, epochs=4, verbose=0, callbacks=list(given), **arguments)
+
+
+@pytest.mark.parametrize(("save_freq", "killed_at"), [("epoch", 17), (3, 5), (3, 21), (7, 14), (1, 13)])
+def test_a_killed_run_goes_on_to_the_same_bits(save_freq: Any, killed_at: int, tmp_path: Any) -> None:
+    whole = model()
+    expected = fit(whole, Kill(1000)).history
+    first = model()
+    with pytest.raises(Killed):
+        fit(first, callbacks.BackupAndRestore(tmp_path, save_freq), Kill(killed_at))
+    again = model(seed=99)  # as a new process would make it
+    history = fit(again, callbacks.BackupAndRestore(tmp_path, save_freq)).history
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert history["loss"][-1] == pytest.approx(expected["loss"][-1], abs=0 if save_freq == "epoch" else 1)
+    assert int(again.optimizer.iterations) == 28
+    assert not list(tmp_path.iterdir())  # removed when done
+
+
+def test_a_damaged_backup_falls_back_to_the_one_before(tmp_path: Any) -> None:
+    whole = model()
+    fit(whole, Kill(1000))
+    with pytest.raises(Killed):
+        fit(model(), callbacks.BackupAndRestore(tmp_path, double_checkpoint=True), Kill(20))
+    (tmp_path / "latest.lk").write_bytes(b"damaged")
+    again = model(seed=5)
+    fit(again, callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False))
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert (tmp_path / "latest.lk").exists()
+
+
+def test_learning_rate_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
+    made = model("sgd")
+    history = fit(made, callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5, verbose=1)).history
+    np.testing.assert_allclose(history["learning_rate"], [0.005, 0.0025, 0.00125, 0.000625], rtol=1e-6)
+    assert "epoch 4: learning rate 0.000625" in capsys.readouterr().out
+    history = fit(made, callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))).history
+    np.testing.assert_allclose(history["learning_rate"], [0.1, 0.05, 0.1 / 3, 0.025], rtol=1e-6)
+    with pytest.raises(ArgumentError, match="returns the learning rate"):
+        fit(made, callbacks.LearningRateScheduler(lambda epoch: "fast"))
+    with pytest.raises(StateError, match="a schedule computes"):
+        fit(model(optimizers.SGD(optimizers.schedules.PolynomialDecay(0.1, 5))), callbacks.ReduceLROnPlateau("loss"))
+
+
+def test_lambda_callback() -> None:
+    seen: list[Any] = []
+    given = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((epoch, sorted(logs))),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    assert not given.watches_batches("train")
+    fit(model(), given)
+    assert seen == [*((i, ["loss", "mae"]) for i in range(4)), "end"]
+    count: list[int] = []
+    fit(model(), callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: count.append(batch)))
+    assert count == [*range(7)] * 4
+
+
+def test_swap_ema_weights() -> None:
+    """Validation uses the averages, training goes on with the weights."""
+    watched: list[Any] = []
+
+    def watch(when: str) -> Any:
+        return lambda *_: watched.append((when, made.get_weights()[0].copy()))
+
+    made = model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    plain = model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    swap = callbacks.SwapEMAWeights()
+    look = callbacks.LambdaCallback(on_test_begin=watch("test"), on_epoch_end=watch("epoch"))
+    fit(made, swap, look, validation_data=(X, Y))
+    fit(plain, validation_data=(X, Y))
+    for a, b in zip(made.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(watched[0][1], watched[1][1])
+    between = callbacks.LambdaCallback(on_epoch_end=watch("average"))
+    watched.clear()
+    made = model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    fit(made, callbacks.SwapEMAWeights(swap_on_epoch=True), between)
+    assert np.array_equal(watched[-1][1], made.get_weights()[0])  # the last averages are what fit ends with
+    with pytest.raises(StateError, match="use_ema=True"):
+        fit(model(), swap)
