@@ -75,6 +75,9 @@ def test_the_least_used_go_first(tmp_path: Path) -> None:
     assert cache.get(key_of("2")) is not None
     assert cache.size <= 350
     assert cache.get(key_of("0")) is None
+    before = cache.entries()
+    cache.put(KEY, b"x" * 1000)
+    assert cache.entries() == before
 
 
 def test_many_writers_of_one_entry(tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ class ObjectCache:
         return None
 
     def put(self, key: str, code: bytes) -> None:
-        """Store code; if that is not possible, nothing happens."""
-        if self.reason is not None:
+        """Store code; if that is not possible, or would drive out most of the others, nothing happens."""
+        if self.reason is not None or len(code) > self.most_bytes // 2:
             return
         try:
             descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=self.folder)
