@@ -79,6 +79,19 @@ class Registry:
             got=repr(identifier),
         )
 
+    def serialize(self, thing: Any) -> Any:
+        """``thing`` as plain data in Keras's form: its class's name and its arguments; a function as its name."""
+        if isinstance(thing, Configurable):
+            return {"class_name": type(thing).__name__, "config": serialize(thing.get_config())}
+        return serialize(thing)
+
+    def deserialize(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """What ``serialize`` made plain; classes of your own are given by name."""
+        own = (custom_objects or {}).get(config["class_name"] if isinstance(config, Mapping) else config)
+        if own is None:
+            return self.make(config)
+        return own.from_config(config["config"]) if isinstance(config, Mapping) else own
+
 
 def serialize(value: Any) -> Any:
     """``value`` as plain data: objects become ``{name: arguments}``.

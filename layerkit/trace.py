@@ -164,6 +164,8 @@ class Trace:
     inputs: dict[Weight, Value] = field(default_factory=dict)
     updates: dict[Weight, Any] = field(default_factory=dict)
     losses: list[Any] = field(default_factory=list)
+    metrics: list[tuple[str, Any]] = field(default_factory=list)
+    """Numbers that layers want in the logs, by name."""
     draws: dict[Any, int] = field(default_factory=dict)
     """How often each source of random numbers was asked."""
     key: Value | None = None

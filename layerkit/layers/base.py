@@ -351,6 +351,23 @@ class Layer(Configurable):
         if trace is not None and not trace.is_eager:
             trace.losses.append(loss)
 
+    def add_metric(self, value: Any, name: str | None = None) -> None:
+        """Show a number in the logs of the step that is being traced: its mean over the batches so far."""
+        trace = current()
+        if trace is not None and not trace.is_eager:
+            trace.metrics.append((name or str(self.name), value))
+
+    @property
+    def losses(self) -> list[Any]:
+        """What is added to the loss: in a step what layers added so far, and regularizers of the weights."""
+        trace = current()
+        found = [] if trace is None or trace.is_eager else list(trace.losses)
+        for weight in self.trainable_weights:
+            if weight.regularizer is not None:
+                with origin(weight.path.rpartition("/")[0]):
+                    found.append(weight.regularizer(weight))
+        return found
+
     def describe(self) -> str:
         """Its name and class, for errors."""
         return f"{self.path or self.name} ({type(self).__name__})"

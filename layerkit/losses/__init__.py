@@ -47,3 +47,5 @@ from layerkit.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
+
+serialize, deserialize = LOSSES.serialize, LOSSES.deserialize

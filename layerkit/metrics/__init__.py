@@ -136,3 +136,6 @@ def get(identifier: Any, target: Any = None, output: Any = None) -> Metric:
     if isinstance(identifier, str):
         found.name = identifier
     return found  # type: ignore[no-any-return]
+
+
+serialize, deserialize = METRICS.serialize, METRICS.deserialize

@@ -61,7 +61,7 @@ def _zeros(model: Any, rows: int) -> Any:
 def _targets(model: Any, rows: int) -> Any:
     """Targets of zeros that the losses of the model take."""
     made = []
-    for value, loss in zip(model._graph.outputs, model._loss.losses(model.output_names), strict=True):
+    for value, loss in zip(model._graph.outputs, model._loss.losses(model._target_names(model.output)), strict=True):
         is_sparse = type(loss).__name__.startswith("Sparse")
         shape = value.shape[1:-1] if is_sparse else value.shape[1:]
         made.append(np.zeros((rows, *shape), "int32" if is_sparse else "float32"))

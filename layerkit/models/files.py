@@ -7,6 +7,7 @@ file gives the same weights as training that was never interrupted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,21 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     if contents.state is not None:
         _set_state(model, contents.state, compile)
     return model
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model whose ``to_json`` this is, with new weights.
+
+    Raises:
+        FileFormatError: the text describes no model.
+    """
+    try:
+        config = json.loads(json_string)
+    except ValueError as error:
+        raise FileFormatError(
+            "the text is no JSON.", expected="what model.to_json() returns", got=str(error)
+        ) from error
+    return model_from_config(config, custom_objects)
 
 
 def save_backup(model: Model, filepath: Any, epoch: int, batch: int) -> None:

@@ -8,7 +8,8 @@ optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,14 +25,16 @@ from layerkit.errors import (
     did_you_mean,
 )
 from layerkit.functions import Function, RandomState, value_and_grad
-from layerkit.ir import Array, Value, origin
+from layerkit.ir import Array, Value
 from layerkit.layers.base import Layer
 from layerkit.layers.host import as_data
+from layerkit.metrics import Mean, Metric
 from layerkit.models.compiled import CompiledLoss, CompiledMetrics
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.steps import CompiledStep
 from layerkit.optimizers import Optimizer
 from layerkit.optimizers import get as get_optimizer
+from layerkit.registry import serialize
 from layerkit.trace import Weight, current, draw_seed
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
@@ -85,6 +88,8 @@ class Model(Layer):
         self._steps_per_execution = 1
         self._compiled: dict[str, Any] | None = None
         self._functions: dict[str, Function] = {}
+        self._added: dict[str, Mean] = {}
+        """The means of what layers add to the logs."""
         self._flat: list[Layer] | None = None
         """All layers, once they are built."""
         self._ready: Any = None
@@ -136,6 +141,11 @@ class Model(Layer):
     def output(self) -> Any:
         """The outputs in their structure."""
         return tree.unflatten(self._require_graph().output_structure, self.outputs)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shapes of the outputs in their structure; None for unknown sizes."""
+        return tree.map_leaves(_known_shape, self.output)
 
     def _require_graph(self) -> LayerGraph:
         if self._graph is None:
@@ -303,7 +313,26 @@ class Model(Layer):
     @property
     def metrics(self) -> list[Any]:
         """The metrics, the loss first, once they are made."""
-        return [*self._loss.trackers, *self._metrics.all] if self._compiled else []
+        own = [*self._loss.trackers, *self._metrics.all] if self._compiled else []
+        return [*own, *self._added.values(), *self._held_metrics()]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether ``compile`` has been called."""
+        return self._compiled is not None
+
+    @property
+    def loss(self) -> Any:
+        """The loss that ``compile`` was given."""
+        return None if self._compiled is None else self._compiled["loss"]
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What ``compile`` was given, as plain data."""
+        return {k: serialize(v) for k, v in (self._compiled or {}).items()}
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """``compile`` with what ``get_compile_config`` returned."""
+        self.compile(**config)
 
     @property
     def metrics_names(self) -> list[str]:
@@ -348,27 +377,32 @@ class Model(Layer):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The scalar to be made small: losses of the outputs, and what layers added."""
-        trace = current()
-        added = list(trace.losses) if trace is not None else []
-        for weight in self.weights:
-            if weight.regularizer is not None and weight in set(self.trainable_weights):
-                with origin(weight.path.rpartition("/")[0]):
-                    added.append(weight.regularizer(weight))
-        return self._loss(y, y_pred, sample_weight, self._output_names(y_pred), added)
+        return self._loss(y, y_pred, sample_weight, self._target_names(y_pred), self.losses)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, loss: Any = None
     ) -> dict[str, Any]:
         """Add the batch to the metrics; their values so far."""
         rows = tree.leaves(x)[0].shape[0]
-        return self._loss.track(loss, rows) | self._metrics(y, y_pred, sample_weight, self._output_names(y_pred))
+        logs = self._loss.track(loss, rows)
+        logs |= self._metrics(y, y_pred, sample_weight, self._target_names(y_pred))
+        trace = current()
+        for name, value in trace.metrics if trace is not None else []:
+            self._added.setdefault(name, Mean(name=name)).update_state(value)
+        return logs | {str(m.name): m.result() for m in (*self._added.values(), *self._held_metrics())}
 
-    def _output_names(self, y_pred: Any) -> list[str]:
+    def _held_metrics(self) -> list[Metric]:
+        """The metrics in attributes of the model and its layers, which these update themselves."""
+        held = {m: None for layer in self.flatten_layers() for m in vars(layer).values() if isinstance(m, Metric)}
+        return list(held)
+
+    def _target_names(self, y_pred: Any) -> list[str]:
+        """The names by which targets, losses and metrics of several outputs are given."""
+        leaves = tree.leaves(y_pred)
+        if isinstance(y_pred, Mapping) and len(y_pred) == len(leaves):
+            return list(y_pred)
         if self._graph is not None:
             return self.output_names
-        leaves = tree.leaves(y_pred)
-        if isinstance(y_pred, Mapping):
-            return list(y_pred)
         return ["output"] if len(leaves) == 1 else [f"output_{i + 1}" for i in range(len(leaves))]
 
     def _function(self, kind: str) -> Function:
@@ -448,7 +482,7 @@ class Model(Layer):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Collection[int] = 1,
         check_data: bool = True,
     ) -> History:
         """Train; returns the history of losses and metrics.
@@ -469,7 +503,7 @@ class Model(Layer):
             steps_per_epoch: steps in an epoch, for iterables without end.
             validation_steps: batches of an evaluation.
             validation_batch_size: rows in them.
-            validation_freq: evaluate after every so many epochs.
+            validation_freq: evaluate after every so many epochs, or after those in a list, counted from 1.
             check_data: whether mistakes in the data are looked for before the first step.
 
         Raises:
@@ -506,7 +540,12 @@ class Model(Layer):
         self.resume_at = (initial_epoch, 0)
 
         def validate(epoch: int) -> Logs:
-            if held_out is None or (epoch + 1) % validation_freq:
+            is_due = (
+                epoch + 1 in validation_freq
+                if isinstance(validation_freq, Collection)
+                else not (epoch + 1) % validation_freq
+            )
+            if held_out is None or not is_due:
                 return {}
             self._metrics_reset()
             logs = run_test(
@@ -660,9 +699,9 @@ class Model(Layer):
         checks.check_finite(data.sample_weight, "sample_weight")
         if self._graph is None or data.y is None:
             return
-        targets = self._loss.by_output(data.y, self.output_names)
-        losses = self._loss.losses(self.output_names)
-        for value, y, loss, name in zip(self._graph.outputs, targets, losses, self.output_names, strict=True):
+        names = self._target_names(self.output)
+        targets, losses = self._loss.by_output(data.y, names), self._loss.losses(names)
+        for value, y, loss, name in zip(self._graph.outputs, targets, losses, names, strict=True):
             if loss is None or y is None:
                 continue
             shape = tuple(n if isinstance(n, int) else None for n in value.shape)
@@ -708,6 +747,32 @@ class Model(Layer):
 
         save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)
 
+    def get_config(self) -> dict[str, Any]:
+        """The architecture as plain data, for a model of symbolic tensors; else the arguments it was made with."""
+        if self._graph is None or type(self) is not Model:
+            return super().get_config()
+        from layerkit.models.config import model_config
+
+        return model_config(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """A model like the one whose ``get_config`` this is, with layers and weights of its own.
+
+        Args:
+            config: what ``get_config`` returned.
+            custom_objects: layers of your own by name.
+        """
+        if not {"Model", "Sequential"} & set(config):
+            return super().from_config(config)
+        from layerkit.models.config import model_from_config
+
+        return model_from_config(config, custom_objects)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """``get_config`` as JSON; arguments are those of ``json.dumps``."""
+        return json.dumps(self.get_config(), **kwargs)
+
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights alone."""
         self.save(filepath, overwrite, include_optimizer=False)
@@ -733,6 +798,10 @@ class Model(Layer):
         from layerkit.models.files import load_weights
 
         load_weights(self, filepath)
+
+
+def _known_shape(value: Value) -> tuple[int | None, ...]:
+    return tuple(n if isinstance(n, int) else None for n in value.shape)
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:

@@ -134,5 +134,9 @@ class Sequential(Model):
         super()._ensure_ready(x)
 
     def get_config(self) -> dict[str, Any]:
-        """The layers."""
+        """The layers, as plain data once their shapes are known."""
+        if self._graph is not None and type(self) is Sequential:
+            from layerkit.models.config import model_config
+
+            return model_config(self)
         return {"layers": list(self._stack), "name": self.name}

@@ -9,5 +9,8 @@ from layerkit.optimizers.momentum import SGD, Lion, Muon
 
 __all__ = [
     "OPTIMIZERS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
-    "LossScaleOptimizer", "Muon", "Nadam", "Optimizer", "RMSprop", "get", "schedules",
+    "LossScaleOptimizer", "Muon", "Nadam", "Optimizer", "RMSprop", "deserialize",
+    "get", "schedules", "serialize",
 ]  # fmt: skip
+
+serialize, deserialize = OPTIMIZERS.serialize, OPTIMIZERS.deserialize

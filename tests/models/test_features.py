@@ -1,0 +1,208 @@
+"""What users of Keras expect of a model besides fit: added losses and metrics, copies, frozen layers, named outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import layerkit
+from layerkit import Model, Sequential, losses, metrics, models, ops, optimizers, tree
+from layerkit.errors import FileFormatError, StateError
+from layerkit.layers import Dense, Input, Layer
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(16, 4)).astype("float32")
+Y = X[:, :1] * 2
+C = RNG.integers(0, 3, 16)
+
+
+def small(units: int = 1, **arguments: Any) -> Sequential:
+    return Sequential([Input((4,)), Dense(5, activation="relu"), Dense(units, **arguments)])
+
+
+def fit(
+    model: Model, x: Any = X, y: Any = Y, loss: Any = "mse", optimizer: Any = "sgd", **compile: Any
+) -> dict[str, Any]:
+    model.compile(optimizer, loss, engine="reference", **compile)
+    return model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
+
+
+def test_layers_add_losses_and_metrics() -> None:
+    class Watched(Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.mean = metrics.Mean(name="mean_input")
+
+        def call(self, x):
+            self.add_loss(0.5 * ops.mean(ops.square(x)))
+            self.add_metric(ops.max(x), name="largest")
+            self.mean.update_state(x)
+            return x
+
+    model = Sequential([Input((4,)), Watched(), Dense(1, kernel_initializer="zeros", kernel_regularizer="l2")])
+    model.compile(optimizers.SGD(0.0), "mse", engine="reference")
+    logs = model.evaluate(X, Y, batch_size=16, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(np.mean(Y**2) + 0.5 * np.mean(X**2), rel=1e-5)
+    assert logs["largest"] == pytest.approx(X.max())
+    assert logs["mean_input"] == pytest.approx(X.mean(), abs=1e-6)
+    assert model.metrics_names == ["loss", "largest", "mean_input"]
+    model.layers[1].kernel.array = np.ones((4, 1))
+    assert float(model.losses[0]) == pytest.approx(0.04)
+
+
+def test_own_train_step_as_users_write_it() -> None:
+    class Own(Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = Dense(1)
+            self.tracker = metrics.Mean(name="loss")
+
+        def call(self, x):
+            return self.dense(x)
+
+        @property
+        def metrics(self):
+            return [self.tracker]
+
+        def train_step(self, data):
+            x, y, _ = data
+
+            def loss(weights):
+                return ops.mean(ops.square(self(x, training=True) - y)) + sum(self.losses)
+
+            value, gradients = layerkit.value_and_grad(loss)(self.trainable_weights)
+            self.optimizer.apply(gradients, self.trainable_weights)
+            self.tracker.update_state(value)
+            return {m.name: m.result() for m in self.metrics}
+
+        def test_step(self, data):
+            x, y, _ = data
+            return {"far": ops.max(ops.abs(self(x) - y))}
+
+        def predict_step(self, data):
+            return self(data) * 2.0
+
+    model = Own()
+    history = fit(model, optimizer=optimizers.SGD(0.1))
+    assert history["loss"][1] < history["loss"][0]
+    once = model.predict_on_batch(X)
+    assert np.allclose(model.predict(X, verbose=0), once)
+    logs = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert logs["far"] == pytest.approx(np.abs(once / 2 - Y).max(), rel=1e-5)
+
+
+def test_frozen_layers_stay_and_thawed_ones_learn() -> None:
+    base = small(3)
+    x = Input((4,))
+    model = Model(x, Dense(1)(base(x, training=False)))
+    base.trainable = False
+    before = base.get_weights()
+    fit(model)
+    assert all(np.array_equal(a, b) for a, b in zip(before, base.get_weights(), strict=True))
+    assert (len(model.trainable_weights), len(model.non_trainable_weights)) == (2, 4)
+    base.trainable = True
+    fit(model)
+    assert not np.array_equal(before[0], base.get_weights()[0])
+
+
+def branching() -> Model:
+    x = Input((4,), name="x")
+    shared = Dense(4, name="shared")
+    return Model(x, [Dense(1, name="a")(shared(x) + shared(shared(x))), Dense(2, name="b")(x[:, :3])], name="branching")
+
+
+@pytest.mark.parametrize("make", [small, branching])
+@pytest.mark.parametrize(
+    "copy",
+    [
+        models.clone_model,
+        lambda m: type(m).from_config(m.get_config()),
+        lambda m: models.model_from_json(m.to_json()),
+    ],
+    ids=["clone", "config", "json"],
+)
+def test_copies_have_weights_of_their_own(make: Any, copy: Any) -> None:
+    model = make()
+    other = copy(model)
+    assert [w.path for w in other.weights] == [w.path for w in model.weights]
+    assert not set(model.weights) & set(other.weights)
+    other.set_weights(model.get_weights())
+    both = (tree.leaves(m.predict(X, verbose=0)) for m in (model, other))
+    assert all(np.array_equal(a, b) for a, b in zip(*both, strict=True))
+
+
+def test_clone_with_other_layers() -> None:
+    def wider(layer: Layer) -> Layer:
+        return Dense(9, activation="tanh") if layer.name == "dense" else layer.from_config(layer.get_config())
+
+    model = small()
+    assert models.clone_model(model, clone_function=wider).count_params() == 4 * 9 + 9 + 9 + 1
+    shared = models.clone_model(model, clone_function=lambda layer: layer)
+    assert shared.layers[0] is model.layers[0]
+    with pytest.raises(StateError):
+        models.clone_model(Model())
+    with pytest.raises(FileFormatError, match="no JSON"):
+        models.model_from_json("nothing")
+
+
+def test_outputs_by_the_names_of_a_dict() -> None:
+    x = Input((4,))
+    model = Model(x, {"number": Dense(1, name="n")(x), "class": Dense(3, activation="softmax", name="c")(x)})
+    history = fit(
+        model, X, {"class": C, "number": Y}, {"number": "mse", "class": "sparse_categorical_crossentropy"},
+        loss_weights={"number": 0.5, "class": 2.0}, metrics={"class": "accuracy"}, weighted_metrics={"number": ["mae"]},
+    )  # fmt: skip
+    assert list(history) == ["loss", "number_loss", "class_loss", "number_mae", "class_accuracy"]
+    expected = 0.5 * history["number_loss"][0] + 2 * history["class_loss"][0]
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert {k: v.shape for k, v in model.predict(X, verbose=0).items()} == {"number": (16, 1), "class": (16, 3)}
+    assert model.output_shape == {"number": (None, 1), "class": (None, 3)}
+
+
+def test_generators_and_the_epochs_of_validation() -> None:
+    def batches() -> Any:
+        while True:
+            yield X[:8], Y[:8]
+
+    model = small()
+    model.compile("sgd", "mse", engine="reference")
+    history = model.fit(
+        batches(), steps_per_epoch=2, epochs=4, validation_data=(X, Y), validation_freq=[1, 4], verbose=0
+    )
+    assert len(history.history["loss"]) == 4
+    assert len(history.history["val_loss"]) == 2
+    assert int(model.optimizer.iterations) == 8
+
+
+def test_what_compile_was_given() -> None:
+    model = small()
+    assert not model.compiled
+    model.compile(optimizers.Adam(0.1), losses.Huber(0.5), metrics=["mae"])
+    assert model.compiled
+    config = model.get_compile_config()
+    assert config["loss"] == {"Huber": {"delta": 0.5}}
+    other = small()
+    other.compile_from_config(config)
+    assert float(other.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing"),
+    [(losses, losses.Tversky(0.3)), (metrics, metrics.AUC(curve="PR")), (optimizers, optimizers.Lion(0.2))],
+)
+def test_objects_as_plain_data(kind: Any, thing: Any) -> None:
+    plain = kind.serialize(thing)
+    assert plain["class_name"] == type(thing).__name__
+    assert repr(kind.deserialize(plain)) == repr(thing)
+
+
+def test_on_batch() -> None:
+    model = small()
+    model.compile("sgd", "mse", metrics=["mae"], engine="reference")
+    first = model.train_on_batch(X, Y, return_dict=True)
+    assert list(first) == ["loss", "mae"]
+    loss, mae = model.test_on_batch(X, Y)
+    assert mae == pytest.approx(np.abs(model.predict_on_batch(X) - Y).mean(), rel=1e-5)
+    assert loss < first["loss"]
