@@ -36,6 +36,7 @@ from layerkit.ops import (
     threshold,
 )
 from layerkit.ops.core import dtype_of
+from layerkit.registry import serialize as registry_serialize
 
 
 def linear(x: Any) -> Any:
@@ -111,3 +112,6 @@ def get(identifier: Any) -> Any:
             fix=did_you_mean(str(identifier), ACTIVATIONS),
         )
     return ACTIVATIONS[identifier]
+
+
+serialize, deserialize = registry_serialize, get

@@ -16,7 +16,7 @@ from layerkit.layers.augmentation import (
     RandomTranslation,
     RandomZoom,
 )
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import LAYERS, Layer, deserialize, serialize
 from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from layerkit.layers.conv import (
     Conv1D,
@@ -273,9 +273,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]

@@ -31,6 +31,7 @@ from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
 from layerkit.random import SeedGenerator
 from layerkit.registry import Registry, snake_case
+from layerkit.registry import serialize as registry_serialize
 from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, stream, tracing
 
 LAYERS = Registry("layer")
@@ -601,4 +602,17 @@ def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return tree.unflatten(structure, node.outputs)
 
 
-__all__ = ["LAYERS", "Layer", "LayerCall", "SeedGenerator", "Slot", "StateError", "record", "stream"]
+serialize, deserialize = registry_serialize, LAYERS.make
+
+__all__ = [
+    "LAYERS",
+    "Layer",
+    "LayerCall",
+    "SeedGenerator",
+    "Slot",
+    "StateError",
+    "deserialize",
+    "record",
+    "serialize",
+    "stream",
+]

@@ -19,6 +19,7 @@ def Input(
     batch_size: int | None = None,
     dtype: str | None = None,
     sparse: bool | None = None,
+    ragged: bool | None = None,
     batch_shape: Sequence[int | None] | None = None,
     name: str | None = None,
     tensor: Any = None,
@@ -31,6 +32,7 @@ def Input(
         batch_size: a fixed batch; by default any.
         dtype: float32 unless given; "string" for texts, which a layer such as ``TextVectorization`` has to read.
         sparse: not available.
+        ragged: not available.
         batch_shape: ``shape`` with the batch in front.
         name: the key under which ``fit`` finds its data in a dict.
         tensor: not available.
@@ -40,7 +42,7 @@ def Input(
         >>> Input((28, 28, 1)).shape
         (b, 28, 28, 1)
     """
-    for argument, value in (("sparse", sparse), ("tensor", tensor), ("optional", optional)):
+    for argument, value in (("sparse", sparse), ("ragged", ragged), ("tensor", tensor), ("optional", optional)):
         if value:
             raise ArgumentError(
                 f"'{argument}' of Input is not available.", expected="none", got=repr(value), fix="leave it out"

@@ -1,0 +1,132 @@
+"""Which names of Keras 3.15 there are, with which arguments: ``python tests/oracle/test_surface.py`` prints the table.
+
+Order, names and defaults of arguments are compared with Keras's; every difference stands here with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import inspect
+from typing import Any
+
+import keras
+import pytest
+
+import layerkit
+from layerkit.fields import signature
+
+MODULES = ("layers", "initializers", "regularizers", "constraints", "activations")
+
+OTHERS = "wraps a model of another framework"
+MIXED = "mixes pictures and their labels; to come"
+COLOUR = "changes colours or shapes of pictures; to come"
+SOUND = "spectra of sound; to come"
+MISSING = {
+    "layers": {
+        **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), OTHERS),
+        **dict.fromkeys(("AugMix", "CutMix", "MixUp", "RandAugment"), MIXED),
+        **dict.fromkeys(
+            (
+                "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "RandomColorDegeneration",
+                "RandomColorJitter", "RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale",
+                "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation",
+                "RandomSharpness", "RandomShear", "Solarization",
+            ),
+            COLOUR,
+        ),
+        **dict.fromkeys(("MelSpectrogram", "STFTSpectrogram"), SOUND),
+        "InputSpec": "layers check their inputs themselves",
+        "MaxNumBoundingBoxes": "there are no bounding boxes",
+        "Pipeline": "a Sequential does it",
+        "ReversibleEmbedding": "to come",
+    }
+}  # fmt: skip
+
+LORA = "adapters of low rank and quantisation are to come"
+ARGUMENTS = {
+    "layers.Dense": ({"lora_rank", "lora_alpha", "quantization_config"}, LORA),
+    "layers.EinsumDense": ({"lora_rank", "lora_alpha", "gptq_unpacked_column_size", "quantization_config"}, LORA),
+    "layers.Embedding": ({"lora_rank", "lora_alpha", "quantization_config"}, LORA),
+    "layers.InputLayer": ({"sparse", "ragged", "batch_shape", "input_tensor", "optional"}, "made by Input"),
+    "layers.Layer": ({"activity_regularizer", "trainable", "autocast"}, "they are by keyword there too"),
+    "layers.CategoryEncoding": ({"num_tokens"}, "Keras refuses its own default"),
+    "layers.deserialize": ({"config", "custom_objects"}, "classes of one's own are registered by being subclasses"),
+    "initializers.serialize": ({"initializer"}, "one function for all kinds"),
+    "initializers.deserialize": ({"config", "custom_objects"}, "one function for all kinds"),
+    "regularizers.serialize": ({"regularizer"}, "one function for all kinds"),
+    "regularizers.deserialize": ({"config", "custom_objects"}, "one function for all kinds"),
+    "constraints.serialize": ({"constraint"}, "one function for all kinds"),
+    "constraints.deserialize": ({"config", "custom_objects"}, "one function for all kinds"),
+    "layers.serialize": ({"layer"}, "one function for all kinds"),
+    "activations.serialize": ({"activation"}, "one function for all kinds"),
+    "activations.deserialize": ({"config", "custom_objects"}, "the same as get"),
+}
+NUMBERS = {
+    "activations.sparsemax": "Keras takes sums over all rows together, so that rows do not add up to 1",
+    "layers.Discretization.adapt": "quantiles are exact, Keras's are as near as epsilon",
+    "layers.Hashing, HashedCrossing": "without a salt another hash (SipHash; Keras has FarmHash); with one, the same numbers",
+    "layers.StringLookup": "several numbers for unknown texts are shared out by that hash too",
+    "regularizers.OrthogonalRegularizer": 'mode "columns": Keras divides columns by the lengths of rows',
+    "layers.RandomCrop": "not in training: what Keras documents, the resized middle; it leaves images as they are",
+}
+"""Where other numbers come out."""
+COMMON = {"name", "dtype"}  # of every layer, by keyword
+
+
+def names(module: str) -> list[str]:
+    theirs = getattr(keras, module)
+    return sorted(n for n in dir(theirs) if not n.startswith("_") and callable(getattr(theirs, n)))
+
+
+def differences(theirs: Any, ours: Any) -> set[str]:
+    """The arguments of Keras's that are missing, stand elsewhere or have another default."""
+    is_class = inspect.isclass(theirs)
+    wanted = list(inspect.signature(theirs.__init__ if is_class else theirs).parameters.values())[is_class:]
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    wanted = [p for p in wanted if p.kind not in variable and p.name not in COMMON]
+    found = (signature(ours) if inspect.isclass(ours) else inspect.signature(ours)).parameters
+    order = [n for n, p in found.items() if p.kind is not p.KEYWORD_ONLY and n not in COMMON]
+    odd = {p.name for i, p in enumerate(wanted) if order[i : i + 1] != [p.name]}
+    return odd | {p.name for p in wanted if p.name in found and not same(p.default, found[p.name].default)}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two defaults mean the same: 2 and (2, 2) do, "Zeros" and "zeros" do."""
+    if isinstance(a, tuple) and isinstance(b, int):
+        return all(same(v, b) for v in a)
+    return a is b or a == b or str(a).lower() == str(b).lower()
+
+
+def table() -> str:
+    lines = []
+    for module in MODULES:
+        missing = MISSING.get(module, {})
+        all_names = names(module)
+        lines.append(f"keras.{module}: {len(all_names) - len(missing)} of {len(all_names)}")
+        lines += [f"    missing  {n:45} {reason}" for n, reason in missing.items()]
+        for name in all_names:
+            gone, reason = ARGUMENTS.get(f"{module}.{name}", ((), ""))
+            lines += [f"    other    {name + '(' + ', '.join(sorted(gone)) + ')':45} {reason}"] if gone else []
+    lines += ["other numbers", *(f"    {name:45} {reason}" for name, reason in NUMBERS.items())]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_is_there_or_has_a_reason(module: str) -> None:
+    absent = {n for n in names(module) if not hasattr(getattr(layerkit, module), n)}
+    assert absent == set(MISSING.get(module, {}))
+    print(table())
+
+
+@pytest.mark.parametrize("name", [f"{m}.{n}" for m in MODULES for n in names(m) if n not in MISSING.get(m, {})])
+def test_arguments_are_the_same(name: str) -> None:
+    module, word = name.split(".")
+    found = differences(getattr(getattr(keras, module), word), getattr(getattr(layerkit, module), word, None))
+    assert found == ARGUMENTS.get(name, (set(), ""))[0]
+
+
+if __name__ == "__main__":
+    print(table())
