@@ -2,7 +2,7 @@
 
 A case is a function that makes the layer from either library, and its input. Keras's weights are copied. The outputs agree
 to 1e-5, on both engines; then weights and input follow the gradient of a loss five times, and agree to 1e-4. No model is
-built and Keras compiles nothing, so a case takes a fraction of a second.
+built, and Keras compiles one program for each group of cases.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -156,7 +157,7 @@ EINSUM: dict[str, tuple[Make, Any]] = {
     "einsum-bare": (lambda L: L.EinsumDense("ab,bc->ac", (4,), activation="relu"), flat()),
 }
 
-CASES = CONVOLUTIONS | POOLING | SHAPES | ACTIVATIONS | MERGING | EINSUM
+GROUPS = [CONVOLUTIONS, POOLING, SHAPES, ACTIVATIONS, MERGING, EINSUM]
 
 
 def shapes(x: Any) -> Any:
@@ -179,15 +180,29 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
+POINTS = np.concatenate([flat(3, 6) * 2, np.array([[0.0, -0.5, 0.5, 1.0, -1.0, 3.0]], "float32")])
+
+
+@cache
+def their_functions() -> dict[str, Any]:
+    """Values and slopes of Keras's activation functions, in one program."""
+
+    def one(name: str, x: Any) -> Any:
+        function = keras.activations.get(name)
+        return function(x), jax.grad(lambda x: jnp.sum(function(x) * factor_of(function(x).shape)))(x)
+
+    return jax.jit(lambda x: {name: one(name, x) for name in FUNCTIONS})(POINTS)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_activation_function(name: str) -> None:
-    x = np.concatenate([flat(3, 6) * 2, np.array([[0.0, -0.5, 0.5, 1.0, -1.0, 3.0]], "float32")])
-    theirs, ours = keras.activations.get(name), layerkit.activations.get(name)
-    factor = np.random.default_rng(0).uniform(0.5, 1.5, ours(x).shape).astype("float32")
-    expected, slope = jax.jit(lambda x: (theirs(x), jax.grad(lambda x: jnp.sum(theirs(x) * factor))(x)))(x)
-    (_, y), found = value_and_grad(lambda x: (ops.sum(ours(x) * factor), ours(x)), has_aux=True)(x)
+    expected, slope = their_functions()[name]
+    ours = layerkit.activations.get(name)
+    (_, y), found = value_and_grad(lambda x: (ops.sum(ours(x) * factor_of(expected.shape)), ours(x)), has_aux=True)(
+        POINTS
+    )
     close(y, expected, 1e-5)
-    close(ours(x), expected, 1e-5)
+    close(ours(POINTS), expected, 1e-5)
     close(found[:3], slope[:3], 1e-5)  # the last row has the kinks, where any slope between the two sides will do
 
 
@@ -203,57 +218,67 @@ def test_sparsemax_is_the_nearest_point() -> None:
     close(layerkit.function(lambda x: layerkit.activations.sparsemax(x, 0))(x.T), np.maximum(x - low, 0).T, 1e-5)
 
 
-def twins(make: Make, x: Any) -> tuple[Any, Any]:
-    """Keras's layer and ours, built, with equal weights that are no defaults."""
-    theirs, ours = make(keras.layers), make(layerkit.layers)
-    theirs.build(shapes(x))
-    if not isinstance(ours, layerkit.layers.EinsumDense):  # Keras leaves sizes open, and counts "..." as one axis more
-        assert ours.compute_output_shape(shapes(x)) == tuple(theirs.compute_output_shape(shapes(x)))
-    ours.compute_output_shape(shapes(x))
+def weights_of(layer: Any) -> list[np.ndarray]:
+    """Weights that are no defaults."""
     rng = np.random.default_rng(3)
-    weights = [
-        (rng.uniform(0.1, 0.6, w.shape) * rng.choice([1, 1, -1], w.shape)).astype("float32") for w in theirs.weights
-    ]
-    assert [w.shape for w in weights] == [w.shape for w in ours.weights]
-    theirs.set_weights(weights)
-    ours.set_weights(weights)
-    return theirs, ours
+    return [(rng.uniform(0.1, 0.6, w.shape) * rng.choice([1, 1, -1], w.shape)).astype("float32") for w in layer.weights]
 
 
-def follow(step: Callable[..., Any], state: Any) -> tuple[Any, list[float], list[np.ndarray]]:
-    """The first output, the losses of five steps down the gradient, and where they lead."""
+def factor_of(shape: Any) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.5, 1.5, shape).astype("float32")
+
+
+def follow(step: Callable[[Any], Any], state: Any) -> tuple[Any, list[Any], Any]:
+    """The first outputs, the losses of five steps down the gradient, and where they lead."""
     outputs, losses = [], []
     for _ in range(5):
-        (loss, y), slopes = step(*state)
-        outputs.append(np.asarray(y))
-        losses.append(float(loss))
+        (loss, y), slopes = step(state)
+        outputs.append(y)
+        losses.append(loss)
         state = jax.tree.map(lambda a, g: np.asarray(a - RATE * np.asarray(g)), state, slopes)
-    return outputs[0], losses, jax.tree.leaves(state)
+    return outputs[0], losses, state
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_outputs_and_five_steps(name: str) -> None:
-    make, x = CASES[name]
-    theirs, ours = twins(make, x)
-    weights = ours.get_weights()
-    factor = np.random.default_rng(0).uniform(0.5, 1.5, ours.compute_output_shape(shapes(x))).astype("float32")
+@cache
+def theirs(number: int) -> tuple[dict[str, Any], Any]:
+    """Keras's layers of a group, and what ``follow`` finds: all in one program, for compiling is what takes time."""
+    layers, state = {}, {}
+    for name, (make, x) in GROUPS[number].items():
+        layers[name] = make(keras.layers)
+        layers[name].build(shapes(x))
+        state[name] = weights_of(layers[name]), x
 
-    def their_loss(values: Any, x: Any) -> Any:
-        y, _ = theirs.stateless_call(values, [], x)
-        return jnp.sum(y * factor) * 0.1 + 0.05 * jnp.sum(y * y), y
+    def loss(name: str, state: Any) -> Any:
+        y, _ = layers[name].stateless_call(state[0], [], state[1])
+        return jnp.sum(y * factor_of(y.shape)) * 0.1 + 0.05 * jnp.sum(y * y), y
 
-    def our_loss(values: Any, x: Any) -> Any:
-        for weight, value in zip(ours.trainable_weights, values, strict=True):
+    def step(states: Any) -> Any:
+        found = {n: jax.value_and_grad(partial(loss, n), has_aux=True)(s) for n, s in states.items()}
+        values = {n: v[0] for n, (v, _) in found.items()}
+        return (values, {n: v[1] for n, (v, _) in found.items()}), {n: g for n, (_, g) in found.items()}
+
+    return layers, follow(jax.jit(step), state)
+
+
+@pytest.mark.parametrize(("group", "name"), [(i, name) for i, group in enumerate(GROUPS) for name in group])
+def test_outputs_and_five_steps(group: int, name: str) -> None:
+    make, x = GROUPS[group][name]
+    layers, (outputs, losses, end) = theirs(group)
+    ours, expected = make(layerkit.layers), np.asarray(outputs[name])
+    assert ours.compute_output_shape(shapes(x)) == expected.shape
+    weights = weights_of(layers[name])
+    assert [w.shape for w in weights] == [w.shape for w in ours.weights]
+
+    def loss(state: Any) -> Any:
+        for weight, value in zip(ours.trainable_weights, state[0], strict=True):
             weight.assign(value)
-        y = ours(x)
-        return ops.sum(y * factor) * 0.1 + 0.05 * ops.sum(y * y), y
+        y = ours(state[1])
+        return ops.sum(y * factor_of(expected.shape)) * 0.1 + 0.05 * ops.sum(y * y), y
 
-    start = ([np.asarray(w) for w in weights], x)
-    expected, losses, end = follow(jax.jit(jax.value_and_grad(their_loss, argnums=(0, 1), has_aux=True)), start)
-    found, our_losses, our_end = follow(value_and_grad(our_loss, argnums=(0, 1), has_aux=True), start)
+    found, our_losses, our_end = follow(value_and_grad(loss, has_aux=True), (weights, x))
     close(found, expected, 1e-5)
-    close(our_losses, losses, 1e-4)
-    for a, b in zip(our_end, end, strict=True):
+    close(our_losses, [v[name] for v in losses], 1e-4)
+    for a, b in zip(jax.tree.leaves(our_end), jax.tree.leaves(end[name]), strict=True):
         close(a, b, 1e-4)
     ours.set_weights(weights)
     close(layerkit.function(ours, symbolic_batch=True)(rows(x, 1)), expected[:1], 1e-5)
@@ -300,7 +325,7 @@ OUTPUTS: dict[str, tuple[Make, Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_outputs(name: str) -> None:
+def test_outputs_alone(name: str) -> None:
     make, x, call = OUTPUTS[name]
     theirs, ours = make(keras.layers), make(layerkit.layers)
     expected = np.asarray(theirs(x, **call))
