@@ -54,6 +54,22 @@ Make = Callable[[Any], Any]
 FIRST = {"data_format": "channels_first"}
 
 CONVOLUTIONS: dict[str, tuple[Make, Any]] = {
+    "conv1d": (lambda L: L.Conv1D(6, 3), series()),
+    "conv1d-same-strides": (lambda L: L.Conv1D(6, 3, 3, "same"), series()),
+    "conv1d-dilation": (lambda L: L.Conv1D(6, 3, dilation_rate=2), series()),
+    "conv1d-groups": (lambda L: L.Conv1D(6, 3, groups=3), series()),
+    "conv2d": (lambda L: L.Conv2D(8, 3), images(channels=4)),
+    "conv2d-same": (lambda L: L.Conv2D(8, 3, padding="same", activation="relu"), images(channels=4)),
+    "conv2d-same-strides": (lambda L: L.Conv2D(8, 3, 2, "same"), images(channels=4)),
+    "conv2d-strides": (lambda L: L.Conv2D(8, (2, 3), (2, 1)), images(channels=4)),
+    "conv2d-dilation": (lambda L: L.Conv2D(8, 3, dilation_rate=2), images(channels=4)),
+    "conv2d-same-dilation": (lambda L: L.Conv2D(8, 3, padding="same", dilation_rate=(1, 2)), images(channels=4)),
+    "conv2d-groups": (lambda L: L.Conv2D(8, 3, padding="same", groups=2), images(channels=4)),
+    "conv2d-depthwise": (lambda L: L.Conv2D(8, 3, padding="same", groups=4, use_bias=False), images(channels=4)),
+    "conv2d-1x1": (lambda L: L.Conv2D(8, 1), images(channels=4)),
+    "depthwise-conv2d": (lambda L: L.DepthwiseConv2D(3, activation="relu"), images()),
+    "depthwise-conv2d-multiplier": (lambda L: L.DepthwiseConv2D((2, 3), 2, "same", 3, use_bias=False), images()),
+    "depthwise-conv2d-dilation": (lambda L: L.DepthwiseConv2D(3, dilation_rate=2), images()),
     "conv1d-causal": (lambda L: L.Conv1D(4, 3, padding="causal"), series()),
     "conv1d-causal-dilation": (lambda L: L.Conv1D(4, 2, padding="causal", dilation_rate=3, groups=1), series()),
     "conv1d-causal-strides": (lambda L: L.Conv1D(3, 3, 2, "causal", activation="tanh"), series()),
@@ -83,6 +99,14 @@ CONVOLUTIONS: dict[str, tuple[Make, Any]] = {
 }
 
 POOLING: dict[str, tuple[Make, Any]] = {
+    "max-pooling1d": (lambda L: L.MaxPooling1D(2, 1), series()),
+    "max-pooling2d": (lambda L: L.MaxPooling2D(2), images()),
+    "max-pooling2d-same": (lambda L: L.MaxPooling2D(3, 2, "same"), images()),
+    "average-pooling1d": (lambda L: L.AveragePooling1D(3, 2), series()),
+    "average-pooling2d-same": (lambda L: L.AveragePooling2D(2, padding="same"), images()),
+    "global-average-1d": (lambda L: L.GlobalAveragePooling1D(keepdims=True), series()),
+    "global-average-2d": (lambda L: L.GlobalAveragePooling2D(), images()),
+    "global-max-2d": (lambda L: L.GlobalMaxPooling2D(), images()),
     "max-pooling1d-first": (lambda L: L.MaxPooling1D(2, 1, **FIRST), first(series())),
     "max-pooling2d-first": (lambda L: L.MaxPooling2D((3, 2), 2, "same", **FIRST), first(images())),
     "max-pooling3d": (lambda L: L.MaxPooling3D(), volumes()),
@@ -116,6 +140,10 @@ SHAPES: dict[str, tuple[Make, Any]] = {
     "cropping2d-first": (lambda L: L.Cropping2D((1, 2), **FIRST), first(images())),
     "cropping3d": (lambda L: L.Cropping3D(), volumes()),
     "up-sampling1d": (lambda L: L.UpSampling1D(3), series()),
+    **{
+        f"up-sampling2d-{how}": (lambda L, how=how: L.UpSampling2D((2, 3), interpolation=how), images())
+        for how in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+    },
     "up-sampling2d-first": (lambda L: L.UpSampling2D((2, 3), **FIRST, interpolation="bilinear"), first(images())),
     "up-sampling3d": (lambda L: L.UpSampling3D((2, 1, 3)), volumes()),
     "up-sampling3d-first": (lambda L: L.UpSampling3D(2, **FIRST), first(volumes())),
