@@ -1,4 +1,8 @@
-"""Attention: each query takes a mean of values, weighted by how well their keys fit it. Heads are an axis of the batch."""
+"""Attention: each query takes a mean of values, weighted by how well their keys fit it. Heads are an axis of the batch.
+
+Long attention is a loop over the heads of all samples, so that only the scores of the heads at work lie in memory, and in the
+cache; short attention is one product for all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from layerkit.errors import ShapeError
-from layerkit.ir import show_shape
+from layerkit.ir import Value, product, show_shape
 from layerkit.ops.activations import softmax
 from layerkit.ops.core import Tensor, composite, dtype_of, example, operand, operands
 from layerkit.ops.creation import arange
 from layerkit.ops.elementwise import cast, greater_equal, logical_and, tanh, where
 from layerkit.ops.linalg import matmul
+from layerkit.ops.reduction import broadcast_to
+from layerkit.ops.scan import scan
 from layerkit.ops.shape import expand_dims, reshape, swapaxes, transpose
 
+LONG = 256 * 256  # scores of a head from which on heads are worked on one after the other
 MASKED = -1e9
 """The score of what may not be attended to; where nothing may, all count alike."""
 
@@ -67,7 +74,7 @@ def dot_product_attention(
         allowed = both(allowed, causal(query.shape[1], key.shape[1]))
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     q, k, v = (transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
-    y, _ = attend(q * factor, k, v, bias=bias, allowed=allowed, soft_cap=attn_logits_soft_cap)
+    y, _ = attend(q * factor, k, v, bias=bias, allowed=allowed, soft_cap=attn_logits_soft_cap, keeps_weights=False)
     return transpose(y, (0, 2, 1, 3))
 
 
@@ -79,8 +86,9 @@ def attend(
     allowed: Any = None,
     soft_cap: float | None = None,
     drop: Callable[[Any], Any] | None = None,
+    keeps_weights: bool = True,
 ) -> tuple[Any, Any]:
-    """The attention's result and its weights, heads before positions.
+    """The attention's result and, if they are to be kept, its weights; heads before positions.
 
     Shapes:
         query: (..., heads, T, size), scaled    key: (..., groups, S, size)    value: (..., groups, S, n)
@@ -93,6 +101,7 @@ def attend(
         allowed: true where attention may go.
         soft_cap: see ``dot_product_attention``.
         drop: what is done to the weights before the values are taken.
+        keeps_weights: whether the weights are returned; else None.
     """
     *front, heads, rows, _ = query.shape
     groups, columns = key.shape[-3], key.shape[-2]
@@ -102,6 +111,8 @@ def attend(
             expected=f"heads that {groups} divides",
             got=str(heads),
         )
+    if not keeps_weights and bias is None and drop is None and _is_long(query, rows, columns) and _is_alike(allowed):
+        return _by_heads(query, key, value, allowed, soft_cap), None
     if heads != groups:  # the heads of a group are rows of one product
         query = reshape(query, (*front, groups, heads // groups * rows, query.shape[-1]))
     scores = reshape(matmul(query, swapaxes(key, -1, -2)), (*front, heads, rows, columns))
@@ -116,6 +127,40 @@ def attend(
     if heads != groups:
         taken = reshape(taken, (*front, groups, heads // groups * rows, columns))
     return reshape(matmul(taken, value), (*front, heads, rows, value.shape[-1])), weights
+
+
+def _is_long(query: Any, rows: Any, columns: Any) -> bool:
+    known = isinstance(rows, int) and isinstance(columns, int)
+    return known and rows * columns >= LONG and isinstance(query, Value)
+
+
+def _is_alike(allowed: Any) -> bool:
+    """Whether a mask is one for all, or one for all queries of a sample."""
+    return allowed is None or allowed.ndim == 2 or (allowed.shape[-2] == 1 and allowed.shape[-3] == 1)
+
+
+def _by_heads(query: Any, key: Any, value: Any, allowed: Any, soft_cap: float | None) -> Any:
+    """``attend`` as a loop over all groups of heads of all samples."""
+    *front, heads, rows, size = query.shape
+    groups, columns = key.shape[-3], key.shape[-2]
+    count = product((*front, groups))
+    slices = [
+        reshape(query, (count, heads // groups, rows, size)),
+        reshape(key, (count, columns, size)),
+        reshape(value, (count, columns, value.shape[-1])),
+    ]
+    if allowed is not None and allowed.ndim > 2:
+        slices.append(reshape(broadcast_to(allowed, (*front, groups, 1, columns)), (count, 1, columns)))
+
+    def step(carry: Any, x: Any) -> Any:
+        q, k, v, *mask = x
+        y, _ = attend(
+            q, expand_dims(k, 0), expand_dims(v, 0), allowed=mask[0] if mask else allowed, soft_cap=soft_cap
+        )  # the heads of one group
+        return carry, y
+
+    _, y = scan(step, (), slices)
+    return reshape(y, (*front, heads, rows, value.shape[-1]))
 
 
 def causal(rows: Any, columns: Any) -> Any:

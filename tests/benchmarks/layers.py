@@ -271,44 +271,45 @@ def of_jax(layer: dict[str, Any]) -> dict[str, Callable[[], object]]:
 SIDES = {"layerkit": of_layerkit, "torch": of_torch, "jax": of_jax}
 
 
-def serve() -> None:
+def serve(layers: dict[str, dict[str, Any]], makers: dict[str, Callable[..., Any]]) -> None:
     """Answer a line [side, layer, mode] with the seconds of a call, until there are no more lines."""
     made: dict[tuple[str, str], dict[str, Callable[[], object]]] = {}
     for line in sys.stdin:
         side, name, mode = json.loads(line)
         if (side, name) not in made:
             made = {k: v for k, v in made.items() if k[1] == name}
-            made[side, name] = SIDES[side](LAYERS[name])
+            made[side, name] = makers[side](layers[name])
             for call in made[side, name].values():
                 call()
         print(json.dumps(least_time(made[side, name][mode])), flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(layers: dict[str, dict[str, Any]], makers: dict[str, Callable[..., Any]], description: str | None) -> None:
+    """Print how fast each layer is; ``makers`` make what is timed, for each side."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default=sys.executable, help="a Python that has the peers")
     parser.add_argument("--with", dest="sides", default="torch", help="torch, jax or both, with a comma")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("words", nargs="*")
     given = parser.parse_args()
     if given.serve:
-        serve()
+        serve(layers, makers)
         return
     sides = given.sides.split(",")
     tuned = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
     tuned["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     peer = subprocess.Popen(
-        [given.peer, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=tuned
+        [given.peer, sys.argv[0], "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=tuned
     )
     assert peer.stdin is not None
     assert peer.stdout is not None
     os.environ["LAYERKIT_NUM_THREADS"] = "1"
     print(f"{'':34} {'inference us':>12} {'':>{9 * len(sides)}} {'training us':>12}    x as fast as {', '.join(sides)}")
     logs: dict[str, list[float]] = {}
-    for name, layer in LAYERS.items():
+    for name, layer in layers.items():
         if not all(word in name for word in given.words):
             continue
-        calls = of_layerkit(layer)
+        calls = makers["layerkit"](layer)
         line = f"{name:34}"
         for mode in ("inference", "training"):
             best = dict.fromkeys(["layerkit", *sides], float("inf"))
@@ -334,4 +335,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(LAYERS, SIDES, __doc__)

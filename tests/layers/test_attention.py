@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import layerkit as keras
-from layerkit import layers
+from layerkit import layers, tree
 from layerkit.errors import ArgumentError, LayerkitError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -62,6 +62,26 @@ def test_an_embedding_begins_with_the_weights_it_is_given() -> None:
     layer = layers.Embedding(5, 2, weights=table)
     np.testing.assert_array_equal(layer(np.array([[4, 0]])), table[[[4, 0]]])
     assert layer.get_config()["weights"] is None
+
+
+@pytest.mark.parametrize("mask", ["none", "causal", "padding", "any"])
+@pytest.mark.parametrize("groups", [4, 2])
+def test_long_attention_goes_by_heads_with_the_same_numbers_and_gradients(
+    groups: int, mask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, k, v, g = (RNG.standard_normal((3, 5, n, 2)).astype("float32") for n in (4, groups, groups, 4))
+    masks = {"padding": RNG.integers(0, 2, (3, 1, 1, 5)) > 0, "any": RNG.integers(0, 2, (3, 1, 5, 5)) > 0}
+
+    def both(*a: Any) -> Any:
+        y = keras.ops.dot_product_attention(*a, mask=masks.get(mask), is_causal=mask == "causal")
+        return keras.ops.sum(y * g), y
+
+    found = []
+    for least in (1, 10**6):
+        monkeypatch.setattr("layerkit.ops.attention.LONG", least)
+        found.append(keras.value_and_grad(both, (0, 1, 2), has_aux=True)(q, k, v))
+    for a, b in zip(tree.leaves(found[0]), tree.leaves(found[1]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 BAD: dict[str, tuple[Any, type[LayerkitError], str]] = {

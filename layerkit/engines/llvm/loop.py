@@ -2,7 +2,8 @@
 
 The body is lowered like a program. What depends on nothing that changes is moved before the loop (packed weights, for
 instance). If all that remains works on its own rows of the batch, ranges of rows run through all steps independently of
-each other, on several threads; else one call runs the whole loop.
+each other, on several threads. Steps that carry nothing do not depend on each other: ranges of steps run at the same time,
+each with memory of its own for what is between. Else one call runs the whole loop.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from layerkit.ir import BATCH, Graph, Node, Value
 from layerkit.ops.scan import Scan
 
 LEAST = 8  # rows that go through a loop together, at least
+RANGES = 8  # of steps that do not depend on each other, at most: each has memory of its own
 
 
 @rule(Scan)
@@ -128,6 +130,7 @@ class _Steps:
             and all(u.rows and not u.chunk for u in (*k.reads, *k.writes) if u.buffer in private)
             for k in kernels
         )
+        self.by_steps = not self.by_rows and not op.carries
         # a carry is read where it was given or where the step before has left it; the last step writes the result
         self.spare = {
             i: (lowering.scratch(b.dtype, b.size, "carry"), lowering.scratch(b.dtype, b.size, "carry"))
@@ -146,6 +149,8 @@ class _Steps:
         sizes = Sizes(f, size_registers(names))
         self._write(f, module, sizes, dict(zip([*reads, *writes], params, strict=True)))
         function = module.add(f, "scan")
+        if self.by_steps:
+            return self._kernel_of_steps(function, reads, writes)
         rows = self.by_rows
         local = {*self.first, *self.locals, *self.outs[: len(self.first)], *spare}
         length = self.op.length if isinstance(self.op.length, int) else 100
@@ -153,6 +158,16 @@ class _Steps:
             function, [Use(b, rows and b in local) for b in reads], [Use(b, rows and b in local) for b in writes],
             BATCH if rows else 1, max(1.0, length * sum(k.price for k in self.kernels)), flops=sum((k.flops for k in self.kernels), 0) * self.op.length,
             what="scan", whole=not rows, least=max([LEAST, *(k.least for k in self.kernels)]),
+        )  # fmt: skip
+
+    def _kernel_of_steps(self, function: str, reads: list[Buffer], writes: list[Buffer]) -> Kernel:
+        """The loop as work whose units are its steps."""
+        stacked, own = {*self.sequences, *self.outs}, set(self.locals)
+        price = sum(k.price * (k.units if isinstance(k.units, int) else 100) for k in self.kernels)
+        return Kernel(
+            function, [Use(b, rows=b in stacked) for b in reads], [Use(b, rows=b in stacked, chunk=b in own) for b in writes],
+            self.op.length, max(1.0, price), flops=sum((k.flops for k in self.kernels), 0) * self.op.length,
+            what="scan", most=RANGES,
         )  # fmt: skip
 
     def _write(self, f: Function, module: Module, sizes: Sizes, at: dict[Buffer, Reg]) -> None:
@@ -170,14 +185,15 @@ class _Steps:
             return f.at(at[b], f.mul(t, sizes(share.size)), memory_type(b.dtype))
 
         def time(turn: Index) -> Index:
-            return f.sub(last, turn) if op.reverse else turn
+            return f.sub(last, turn) if op.reverse and not self.by_steps else turn
 
         begins = [at[b] for b in self.first]
         for i, j in self.history.items():
             begins[i] = step(self.outs[j], self.first[i], time(0))
             self._copy(f, sizes, at[self.first[i]], begins[i], self.first[i])
         spares = [at[b] for pair in self.spare.values() for b in pair]
-        with f.loop(0, length, 1, [*begins, *spares]) as loop:
+        first, end = (Reg("%begin", INT), Reg("%end", INT)) if self.by_steps else (0, length)
+        with f.loop(first, end, 1, [*begins, *spares]) as loop:
             now, t = loop.carried[:n], time(loop.index)
             free = dict(zip(self.spare, zip(loop.carried[n::2], loop.carried[n + 1 :: 2], strict=True), strict=True))
             is_last = f.compare("eq", loop.index, f.reg(last))
