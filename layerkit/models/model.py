@@ -711,12 +711,29 @@ class Model(Layer):
     # The rest ---------------------------------------------------------------------------------------------------------
 
     def summary(
-        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None, batch_size: int = 32
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+        batch_size: int = 32,
     ) -> None:
-        """Print layers, shapes, parameters, multiply-adds, and the memory that training takes at ``batch_size``."""
+        """Print layers, shapes, parameters, multiply-adds, and the memory that training takes at ``batch_size``.
+
+        Args:
+            line_length: characters in a line.
+            positions: accepted, does nothing.
+            print_fn: ``print`` unless given.
+            expand_nested: whether the layers of models inside are shown too.
+            show_trainable: whether a column says which layers are trained.
+            layer_range: names, or patterns of names, of the first and the last layer to show.
+            batch_size: rows of the step whose memory is told.
+        """
         from layerkit.models.summary import summarize
 
-        text = summarize(self, line_length, batch_size)
+        text = summarize(self, line_length, batch_size, expand_nested, show_trainable, layer_range)
         (print_fn or print)(text)
 
     def explain(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any
 
 from layerkit import engines, ops, tree
 from layerkit.autodiff import gradient
 from layerkit.dtypes import numpy_dtype
+from layerkit.errors import ArgumentError
 from layerkit.ir import BATCH, Graph, Size, Value, placeholder
 from layerkit.layers.base import LayerCall
 from layerkit.layers.input import InputLayer
@@ -32,7 +35,14 @@ def show_bytes(count: float) -> str:
     raise AssertionError
 
 
-def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
+def summarize(
+    model: Any,
+    line_length: int | None,
+    batch_size: int,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
+) -> str:
     """The table as text."""
     from rich.console import Console
     from rich.table import Table
@@ -46,15 +56,18 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
         ("Input from", "left"),
     ):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
+    if show_trainable:
+        table.add_column("Trainable", justify="center")
     adds = multiply_adds(model)
-    for name, kind, shape, parameters, key, before in rows(model):
+    for (name, kind, shape, parameters, key, before), layer, depth in _nested(model, expand_nested, layer_range):
         count = adds.get(key)
         table.add_row(
-            f"{name} ({kind})",
+            f"{'  ' * depth}{name} ({kind})",
             shape,
             f"{parameters:,}",
             "" if count is None else f"{count:,}" if isinstance(count, int) else "varies",
             before,
+            *(["" if layer is None or not layer.weights else "yes" if layer.trainable else "no"] * show_trainable),
         )
     out = StringIO()
     console = Console(file=out, width=line_length or 100, force_terminal=False)
@@ -74,6 +87,30 @@ def summarize(model: Any, line_length: int | None, batch_size: int) -> str:
                 highlight=False,
             )
     return out.getvalue().rstrip("\n")
+
+
+def _nested(
+    model: Any, expand: bool, between: Sequence[str] | None = None, depth: int = 0
+) -> Iterator[tuple[tuple[str, str, str, int, str, str], Any, int]]:
+    """The rows with their layers and depths; those of models inside below them if ``expand``.
+
+    Raises:
+        ArgumentError: no layer fits one of the patterns in ``between``, which say where the rows begin and end.
+    """
+    layers = dict(model.children())
+    found = rows(model)
+    if between is not None:
+        names = [row[0] for row in found]
+        ends = [next((i for i, n in enumerate(names) if re.match(pattern, n)), None) for pattern in between]
+        if len(ends) != 2 or None in ends:
+            raise ArgumentError("layer_range names two layers.", expected=", ".join(names), got=repr(between))
+        low, high = sorted(i for i in ends if i is not None)
+        found = found[low : high + 1]
+    for row in found:
+        layer = layers.get(row[0])
+        yield row, layer, depth
+        if expand and getattr(layer, "is_container", False):
+            yield from _nested(layer, expand, None, depth + 1)
 
 
 def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:

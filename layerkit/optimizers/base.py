@@ -163,7 +163,7 @@ class Optimizer(Configurable):
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Weight] | None = None) -> None:
-        """One step: assign new values to the weights.
+        """One step: assign new values to the weights; slots for new weights are made.
 
         Args:
             grads: a gradient for each weight; None leaves the weight as it is.
@@ -172,11 +172,7 @@ class Optimizer(Configurable):
         weights = list(self.slots) if trainable_variables is None else list(trainable_variables)
         pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
         gradients, weights = [g for g, _ in pairs], [w for _, w in pairs]
-        missing = [w for w in weights if w not in self.slots]
-        if missing:
-            raise StateError(
-                "the optimizer has not seen these weights.", got=missing[0].path, fix="call optimizer.build(weights)"
-            )
+        self.build(weights)
         with origin("optimizer"):
             self._apply(gradients, weights)
 
@@ -194,7 +190,6 @@ class Optimizer(Configurable):
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Weight]]) -> None:
         """``apply`` for pairs, as in Keras."""
         pairs = list(grads_and_vars)
-        self.build([w for _, w in pairs])
         self.apply([g for g, _ in pairs], [w for _, w in pairs])
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -80,6 +80,7 @@ class LossScaleOptimizer(Optimizer):
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Weight] | None = None) -> None:
         inner, weights = self.inner_optimizer, trainable_variables
         weights = list(self.slots) if weights is None else list(weights)
+        self.build(weights)
         scale, count = self._scale.value, self._count.value
         gradients = [None if g is None else g / ops.cast(scale, dtype_of(g)) for g in grads]
         is_finite: Any = np.asarray(True)

@@ -9,7 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import Model, Sequential, losses, metrics, models, ops, optimizers, tree
-from layerkit.errors import FileFormatError, StateError
+from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.layers import Dense, Input, Layer
 
 RNG = np.random.default_rng(0)
@@ -206,3 +206,59 @@ def test_on_batch() -> None:
     loss, mae = model.test_on_batch(X, Y)
     assert mae == pytest.approx(np.abs(model.predict_on_batch(X) - Y).mean(), rel=1e-5)
     assert loss < first["loss"]
+
+
+def test_summary_shows_what_is_asked_for() -> None:
+    inner = Sequential([Input((4,)), Dense(3, name="deep")], name="inner")
+    inner.trainable = False
+    model = Sequential([Input((4,)), inner, Dense(2, name="last")])
+    shown: list[str] = []
+    model.summary(print_fn=shown.append)
+    model.summary(print_fn=shown.append, expand_nested=True, show_trainable=True)
+    model.summary(print_fn=shown.append, layer_range=["last", "last"])
+    assert "deep" not in shown[0]
+    lines = shown[1].splitlines()
+    assert any("  deep (Dense)" in line for line in lines)
+    assert any("inner" in line and " no " in line for line in lines)
+    assert any("last" in line and " yes " in line for line in lines)
+    assert "inner (Sequential)" not in shown[2]
+    with pytest.raises(ArgumentError, match="layer_range"):
+        model.summary(layer_range=["first", "last"])
+
+
+def test_two_optimizers_in_one_step() -> None:
+    """A small GAN, as users write it: each optimizer keeps its own slots, made at the first step."""
+
+    class Pair(Model):
+        def __init__(self):
+            super().__init__()
+            self.maker, self.judge = small(2), Sequential([Input((2,)), Dense(1)])
+
+        def compile(self, maker_optimizer, judge_optimizer):
+            super().compile(engine="reference")
+            self.optimizers = maker_optimizer, judge_optimizer
+
+        def train_step(self, data):
+            real, noise = data[0][:, :2], data[0]
+
+            def judged(_):
+                return ops.mean(self.judge(self.maker(noise))) - ops.mean(self.judge(real))
+
+            def made(_):
+                return -ops.mean(self.judge(self.maker(noise)))
+
+            found = {}
+            for name, loss, part, optimizer in zip(
+                ("judge_loss", "maker_loss"), (judged, made), (self.judge, self.maker), self.optimizers, strict=True
+            ):
+                value, gradients = layerkit.value_and_grad(loss)(part.trainable_weights)
+                optimizer.apply_gradients(zip(gradients, part.trainable_weights, strict=True))
+                found[name] = value
+            return found
+
+    model = Pair()
+    model.compile(optimizers.Adam(0.01), optimizers.SGD(0.01, momentum=0.9))
+    history = model.fit(X, epochs=2, verbose=0).history
+    assert list(history) == ["judge_loss", "maker_loss"]
+    assert [len(o.slots) for o in model.optimizers] == [2, 4]
+    assert [int(o.iterations) for o in model.optimizers] == [2, 2]
