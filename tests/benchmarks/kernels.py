@@ -3,6 +3,7 @@
 The peak is that of a loop of fused multiply-adds in registers, measured in the same process. A time is the least of many.
 
     python tests/benchmarks/kernels.py [WORD ...]        only lines that contain one of the words
+    python tests/benchmarks/kernels.py --tiles           every register tile, beside the one the model chooses
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
-from layerkit.engines.llvm import affine, conv, gemm, jit, matrices, packing
+from layerkit.engines.llvm import affine, conv, depthwise, gemm, jit, matrices, packing
 from layerkit.engines.llvm.builder import INT, Module, Reg
+from layerkit.engines.llvm.depthwise import Sweep
 from layerkit.engines.llvm.machine import peak
+from layerkit.engines.llvm.strips import Axis
 from layerkit.engines.llvm.target import Target, host
+from layerkit.engines.llvm.tuner import Choice
 
 RNG = np.random.default_rng(0)
 SECONDS, ROUNDS = 0.06, 4  # of timing for each line
@@ -38,9 +42,9 @@ class Bench:
     """What follows the pointers: sizes, begin, end."""
 
 
-def native(module: Module, name: str, pointers: int, numbers: int, target: Target) -> tuple[jit.Library, int]:
-    """The address of a kernel of the module."""
-    params = [Reg(f"%p{i}", "ptr") for i in range(pointers)] + [Reg(f"%n{i}", INT) for i in range(numbers)]
+def native(module: Module, name: str, target: Target) -> tuple[jit.Library, int]:
+    """The address of a kernel of the module: ``k(args, begin, end)``, ``args`` holding pointers and sizes."""
+    params = [Reg("%args", "ptr"), Reg("%begin", INT), Reg("%end", INT)]
     f = module.function(params)
     f.run_kernel(name, params[:-2], *params[-2:])
     module.add(f, "entry", exported=True)
@@ -134,7 +138,7 @@ def geometry(
 
 
 def convolutions() -> Iterator[Bench]:
-    """All three directions; "input" is left out for images of one channel, where the engine writes plain loops."""
+    """All three directions; "input" is left out for images of one channel, where the engine has another kernel."""
     for n, sizes, c, k, window, stride, same in CONVS:
         shape = geometry(sizes, c, k, window, stride, same)
         x, y, w = n * prod(sizes) * c, n * prod(shape.out) * k, prod(window) * c * (k + 64)
@@ -160,23 +164,76 @@ def convolutions() -> Iterator[Bench]:
         yield Bench(f"kernel grad {name}", flops, kernel, (x, y, w), (0, n))
 
 
+def sweeps() -> Iterator[Bench]:
+    """Depthwise convolutions, and few filters."""
+    for n, size, c, k, window, stride in (
+        (16, 56, 64, 64, 3, 1), (16, 28, 128, 128, 3, 1), (16, 14, 256, 256, 3, 1), (16, 7, 512, 512, 3, 1),
+        (16, 28, 128, 128, 3, 2), (16, 28, 96, 96, 5, 1), (16, 32, 64, 3, 3, 1), (16, 28, 32, 1, 3, 1),
+    ):  # fmt: skip
+        out = -(-size // stride)
+        before = max((out - 1) * stride + window - size, 0) // 2
+        axes = (Axis.forward(size, out, window, stride, 1, before),) * 2
+        is_dots = k < c
+        sweep = Sweep(axes, 1, c, k, "dots") if is_dots else Sweep(axes, c)
+        flops, w = 2.0 * n * out**2 * window**2 * (c * k if is_dots else c), window**2 * (c * k if is_dots else c)
+        name = f"{window}x{window} {size}x{size}x{c}{f'->{k}' * is_dots}{f' stride {stride}' * (stride > 1)}"
+
+        def forward(module: Module, target: Target, sweep: Sweep = sweep) -> str:
+            return depthwise.write(module, target, "float", sweep, ())
+
+        def kernel(module: Module, target: Target, sweep: Sweep = sweep) -> str:
+            return depthwise.kernel_grad(module, target, "float", sweep, ())
+
+        x, y = n * sweep.operand, n * sweep.result
+        yield Bench(f"sweep       {name}", flops, forward, (x, w, y), (0, n))
+        yield Bench(f"kernel grad sweep {name}", flops, kernel, (x, y, w), (0, n))
+
+
 def ready(bench: Bench, target: Target) -> tuple[Callable[[], object], float]:
     """A call of the compiled kernel, and how long compiling took."""
     start = time.perf_counter()
     module = Module(target.attributes)
     name = bench.build(module, target)
-    library, entry = native(module, name, len(bench.sizes), len(bench.numbers), target)
+    library, entry = native(module, name, target)
     compiled = time.perf_counter() - start
     arrays = [RNG.normal(size=n + 64).astype("float32") for n in bench.sizes]
-    pointers = [-(-a.ctypes.data // 64) * 64 for a in arrays]
-    types = [ctypes.c_void_p] * len(pointers) + [ctypes.c_int64] * len(bench.numbers)
-    function = ctypes.CFUNCTYPE(None, *types)(entry)
-    return lambda kept=(library, arrays): function(*pointers, *bench.numbers), compiled  # type: ignore[misc]
+    *sizes, begin, end = bench.numbers
+    args = np.array([*(-(-a.ctypes.data // 64) * 64 for a in arrays), *sizes], np.int64)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(entry)
+    return lambda kept=(library, arrays): function(args.ctypes.data, begin, end), compiled  # type: ignore[misc]
+
+
+def compare_tiles() -> None:
+    """GFLOP/s of a product and of a convolution's two kinds of sum with tiles of many heights."""
+    for choice in host().tiles:
+        lines = []
+        for rows in sorted({4, 6, 8, 10, 12, choice.rows, choice.rows_t}):
+            tiles = tuple(Choice(v + 1, rows, rows) for v in range(choice.vectors))
+            target = replace(host(), tiles=tiles)
+            n = target.lanes(4) * choice.vectors
+            shape = geometry((16, 16), 64, n, (3, 3), 1, True)
+            flops, x, y, w = 2.0 * 8 * 256 * n * 64 * 9, 8 * 256 * 64, 8 * 256 * n, 9 * 64 * (n + 64)
+
+            def forward(module: Module, target: Target, shape: conv.Geometry = shape, n: int = n) -> str:
+                return conv.write(module, target, "float", shape.forward(n), ())
+
+            def kernel(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
+                return conv.kernel_grad(module, target, "float", shape, shape.frame(), ())
+
+            benches = [Bench("n", flops, forward, (x, w, y), (0, 8)), Bench("t", flops, kernel, (x, y, w), (0, 8))]
+            rates = [1e-9 * b.flops / least_time(ready(b, target)[0]) for b in benches]
+            lines.append(f"{rows}: {rates[0]:.0f} {rates[1]:.0f}")
+        print(f"{choice.vectors} vectors, the model's rows {choice.rows} and {choice.rows_t}:  {',  '.join(lines)}")
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--tiles"]:
+        compare_tiles()
+        return
     words, target = sys.argv[1:], host()
-    benches = [b for b in (*matmuls(), *convolutions()) if not words or any(word in b.name for word in words)]
+    benches = [
+        b for b in (*matmuls(), *convolutions(), *sweeps()) if not words or any(word in b.name for word in words)
+    ]
     calls = [ready(bench, target) for bench in benches]
     best, times = 0.0, [float("inf")] * len(benches)
     for _ in range(ROUNDS):  # apart in time, as other programs may disturb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from layerkit.engines import get
 from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.program import LLVMProgram
 from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.tuner import Choice
 from layerkit.ir import BATCH, Graph, Op, apply, placeholder
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
+from layerkit.ops.linalg import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGrad, SumPool, SumPoolGrad
 
 RNG = np.random.default_rng(3)
@@ -149,3 +152,18 @@ def test_pooling(name: str, dtype: str, features: str) -> None:
     x[0, 0], x[-1, -1] = np.nan, np.inf
     check([(MaxPool(*own), [x]), (MaxPoolGrad(*own), [x, g])], dtype, features)
     check([(SumPool(*own), [np.nan_to_num(x, posinf=2)]), (SumPoolGrad(*own, sizes=shape[:-1]), [g])], dtype, features)
+
+
+@pytest.mark.parametrize(
+    "tiles", [[(1, 3, 5)], [(1, 1, 2), (2, 7, 3)], [(1, 5, 4), (2, 3, 8), (3, 2, 2), (4, 5, 1), (5, 2, 3)]]
+)
+def test_tiles_do_not_change_a_bit(tiles: list[tuple[int, int, int]]) -> None:
+    """Whatever tile is chosen, every sum has its order: convolutions with strides, and a product of matrices."""
+    odd = replace(host(), tiles=tuple(Choice(*t) for t in tiles))
+    made = directions((2, (9, 10), 20, 90, (3, 3), (2, 1), "same", (1, 1), 1))
+    for op, arrays in [*made, (MatMul(), [RNG.normal(size=(37, 50)), RNG.normal(size=(50, 90))])]:
+        given = [a.astype("float32") for a in arrays]
+        inputs = tuple(placeholder(f"x{i}", "float32", a.shape) for i, a in enumerate(given))
+        graph, engine = Graph(inputs, (apply(op, *inputs),)), get("llvm")
+        mine, usual = (LLVMProgram(Compilation(graph, engine.pipeline(), t, {}))(*given)[0] for t in (odd, host()))
+        np.testing.assert_array_equal(mine, usual)

@@ -13,9 +13,10 @@ import layerkit
 from layerkit.engines.llvm import driver, jit, threads
 from layerkit.engines.llvm.compilation import Compilation
 from layerkit.engines.llvm.target import Target, host
+from layerkit.engines.llvm.tuner import model
 from layerkit.layers import LSTM, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
-ARM = Target("aarch64-unknown-linux-gnu", "generic", "+neon,+fp-armv8", 16, 32, 64 << 10, 1 << 20, 16 << 20)
+ARM = Target("aarch64-unknown-linux-gnu", "generic", "+neon,+fp-armv8", 16, 32, 64 << 10, 1 << 20, 16 << 20, model(32))
 AARCH64 = 183  # of ELF's e_machine
 
 

@@ -48,15 +48,12 @@ class Tile:
 
 
 def tile(target: Target, element: str, columns: int) -> Tile:
-    """The tile that wastes least, and does not spill."""
+    """The tile that wastes least: as few panels as can be, of nearly equal width."""
     lanes = target.lanes(WIDTH[element])
-    wide = target.registers >= 32
     needed = max(1, -(-columns // lanes))
-    most = 4 if wide else 2
-    vectors = -(-needed // -(-needed // most))
-    rows = {4: 6, 3: 8, 2: 8, 1: 8} if wide else {2: 5, 1: 8}
-    rows_t = {4: 6, 3: 8, 2: 12, 1: 14} if wide else {2: 5, 1: 10}
-    return Tile(lanes, vectors, rows[vectors], rows_t[vectors])
+    vectors = -(-needed // -(-needed // len(target.tiles)))
+    choice = target.tiles[vectors - 1]
+    return Tile(lanes, vectors, choice.rows, choice.rows_t)
 
 
 @dataclass(frozen=True)

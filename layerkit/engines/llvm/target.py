@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from layerkit.engines.llvm import tuner
+
 FEATURES = "LAYERKIT_LLVM_FEATURES"
 """Environment variable: features to switch off, for instance ``-avx512f``."""
 
@@ -22,6 +24,7 @@ class Target:
         vector_bytes: width of the widest vectors that are worth using.
         registers: number of vector registers.
         l1, l2, l3: sizes of the caches in bytes, for one core (l3: shared).
+        tiles: register tiles for panels of 1, 2, ... vectors.
     """
 
     triple: str
@@ -32,6 +35,7 @@ class Target:
     l1: int
     l2: int
     l3: int
+    tiles: tuple[tuner.Choice, ...]
 
     def lanes(self, element_bytes: int) -> int:
         """Elements in a vector."""
@@ -82,7 +86,7 @@ def host(switched_off: str | None = None) -> Target:
     features = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(found.items()))
     return Target(
         llvm.get_process_triple(), llvm.get_host_cpu_name(), features, width, registers,
-        _cache_size(1, 32 << 10), _cache_size(2, 1 << 20), _cache_size(3, 16 << 20),
+        _cache_size(1, 32 << 10), _cache_size(2, 1 << 20), _cache_size(3, 16 << 20), tuner.model(registers),
     )  # fmt: skip
 
 
