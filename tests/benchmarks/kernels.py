@@ -46,7 +46,7 @@ def native(module: Module, name: str, target: Target) -> tuple[jit.Library, int]
     """The address of a kernel of the module: ``k(args, begin, end)``, ``args`` holding pointers and sizes."""
     params = [Reg("%args", "ptr"), Reg("%begin", INT), Reg("%end", INT)]
     f = module.function(params)
-    f.run_kernel(name, params[:-2], *params[-2:])
+    f.run(name, params)
     module.add(f, "entry", exported=True)
     library = jit.load(jit.to_object(str(module), target), target)
     return library, library.address("entry")

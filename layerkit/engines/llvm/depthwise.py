@@ -355,7 +355,7 @@ def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Swee
     kind = vector(element, lanes.lanes)
     with f.loop(0, size, lanes.lanes) as loop:
         f.store(zero(kind), f.at(dw, loop.index, element), f.mask(f.sub(size, loop.index), lanes.lanes))
-    held = max(1, target.registers // 2 - 1)  # elements of the window, each with the operand that it meets
+    held = target.registers * 3 // 8  # elements of the window, each with the operand that it meets
     columns = [tuple(range(along.taps))[i : i + held] for i in range(0, along.taps, held)]
     rows = max(1, held // len(columns[0]))
     block_rows = max(1, ROW_POSITIONS // along.out)
