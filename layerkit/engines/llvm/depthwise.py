@@ -333,6 +333,8 @@ class Grip:
     channel: int
     count: int
     """Lanes in use."""
+    fetches: bool
+    """Whether rows to come have to be fetched from memory ahead of their use."""
 
 
 def kernel_grad(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:
@@ -378,7 +380,7 @@ def _write_kernel_grad(module: Module, target: Target, element: str, sweep: Swee
                     c = f.at(dw, f.add(shifts[2], taps[0] * window_row), element)
                     passes = sweep.outs if sweep.how == "dots" else sweep.ins
                     grips = [(len(taps), us, channel) for us in columns for channel in range(passes)]
-                    _hold(f, lanes, sweep, grips, [a, b, c], f.reg(count))
+                    _hold(f, lanes, sweep, grips, [a, b, c], f.reg(count), target.l2)
     return module.add(f, "depthwise_kernel_grad")
 
 
@@ -389,7 +391,7 @@ def _planes(axes: Sequence[Axis]) -> list[tuple[int, int, int]]:
 
 
 def _hold(
-    f: Function, lanes: Lanes, sweep: Sweep, grips: list[tuple[int, tuple[int, ...], int]], pointers: list[Reg], rows: Reg
+    f: Function, lanes: Lanes, sweep: Sweep, grips: list[tuple[int, tuple[int, ...], int]], pointers: list[Reg], rows: Reg, l2: int
 ) -> None:  # fmt: skip
     """Pass over ``rows`` rows of all channels, for each part of the window that registers hold."""
     x, g, dw = pointers
@@ -400,8 +402,9 @@ def _hold(
         b = g if is_dots else f.at(g, column, lanes.element)
         c = f.at(dw, column, lanes.element)
         for grip in grips:
-            f.run(_micro(f.module, Grip(lanes, *grip, count), sweep), [a, b, c, rows])
+            f.run(_micro(f.module, Grip(lanes, *grip, count, fetches), sweep), [a, b, c, rows])
 
+    fetches = 2 * WIDTH[lanes.element] * (sweep.operand + sweep.result) > l2
     over_blocks(f, lanes, sweep.ins if is_dots else sweep.groups, block)
 
 
@@ -453,6 +456,10 @@ def _positions(
             cotangent, channel = f.splat(scalar, lanes.lanes), 0
         else:
             cotangent, channel = f.load(f.at(g, j * sweep.width, lanes.element), kind, mask), grip.channel
+        if grip.fetches:
+            ahead = (grip.rows - 1) * down.step + 2 * down.scale
+            f.prefetch(f.at(x, (ahead * along.size + own[-1][0]) * sweep.inner, lanes.element))
+            f.prefetch(f.at(g, (2 * along.out + j) * sweep.width, lanes.element))
         for r in range(grip.rows):
             for at, u in own:
                 if (r, at) not in loaded:
