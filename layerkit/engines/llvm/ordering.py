@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerkit.dtypes import is_floating
 from layerkit.engines.llvm import elements
-from layerkit.engines.llvm.builder import INT, Function, Index, Reg, literal, size_registers, vector
+from layerkit.engines.llvm.builder import INT, Function, Index, Reg, bits, literal, size_registers, vector
 from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import Sizes
 from layerkit.engines.llvm.lower import Lowering, _units, rule
@@ -17,36 +16,49 @@ from layerkit.ops.sorting import ArgSort
 
 @rule(ArgSort)
 def argsort(lowering: Lowering, node: Node) -> None:
-    """Merge sort of the places, from pairs up, to and fro between the result and a second list."""
+    """Merge sort of keys with their places, from pairs up, to and fro between two copies of the row."""
     (x,) = node.inputs
     op: Any = node.op
-    keys, order = lowering.ensure(x), lowering.new(node.outputs[0])
-    second = lowering.scratch("int32", x.type.size, "order")
+    source, order = lowering.ensure(x), lowering.new(node.outputs[0])
     n = x.shape[-1]
     units, scale = _units(product(x.shape[:-1]))
+    kind = "int64" if x.dtype in ("float64", "int64") else "int32"
+    # a merge reads one key behind its runs before it knows that there is none: each row has room for it
+    room = product(x.shape[:-1]) * (n + 1)
+    keys = [lowering.scratch(kind, room, "keys") for _ in range(2)]
+    places = lowering.scratch("int32", x.type.size, "order")
 
     def write() -> str:
-        pointers = [Reg(f"%p{i}", "ptr") for i in range(3)]
-        f = lowering.module.kernel([*pointers], lowering.names)
+        pointers = [Reg(f"%p{i}", "ptr") for i in range(5)]
+        f = lowering.module.kernel(pointers, lowering.names)
         size = Sizes(f, size_registers(lowering.names))
         count = size(n)
         first, last = (f.mul(Reg(name, INT), size(scale)) for name in ("%begin", "%end"))
+        element = elements.memory_type(kind)
         with f.loop(first, last) as row:
-            base = f.mul(row.index, count)
-            row_keys = f.at(pointers[0], base, elements.memory_type(x.dtype))
-            lists = [f.at(p, base, "i32") for p in pointers[1:]]
-            _sort_row(f, row_keys, lists[0], lists[1], count, x.dtype, op.descending)
+            base, roomy = f.mul(row.index, count), f.mul(row.index, f.add(count, 1))
+            numbers = f.at(pointers[0], base, elements.memory_type(x.dtype))
+            lists = [
+                (f.at(pointers[2 + i], roomy, element), f.at(pointers[at], base, "i32")) for i, at in ((0, 1), (1, 4))
+            ]
+            _sort_row(f, numbers, lists[0], lists[1], count, x.dtype, element, op.descending)
         return lowering.module.add(f, "argsort")
 
     function = lowering.module.once(("argsort", x.dtype, op.descending, n, scale, lowering.names), write)
     steps = n * max(n.bit_length(), 1) if isinstance(n, int) else 10_000
     price = 3.0 * steps * (scale if isinstance(scale, int) else 1)
-    writes = [Use(order, rows=True), Use(second, rows=True)]
-    lowering.add_kernel(Kernel(function, [Use(keys, rows=True)], writes, units, price), node)
+    writes = [Use(buffer, rows=True) for buffer in (order, *keys, places)]
+    lowering.add_kernel(Kernel(function, [Use(source, rows=True)], writes, units, price), node)
 
 
-def _sort_row(f: Function, keys: Reg, order: Reg, second: Reg, n: Index, dtype: str, descending: bool) -> None:
-    """Order the places of ``n`` keys; ``order`` holds the result, ``second`` is as long."""
+Copy = tuple[Reg, Reg]
+"""Keys and places of a row."""
+
+
+def _sort_row(
+    f: Function, numbers: Reg, result: Copy, other: Copy, n: Index, dtype: str, element: str, descending: bool
+) -> None:
+    """Order the places of ``n`` numbers: those of ``result``."""
     passes: Index
     if isinstance(n, int):
         passes = max(n - 1, 0).bit_length()
@@ -54,48 +66,49 @@ def _sort_row(f: Function, keys: Reg, order: Reg, second: Reg, n: Index, dtype: 
         zeros = f.call("llvm.ctlz.i64", [f.reg(f.sub(f.max(n, 1), 1)), literal(0, "i1")], INT)
         passes = f.sub(64, zeros)
 
-    def turned(turn: Index, a: Reg, b: Reg) -> Reg:
-        """``a`` after an even number of turns from the end, so that the last one writes to ``order``."""
+    def turned(turn: Index, a: Copy, b: Copy) -> Copy:
+        """``a`` after an even number of turns from the end, so that the last one writes to ``result``."""
         odd = f.binary("and", f.reg(f.sub(passes, turn)), literal(1, INT))
-        return f.select(f.compare("eq", odd, literal(0, INT)), a, b)
+        is_even = f.compare("eq", odd, literal(0, INT))
+        return f.select(is_even, a[0], b[0]), f.select(is_even, a[1], b[1])
 
-    begin = turned(0, order, second)
-    with f.loop(0, n) as place:
-        f.store(f.convert("trunc", place.index, "i32"), f.at(begin, place.index, "i32"))
+    keys, places = turned(0, result, other)
+    with f.loop(0, n) as at:
+        number = elements.load(f, f.at(numbers, at.index, elements.memory_type(dtype)), dtype, 1)
+        f.store(_key(f, number, dtype, element, descending), f.at(keys, at.index, element))
+        f.store(f.convert("trunc", at.index, "i32"), f.at(places, at.index, "i32"))
     with f.loop(0, passes) as turn:
         width = f.binary("shl", literal(1, INT), turn.index)
-        source, target = turned(turn.index, order, second), turned(turn.index, second, order)
+        source, target = turned(turn.index, result, other), turned(turn.index, other, result)
         with f.loop(0, n, f.mul(width, 2)) as run:
             middle = f.min(f.add(run.index, width), n)
             end = f.min(f.add(run.index, f.mul(width, 2)), n)
             with f.loop(run.index, end, 1, [run.index]) as k:
                 (i,) = k.carried
-                j = f.add(f.sub(k.index, i), middle)
-                left, right = (_place(f, source, at, n) for at in (i, j))
-                above, below = (_key(f, keys, found, dtype) for found in (right, left))
-                is_right = _is_before(f, above, below, dtype, descending)
+                j = f.reg(f.add(f.sub(k.index, i), middle))
+                left, right = (f.load(f.at(source[0], at, element), element) for at in (i, j))
+                is_right = f.compare("slt", right, left)
                 is_right = f.binary("or", is_right, f.compare("sge", i, f.reg(middle)))
-                is_right = f.binary("and", is_right, f.compare("slt", f.reg(j), f.reg(end)))
-                f.store(f.select(is_right, right, left), f.at(target, k.index, "i32"))
+                is_right = f.binary("and", is_right, f.compare("slt", j, f.reg(end)))
+                f.store(f.select(is_right, right, left), f.at(target[0], k.index, element))
+                place = f.load(f.at(source[1], f.select(is_right, j, i), "i32"), "i32")
+                f.store(place, f.at(target[1], k.index, "i32"))
                 k.next = [f.select(is_right, i, f.reg(f.add(i, 1)))]
 
 
-def _place(f: Function, source: Reg, at: Index, n: Index) -> Reg:
-    return f.load(f.at(source, f.min(at, f.sub(n, 1)), "i32"), "i32")
-
-
-def _key(f: Function, keys: Reg, place: Reg, dtype: str) -> Reg:
-    at = f.convert("zext", place, INT)
-    return elements.load(f, f.at(keys, at, elements.memory_type(dtype)), dtype, 1)
-
-
-def _is_before(f: Function, x: Reg, y: Reg, dtype: str, descending: bool) -> Reg:
-    """Whether ``x`` has to come before ``y`` that stands in front of it; nan is larger than all numbers."""
-    is_before = elements.binary(f, "greater" if descending else "less", x, y, dtype)
-    if not is_floating(dtype):
-        return is_before
-    nan, number = (x, y) if descending else (y, x)
-    return f.binary("or", is_before, f.binary("and", f.compare("uno", nan, nan), f.compare("ord", number, number)))
+def _key(f: Function, x: Reg, dtype: str, element: str, descending: bool) -> Reg:
+    """A whole number in whose order ``x`` stands: equal for 0.0 and -0.0, the largest for nan."""
+    if x.is_float:
+        raw = f.convert("bitcast", f.binary("fadd", x, literal(0.0, x.type)), element)  # -0.0 + 0.0 is 0.0
+        width = bits(element)
+        most = 2 ** (width - 1) - 1
+        turned = f.binary("and", f.binary("ashr", raw, literal(width - 1, element)), literal(most, element))
+        key = f.select(f.compare("uno", x, x), literal(most, element), f.binary("xor", raw, turned))
+    elif dtype == "uint32":
+        key = f.binary("xor", x, literal(-(2**31), element))
+    else:
+        key = x if bits(x.type) == bits(element) else f.convert("zext", x, element)
+    return f.binary("xor", key, literal(-1, element)) if descending else key
 
 
 @rule(Cumulate)
