@@ -227,7 +227,9 @@ class Discretization(Layer):
 
     def build(self, input_shape: Any) -> None:
         if self.num_bins is not None:  # kept as a weight is, so that programs see what adapt changes
-            self.boundaries = Weight((self.num_bins - 1,), self.compute_dtype)
+            self.boundaries = Weight(
+                (self.num_bins - 1,), self.compute_dtype, path=lambda: f"{self.path}/boundaries", trainable=False
+            )
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Choose boundaries between which equally many of the numbers lie.

@@ -50,7 +50,7 @@ class _Vocabulary(_Host):
         given = self._config.get("vocabulary")
         if given is not None:
             if isinstance(given, str | Path):
-                given = Path(given).read_text("utf-8").splitlines()
+                given = self._config["vocabulary"] = Path(given).read_text("utf-8").splitlines()
             self.set_vocabulary(given, self._config.get("idf_weights"))
 
     # The vocabulary

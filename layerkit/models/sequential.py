@@ -13,6 +13,7 @@ from layerkit.layers.host import as_data
 from layerkit.layers.input import Input, InputLayer
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.model import Model
+from layerkit.training.data import Mapped
 
 
 class Sequential(Model):
@@ -121,6 +122,8 @@ class Sequential(Model):
 
     def _on_host(self, x: Any) -> Any:
         if self._graph is None and self._stack and self._stack[0].is_host and not isinstance(x, Value):
+            if not hasattr(x, "shape") and not isinstance(x, Sequence):
+                return Mapped(self._on_host, x)
             first = as_data(x)
             kind = STRING if first.dtype.kind == "U" else first.dtype.name
             self._input = Input(first.shape[1:], dtype=kind)

@@ -227,6 +227,39 @@ def test_a_sequential_begins_with_texts_or_with_categories(tmp_path: Any) -> Non
     np.testing.assert_array_equal(loaded.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
 
 
+def test_batches_of_texts_and_a_vocabulary_from_a_file(tmp_path: Any) -> None:
+    (tmp_path / "words.txt").write_text("good\nbad\n", "utf-8")
+    layer = L.TextVectorization(output_mode="count", vocabulary=str(tmp_path / "words.txt"))
+    (tmp_path / "words.txt").unlink()
+    model = layerkit.Sequential([layer, L.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit([(np.array(SENTENCES[:4]), LIKED[:4]), (np.array(SENTENCES[4:8]), LIKED[4:8])].__iter__(), verbose=0)
+    model.save(tmp_path / "m.lk")
+    loaded = layerkit.load_model(tmp_path / "m.lk")
+    texts = np.array(SENTENCES)
+    np.testing.assert_array_equal(loaded.predict(texts, verbose=0), model.predict(texts, verbose=0))
+
+
+def test_programs_see_what_adapt_changes(tmp_path: Any) -> None:
+    x = L.Input((2,))
+    bins, normal = L.Discretization(num_bins=3, output_mode="count"), L.Normalization()
+    data = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
+    bins.adapt(data)
+    model = layerkit.Model(x, L.Concatenate()([bins(x), normal(x)]))
+    before = model.predict(data, verbose=0)
+    assert abs(before[:, :3].sum(0) - 80 / 3).max() <= 1.0
+    np.testing.assert_allclose(before[:, 3:], data, rtol=1e-5)  # not adapted: nothing changes
+    bins.adapt(data * 2)
+    normal.adapt(data)
+    after = model.predict(data, verbose=0)
+    assert after[:, 1].sum() > before[:, 1].sum() + 5
+    np.testing.assert_allclose(after[:, 3:].std(0), 1.0, rtol=1e-4)
+    model.save(tmp_path / "m.lk")
+    loaded = layerkit.load_model(tmp_path / "m.lk")
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), after)
+    assert [w.shape for w in loaded.weights] == [(2,), (2,), ()]
+
+
 def test_texts_and_numbers_enter_side_by_side() -> None:
     color, size = L.Input((1,), dtype="string", name="color"), L.Input((2,), name="size")
     known = L.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")(color)
