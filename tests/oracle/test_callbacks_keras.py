@@ -1,4 +1,4 @@
-"""Callbacks of the learning rate against Keras 3.15: the same logs, the same rates; the same arguments."""
+"""Callbacks of the learning rate against Keras 3.15: the same logs, the same rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import inspect
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,12 +41,3 @@ def test_reduce_lr_on_plateau(arguments: dict[str, Any]) -> None:
             found.append((float(logs["learning_rate"]), float(model.optimizer.learning_rate)))
         rates.append(found)
     np.testing.assert_allclose(rates[1], rates[0], rtol=1e-6)
-
-
-def test_the_same_arguments() -> None:
-    for name in layerkit.callbacks.__all__:
-        if name in ("Callback", "CallbackList"):
-            continue
-        theirs, ours = (inspect.signature(getattr(k.callbacks, name)).parameters for k in (keras, layerkit))
-        wanted = [(p.name, p.default) for p in theirs.values() if p.kind is not p.VAR_KEYWORD]
-        assert [(p.name, p.default) for p in ours.values()][: len(wanted)] == wanted, name

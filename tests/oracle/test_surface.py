@@ -18,7 +18,9 @@ import pytest
 import layerkit
 from layerkit.fields import signature
 
-MODULES = ("layers", "initializers", "regularizers", "constraints", "activations")
+MODULES = (
+    "layers", "initializers", "regularizers", "constraints", "activations", "losses", "metrics", "optimizers", "callbacks",
+)  # fmt: skip
 
 OTHERS = "wraps a model of another framework"
 MIXED = "mixes pictures and their labels; to come"
@@ -42,7 +44,18 @@ MISSING = {
         "MaxNumBoundingBoxes": "there are no bounding boxes",
         "Pipeline": "a Sequential does it",
         "ReversibleEmbedding": "to come",
-    }
+    },
+    "optimizers": {
+        "MultiOptimizer": "a train_step may use several optimizers",
+        "OptimizerMap": "a train_step may use several optimizers",
+        "ScheduleFreeAdamW": "to come",
+    },
+    "callbacks": {
+        "OrbaxCheckpoint": "ModelCheckpoint and BackupAndRestore do it",
+        "ProgbarLogger": "fit(verbose=)",
+        "RemoteMonitor": "sends logs to a server",
+        "TensorBoard": "to come",
+    },
 }  # fmt: skip
 
 LORA = "adapters of low rank and quantisation are to come"
@@ -63,6 +76,12 @@ ARGUMENTS = {
     "layers.serialize": ({"layer"}, "one function for all kinds"),
     "activations.serialize": ({"activation"}, "one function for all kinds"),
     "activations.deserialize": ({"config", "custom_objects"}, "the same as get"),
+    "losses.serialize": ({"loss"}, "one function for all kinds"),
+    "losses.deserialize": ({"custom_objects"}, "one function for all kinds"),
+    "metrics.serialize": ({"metric"}, "one function for all kinds"),
+    "optimizers.serialize": ({"optimizer"}, "one function for all kinds"),
+    "optimizers.Optimizer": ({"learning_rate"}, "it has a default, so that a rule of one's own need not name it"),
+    "callbacks.CallbackList": ({"add_history", "add_progbar", "callbacks", "model"}, "made by fit alone"),
 }
 NUMBERS = {
     "activations.sparsemax": "Keras takes sums over all rows together, so that rows do not add up to 1",
@@ -70,6 +89,11 @@ NUMBERS = {
     "layers.Hashing, HashedCrossing": "without a salt another hash (SipHash; Keras has FarmHash); with one, the same numbers",
     "layers.StringLookup": "several numbers for unknown texts are shared out by that hash too",
     "regularizers.OrthogonalRegularizer": 'mode "columns": Keras divides columns by the lengths of rows',
+    "losses": "shapes that broadcast by more than an axis of size 1 at the end are an error, Keras trains something else",
+    "losses.CTC": "labels that do not fit into the frames have no gradient",
+    "losses.CategoricalGeneralizedCrossEntropy": "class numbers of shape (batch, 1) are class numbers; Keras broadcasts them",
+    "metrics.IoU and its like": "weights may be fractions; Keras cuts them to whole numbers",
+    "callbacks.ReduceLROnPlateau, EarlyStopping": 'mode "auto" knows a name by its end; Keras asks the metric, or refuses',
     "layers.RandomCrop": "not in training: what Keras documents, the resized middle; it leaves images as they are",
 }
 """Where other numbers come out."""
