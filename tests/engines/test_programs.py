@@ -379,3 +379,17 @@ def test_a_row_alone_has_the_bits_that_it_has_in_a_batch() -> None:
     whole = model.predict_on_batch(x)
     for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([model.predict_on_batch(row[None]) for row in x]), whole)
+
+
+@pytest.mark.parametrize("units", [1, 2, 17])
+def test_a_layer_without_bias_learns_alone(units: int) -> None:
+    """Its weight gradient is a product over the batch whose right operand may have one column."""
+    x, y = RNG.normal(size=(21, 4)).astype("float32"), RNG.normal(size=(21, units)).astype("float32")
+    found = []
+    for engine in ("reference", "llvm"):
+        set_random_seed(1)
+        model = layerkit.Sequential([L.Input((4,)), L.Dense(units, use_bias=False)])
+        model.compile("sgd", "mse", engine=engine)
+        model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)

@@ -32,7 +32,7 @@ def to_panels(
 ) -> None:
     """Copy ``columns`` columns of ``depth`` terms into panels that lie ``panel`` elements apart."""
     full, rest = divmod(columns, shape.width)
-    if b.column == 1:
+    if b.column == 1 or columns == 1:  # where there is one column, how far apart they lie does not count
         _rows_to_panels(f, shape, element, b, depth, columns, to, panel)
         return
     assert isinstance(depth, int)
