@@ -98,7 +98,8 @@ class _Heads(_Drops):
         q, k, v = (places.heads_first(x) for x in (q, _project(key, *self._key), _project(value, *self._value)))
         drop = self.drop if training and self.dropout > 0 else None
         q = q * (1.0 / math.sqrt(q.shape[-1]))
-        y, scores = attend(q, k, v, allowed=allowed, drop=drop, keeps_weights=return_attention_scores)
+        keeps = return_attention_scores
+        y, scores = attend(q, k, v, allowed=allowed, drop=drop, keeps_weights=keeps, is_final=not training)
         y = places.heads_last(y)
         if self._gate is not None:
             y = y * ops.sigmoid(_project(query, *self._gate))

@@ -1,7 +1,7 @@
 """Attention: each query takes a mean of values, weighted by how well their keys fit it. Heads are an axis of the batch.
 
-Long attention is a loop over the heads of all samples, so that only the scores of the heads at work lie in memory, and in the
-cache; short attention is one product for all of them.
+Long attention is a loop over the heads of all samples, so that the scores of the heads at work lie in the cache; where no gradient is
+wanted, over rows of these too, so that there never are more scores than a tile. Short attention is one product for all heads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from layerkit.ops.scan import scan
 from layerkit.ops.shape import expand_dims, reshape, swapaxes, transpose
 
 LONG = 256 * 256  # scores of a head from which on heads are worked on one after the other
+TILE = 512 * 512  # scores that lie in memory at a time where no gradient is wanted
+WIDE = 1024 * 1024  # scores of a head that no cache holds: with their gradient, one product for all heads is faster
 MASKED = -1e9
 """The score of what may not be attended to; where nothing may, all count alike."""
 
@@ -87,6 +89,7 @@ def attend(
     soft_cap: float | None = None,
     drop: Callable[[Any], Any] | None = None,
     keeps_weights: bool = True,
+    is_final: bool = False,
 ) -> tuple[Any, Any]:
     """The attention's result and, if they are to be kept, its weights; heads before positions.
 
@@ -102,6 +105,7 @@ def attend(
         soft_cap: see ``dot_product_attention``.
         drop: what is done to the weights before the values are taken.
         keeps_weights: whether the weights are returned; else None.
+        is_final: a gradient is hardly asked for (it would be right, and slow): memory counts.
     """
     *front, heads, rows, _ = query.shape
     groups, columns = key.shape[-3], key.shape[-2]
@@ -111,8 +115,9 @@ def attend(
             expected=f"heads that {groups} divides",
             got=str(heads),
         )
-    if not keeps_weights and bias is None and drop is None and _is_long(query, rows, columns) and _is_alike(allowed):
-        return _by_heads(query, key, value, allowed, soft_cap), None
+    is_plain = not keeps_weights and bias is None and drop is None and _is_alike(allowed)
+    if is_plain and isinstance(query, Value) and _is_long(rows, columns, is_final):
+        return _by_heads(query, key, value, allowed, soft_cap, is_final), None
     if heads != groups:  # the heads of a group are rows of one product
         query = reshape(query, (*front, groups, heads // groups * rows, query.shape[-1]))
     scores = reshape(matmul(query, swapaxes(key, -1, -2)), (*front, heads, rows, columns))
@@ -129,9 +134,10 @@ def attend(
     return reshape(matmul(taken, value), (*front, heads, rows, value.shape[-1])), weights
 
 
-def _is_long(query: Any, rows: Any, columns: Any) -> bool:
-    known = isinstance(rows, int) and isinstance(columns, int)
-    return known and rows * columns >= LONG and isinstance(query, Value)
+def _is_long(rows: Any, columns: Any, is_final: bool) -> bool:
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        return False
+    return rows * columns >= LONG and (is_final or rows * columns <= WIDE)
 
 
 def _is_alike(allowed: Any) -> bool:
@@ -139,7 +145,7 @@ def _is_alike(allowed: Any) -> bool:
     return allowed is None or allowed.ndim == 2 or (allowed.shape[-2] == 1 and allowed.shape[-3] == 1)
 
 
-def _by_heads(query: Any, key: Any, value: Any, allowed: Any, soft_cap: float | None) -> Any:
+def _by_heads(query: Any, key: Any, value: Any, allowed: Any, soft_cap: float | None, is_final: bool) -> Any:
     """``attend`` as a loop over all groups of heads of all samples."""
     *front, heads, rows, size = query.shape
     groups, columns = key.shape[-3], key.shape[-2]
@@ -153,14 +159,34 @@ def _by_heads(query: Any, key: Any, value: Any, allowed: Any, soft_cap: float | 
         slices.append(reshape(broadcast_to(allowed, (*front, groups, 1, columns)), (count, 1, columns)))
 
     def step(carry: Any, x: Any) -> Any:
-        q, k, v, *mask = x
-        y, _ = attend(
-            q, expand_dims(k, 0), expand_dims(v, 0), allowed=mask[0] if mask else allowed, soft_cap=soft_cap
-        )  # the heads of one group
-        return carry, y
+        q, k, v, *mask = x  # the heads of one group
+        k, v, among = expand_dims(k, 0), expand_dims(v, 0), mask[0] if mask else allowed
+        if is_final:
+            return carry, _by_rows(q, k, v, among, soft_cap)
+        return carry, attend(q, k, v, allowed=among, soft_cap=soft_cap)[0]
 
     _, y = scan(step, (), slices)
     return reshape(y, (*front, heads, rows, value.shape[-1]))
+
+
+def _by_rows(query: Any, key: Any, value: Any, allowed: Any, soft_cap: float | None) -> Any:
+    """``attend`` for (heads, rows, size), so many rows at a time that their scores fill a tile."""
+    heads, rows, size = query.shape
+    columns = key.shape[-2]
+    blocks = next((n for n in range(1, rows // 32 + 1) if rows % n == 0 and rows // n * heads * columns <= TILE), 1)
+    if blocks == 1:
+        return attend(query, key, value, allowed=allowed, soft_cap=soft_cap)[0]
+    each = rows // blocks
+    slices = [transpose(reshape(query, (heads, blocks, each, size)), (1, 0, 2, 3))]
+    if allowed is not None and allowed.shape[-2] == rows:
+        slices.append(reshape(allowed, (blocks, each, columns)))
+
+    def step(carry: Any, x: Any) -> Any:
+        q, *mask = x
+        return carry, attend(q, key, value, allowed=mask[0] if mask else allowed, soft_cap=soft_cap)[0]
+
+    _, y = scan(step, (), slices)
+    return reshape(transpose(y, (1, 0, 2, 3)), (heads, rows, value.shape[-1]))
 
 
 def causal(rows: Any, columns: Any) -> Any:

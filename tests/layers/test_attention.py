@@ -69,8 +69,8 @@ def test_an_embedding_begins_with_the_weights_it_is_given() -> None:
 def test_long_attention_goes_by_heads_with_the_same_numbers_and_gradients(
     groups: int, mask: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    q, k, v, g = (RNG.standard_normal((3, 5, n, 2)).astype("float32") for n in (4, groups, groups, 4))
-    masks = {"padding": RNG.integers(0, 2, (3, 1, 1, 5)) > 0, "any": RNG.integers(0, 2, (3, 1, 5, 5)) > 0}
+    q, k, v, g = (RNG.standard_normal((2, 64, n, 2)).astype("float32") for n in (4, groups, groups, 4))
+    masks = {"padding": RNG.integers(0, 2, (2, 1, 1, 64)) > 0, "any": RNG.integers(0, 2, (2, 1, 64, 64)) > 0}
 
     def both(*a: Any) -> Any:
         y = keras.ops.dot_product_attention(*a, mask=masks.get(mask), is_causal=mask == "causal")
@@ -82,6 +82,18 @@ def test_long_attention_goes_by_heads_with_the_same_numbers_and_gradients(
         found.append(keras.value_and_grad(both, (0, 1, 2), has_aux=True)(q, k, v))
     for a, b in zip(tree.leaves(found[0]), tree.leaves(found[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_causal_mask": True}, {"value_mask": RNG.integers(0, 2, (2, 64)) > 0}])
+def test_long_attention_without_gradients_keeps_a_tile_of_scores(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, layer = RNG.standard_normal((2, 64, 4)).astype("float32"), layers.GroupQueryAttention(2, 4, 2)
+    expected = layer(x, x, **settings)  # at once, in one product
+    monkeypatch.setattr("layerkit.ops.attention.LONG", 1)
+    monkeypatch.setattr("layerkit.ops.attention.TILE", 32 * 64 * 2)  # blocks of 32 rows
+    found = keras.function(lambda a: layer(a, a, **settings))(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 BAD: dict[str, tuple[Any, type[LayerkitError], str]] = {
