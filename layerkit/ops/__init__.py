@@ -36,6 +36,10 @@ from layerkit.ops.activations import (
     tanh_shrink,
     threshold,
 )
+from layerkit.ops.alignment import (
+    ctc_decode,
+    ctc_loss,
+)
 from layerkit.ops.arrangement import (
     append,
     array_split,
