@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         regularizers,
         utils,
     )
-    from layerkit.engines.llvm.threads import set_threads
+    from layerkit.engines.llvm.runtime.threads import set_threads
     from layerkit.functions import function, grad, value_and_grad
     from layerkit.initializers import Initializer
     from layerkit.layers import Input, Layer
@@ -56,7 +56,7 @@ _NAMES = {
     "function": "functions",
     "grad": "functions",
     "value_and_grad": "functions",
-    "set_threads": "engines.llvm.threads",
+    "set_threads": "engines.llvm.runtime.threads",
 }
 
 __all__ = [*_MODULES, *_NAMES]

@@ -11,7 +11,7 @@ import click
 import builders
 from builders import source
 from layerkit import datasets
-from layerkit.engines.llvm.cache import ObjectCache
+from layerkit.engines.llvm.codegen.cache import ObjectCache
 from layerkit.errors import DataError, LayerkitError, SpecErrors, did_you_mean
 from layerkit.models.summary import show_bytes
 from layerkit.utils import set_random_seed

@@ -17,13 +17,15 @@ from math import prod
 
 import numpy as np
 
-from layerkit.engines.llvm import affine, conv, depthwise, gemm, jit, matrices, packing
-from layerkit.engines.llvm.builder import INT, Module, Reg
-from layerkit.engines.llvm.depthwise import Sweep
-from layerkit.engines.llvm.machine import peak
-from layerkit.engines.llvm.strips import Axis
-from layerkit.engines.llvm.target import Target, host
-from layerkit.engines.llvm.tuner import Choice
+from layerkit.engines.llvm.codegen import jit
+from layerkit.engines.llvm.codegen.builder import INT, Module, Reg
+from layerkit.engines.llvm.codegen.machine import peak
+from layerkit.engines.llvm.codegen.target import Target, host
+from layerkit.engines.llvm.codegen.tuner import Choice
+from layerkit.engines.llvm.loops import affine
+from layerkit.engines.llvm.tiles import conv, depthwise, gemm, matrices, packing
+from layerkit.engines.llvm.tiles.depthwise import Sweep
+from layerkit.engines.llvm.tiles.strips import Axis
 
 RNG = np.random.default_rng(0)
 SECONDS, ROUNDS = 0.06, 4  # of timing for each line

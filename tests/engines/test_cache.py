@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerkit.engines.llvm import LLVMEngine, compilation
-from layerkit.engines.llvm.cache import ObjectCache, key_of
-from layerkit.engines.llvm.compilation import Compilation
-from layerkit.engines.llvm.driver import driver
-from layerkit.engines.llvm.plan import Plan
-from layerkit.engines.llvm.program import LLVMProgram
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm import LLVMEngine
+from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.runtime import compilation
+from layerkit.engines.llvm.runtime.compilation import Compilation
+from layerkit.engines.llvm.runtime.driver import driver
+from layerkit.engines.llvm.runtime.plan import Plan
+from layerkit.engines.llvm.runtime.program import LLVMProgram
 from layerkit.ir import Graph, Op, TensorType, apply, parse
 from layerkit.ir.fingerprint import fingerprint
 

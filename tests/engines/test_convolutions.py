@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from layerkit.engines import get
-from layerkit.engines.llvm.compilation import Compilation
-from layerkit.engines.llvm.program import LLVMProgram
-from layerkit.engines.llvm.target import host
-from layerkit.engines.llvm.tuner import Choice
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.codegen.tuner import Choice
+from layerkit.engines.llvm.runtime.compilation import Compilation
+from layerkit.engines.llvm.runtime.program import LLVMProgram
 from layerkit.ir import BATCH, Graph, Op, apply, placeholder
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul

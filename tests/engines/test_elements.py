@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerkit.engines.llvm import elements, jit, vmath
-from layerkit.engines.llvm.builder import INT, Module, Reg, vector
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.codegen import jit
+from layerkit.engines.llvm.codegen.builder import INT, Module, Reg, vector
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.loops import elements, vmath
 
 MOST_ULP = 4.0
 EXACT: dict[str, Any] = {

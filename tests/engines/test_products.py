@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from layerkit import engines, ops
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.codegen.target import host
 from layerkit.ir import BATCH, Graph, placeholder
 
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ import layerkit
 from layerkit import engines
 from layerkit import layers as L
 from layerkit.autodiff import gradient
-from layerkit.engines.llvm import threads
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.runtime import threads
 from layerkit.errors import ArgumentError, DataError, UnsupportedOpError
 from layerkit.ir import BATCH, Graph, placeholder
 from layerkit.utils import set_random_seed
@@ -98,7 +98,7 @@ def test_training_agrees_with_the_reference_for_several_batch_sizes(name: str) -
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_number_of_threads_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.program.PARALLEL_NS", 0.0)
     batches = [data(MODELS[name](), rows) for rows in (64, 13, 64)]
     results = []
     try:
@@ -198,7 +198,7 @@ def test_a_wrong_row_number_changes_no_state() -> None:
 
 
 def test_several_python_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.program.PARALLEL_NS", 0.0)
     model = recurrent()
     x = data(model, 40)[0]
     expected = model.predict_on_batch(x)
@@ -215,7 +215,7 @@ def test_several_python_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_a_forked_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.program.PARALLEL_NS", 0.0)
     model = recurrent()
     x = data(model, 40)[0]
     try:
@@ -275,7 +275,7 @@ def test_a_thousand_steps_end_at_the_same_accuracy(kind: str) -> None:
 
 
 def test_an_op_without_a_lowering_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    from layerkit.engines.llvm.lower import RULES
+    from layerkit.engines.llvm.lowering.lower import RULES
     from layerkit.ops.reduction import ArgReduce
 
     monkeypatch.delitem(RULES, ArgReduce)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import layerkit
-from layerkit.engines.llvm import driver, jit, threads
-from layerkit.engines.llvm.compilation import Compilation
-from layerkit.engines.llvm.target import Target, host
-from layerkit.engines.llvm.tuner import model
+from layerkit.engines.llvm.codegen import jit
+from layerkit.engines.llvm.codegen.target import Target, host
+from layerkit.engines.llvm.codegen.tuner import model
+from layerkit.engines.llvm.runtime import driver, threads
+from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.layers import LSTM, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 
 ARM = Target("aarch64-unknown-linux-gnu", "generic", "+neon,+fp-armv8", 16, 32, 64 << 10, 1 << 20, 16 << 20, model(32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import layerkit
-from layerkit.engines.llvm.threads import Pace
+from layerkit.engines.llvm.runtime.threads import Pace
 from layerkit.layers import Dense, Input
 
 

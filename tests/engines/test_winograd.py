@@ -10,10 +10,10 @@ import pytest
 
 import layerkit
 from layerkit import ops
-from layerkit.engines.llvm import winograd
-from layerkit.engines.llvm.conv import Geometry
-from layerkit.engines.llvm.target import host
-from layerkit.engines.llvm.toom import scheme
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.tiles import winograd
+from layerkit.engines.llvm.tiles.conv import Geometry
+from layerkit.engines.llvm.tiles.toom import scheme
 from layerkit.functions import function, value_and_grad
 
 RNG = np.random.default_rng(11)

@@ -66,7 +66,7 @@ def test_runs_equal_single_steps(shuffle: bool, class_weight: dict[int, float] |
 @pytest.mark.parametrize("threads", [1, 3])
 def test_runs_on_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that is worth several threads gives the same bits in runs, on any number of them."""
-    monkeypatch.setattr("layerkit.engines.llvm.program.PARALLEL_NS", 0.0)
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.program.PARALLEL_NS", 0.0)
     x, y = data()
     plain = model()
     plain.fit(x, y, batch_size=8, epochs=2, callbacks=[Watcher()], verbose=0)

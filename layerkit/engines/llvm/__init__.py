@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from layerkit.engines.llvm import loop, ordering, pooling, products, rules  # their rules
-from layerkit.engines.llvm.compilation import Compilation
-from layerkit.engines.llvm.program import LLVMProgram, memory
-from layerkit.engines.llvm.target import host
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.lowering import ordering, pooling, products, rules, scan  # their rules
+from layerkit.engines.llvm.runtime.compilation import Compilation
+from layerkit.engines.llvm.runtime.program import LLVMProgram, memory
 from layerkit.ir import Graph, Op, TensorType
 from layerkit.passes import DEFAULT, Pipeline
 
@@ -18,8 +18,8 @@ class LLVMEngine:
     name = "llvm"
 
     def supports(self, op: Op, *inputs: TensorType) -> bool:
-        from layerkit.engines.llvm.fusion import LOOPED
-        from layerkit.engines.llvm.lower import RULES
+        from layerkit.engines.llvm.loops.fusion import LOOPED
+        from layerkit.engines.llvm.lowering.lower import RULES
 
         return isinstance(op, LOOPED) or type(op) in RULES
 
@@ -35,4 +35,4 @@ class LLVMEngine:
         return LLVMProgram(Compilation(graph, self.pipeline(), host(), donated or {}, tuple(kept)))
 
 
-__all__ = ["LLVMEngine", "LLVMProgram", "loop", "pooling", "products", "rules"]
+__all__ = ["LLVMEngine", "LLVMProgram", "pooling", "products", "rules", "scan"]

@@ -1,0 +1,83 @@
+"""What this machine can do at most, measured: multiplications of a core, and bytes between a core and its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ctypes import c_int64, c_void_p
+from functools import cache
+
+import numpy as np
+
+from layerkit.engines.llvm.codegen import jit
+from layerkit.engines.llvm.codegen.builder import INT, Module, Reg, literal, vector
+from layerkit.engines.llvm.codegen.target import host
+
+SMALLEST, LARGEST = 1 << 20, 1 << 28  # bytes between which the speed of memory is measured
+
+
+@cache
+def peak() -> float:
+    """GFLOP/s of one core that does nothing but multiply and add in float32."""
+    target = host()
+    lanes, chains, turns = target.lanes(4), 12, 100_000
+    module = Module(target.attributes)
+    f = module.function([Reg("%out", "ptr"), Reg("%n", INT)])
+    kind = vector("float", lanes)
+    factor = literal(0.999, kind)
+    with f.loop(0, f.params[1], 1, [literal(float(i), kind) for i in range(chains)]) as loop:
+        loop.next = [f.fma(x, factor, factor) for x in loop.carried]
+    total = loop.results[0]
+    for x in loop.results[1:]:
+        total = f.binary("fadd", total, x)
+    f.store(total, f.params[0])
+    module.add(f, "peak", exported=True)
+    run = jit.load(jit.compiled(str(module), target), target).function("peak", c_void_p, c_int64)
+    out = np.zeros(lanes, "float32")
+    return 2.0 * lanes * chains * turns / _least(lambda: run(out.ctypes.data, turns)) / 1e9
+
+
+def bandwidth(moved: int) -> float:
+    """GB/s of one core that adds two arrays into a third, all three ``moved`` bytes together.
+
+    Measured for powers of 4, and taken for the next: small arrays stay in a cache.
+    """
+    size = SMALLEST
+    while size < min(moved, LARGEST):
+        size *= 4
+    return _bandwidth(size)
+
+
+@cache
+def _bandwidth(size: int) -> float:
+    target = host()
+    lanes, vectors = target.lanes(4), 4
+    module = Module(target.attributes)
+    f = module.function([*(Reg(f"%{name}", "ptr") for name in "abc"), Reg("%n", INT)])
+    kind = vector("float", lanes)
+    with f.loop(0, f.params[3], lanes * vectors) as loop:
+        for v in range(vectors):
+            a, b, c = (f.at(f.at(p, loop.index, "float"), v * lanes, "float") for p in f.params[:3])
+            f.store(f.binary("fadd", f.load(a, kind), f.load(b, kind)), c)
+    module.add(f, "add", exported=True)
+    run = jit.load(jit.compiled(str(module), target), target).function("add", *[c_void_p] * 3, c_int64)
+    count = size // 12 // (lanes * vectors) * lanes * vectors
+    arrays = [np.ones(count, "float32") for _ in range(3)]
+    places = [x.ctypes.data for x in arrays]
+    repeats = max(1, (1 << 22) // size)
+
+    def several() -> None:
+        for _ in range(repeats):
+            run(*places, count)
+
+    return 12.0 * count * repeats / _least(several) / 1e9
+
+
+def _least(call: Callable[[], object]) -> float:
+    """Seconds of the fastest of some calls."""
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best

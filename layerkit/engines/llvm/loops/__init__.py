@@ -1,0 +1,1 @@
+"""Fused loops: where an element lies, what is computed where it is needed, how a loop is written."""

@@ -1,0 +1,549 @@
+"""From a graph to kernels: each op that is no part of a fused loop has a rule here, and loops are joined where they can.
+
+``Lowering`` walks the stored values in order. A rule makes ``Nest``s (loops that are described) or finished ``Kernel``s.
+Loops over the same axes that share numbers become one kernel with several results, as long as no other kernel has to run
+between them: the optimizer's three results of a parameter, or a bias gradient and the tensor that it sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from layerkit.engines.llvm.codegen.builder import Module
+from layerkit.engines.llvm.codegen.target import Target
+from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel, Use
+from layerkit.engines.llvm.loops import affine
+from layerkit.engines.llvm.loops.affine import Affine
+from layerkit.engines.llvm.loops.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
+from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store, Writer
+from layerkit.engines.llvm.lowering.joining import Product, join
+from layerkit.errors import UnsupportedOpError
+from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
+from layerkit.ir.graph import Input
+
+MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
+DRAWN = 64  # random numbers in a unit: a multiple of 4, so that units begin with a new block of them
+SMALL = 4096  # elements that one call reduces, without partial results
+
+
+@dataclass(eq=False)
+class Item:
+    """A kernel to be: a nest that may still grow, or a finished kernel."""
+
+    nest: Nest | None = None
+    kernel: Kernel | None = None
+    needs: set[Item] = field(default_factory=set)
+    origins: dict[str, None] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    whole: bool = False
+    guard: bool = False
+    part: bool = False
+    """Its results are parts of buffers that others write too, elsewhere."""
+    product: Product | None = None
+    """A kernel whose code waits for what follows it."""
+
+    def reads(self) -> list[Buffer]:
+        """The buffers that it reads."""
+        if self.nest is not None:
+            return list(self.nest.reads())
+        kernel = self.kernel or (self.product.kernel if self.product is not None else None)
+        return list(dict.fromkeys(u.buffer for u in kernel.reads)) if kernel is not None else []
+
+
+Rule = Callable[["Lowering", Node], None]
+RULES: dict[type, Rule] = {}
+GUARDS: dict[type, Rule] = {}
+"""Checks of what can only be seen when the program runs."""
+
+
+def rule(*ops: type) -> Callable[[Rule], Rule]:
+    """Register the lowering of some ops."""
+
+    def register(function: Rule) -> Rule:
+        for op in ops:
+            RULES[op] = function
+        return function
+
+    return register
+
+
+class Lowering:
+    """The kernels of one graph, or of the body of a loop.
+
+    Attributes:
+        is_program: whether the graph is a whole program, not the body of a loop.
+        lasting: inputs that mostly stay the same from run to run.
+        state: outputs that are to be written over inputs, once no guard can end the program any more.
+        items: what has been lowered so far.
+        buffers: memory of values.
+        outputs: memory of the graph's outputs, in order.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        module: Module,
+        target: Target,
+        names: Sequence[str],
+        aliases: Sequence[Buffer] | None = None,
+        lasting: Collection[int] = (),
+        state: Collection[int] = (),
+    ) -> None:
+        self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
+        self.items: list[Item] = []
+        self._by_axes: dict[tuple[Size, ...], list[Item]] = {}
+        self._sorted = 0
+        self.producer: dict[Buffer, Item] = {}
+        self.buffers: dict[Value, Buffer] = {}
+        self.packs: dict[Any, Buffer] = {}
+        for i, v in enumerate(graph.inputs):
+            self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
+        self.is_program = aliases is None
+        self._state = {_base(graph.outputs[i]) for i in state}
+        self._guards_to_come = sum(type(n.op) in GUARDS for n in graph.nodes())
+        self._late: set[Buffer] = set()
+        """The memory of those outputs."""
+        self.lasting = {graph.inputs[i] for i in lasting}
+        self._stored = choose_stored(graph, self.lasting)
+        for node in graph.nodes():
+            if self.is_program and type(node.op) in GUARDS:
+                GUARDS[type(node.op)](self, node)
+                self._guards_to_come -= 1
+            for v in node.outputs:
+                if v in self._stored or not is_looped(node):
+                    self.ensure(v)
+        self.outputs = [self._output(i, v) for i, v in enumerate(graph.outputs)]
+
+    # Memory of values
+
+    def find(self, value: Value) -> Buffer | None:
+        """The memory of a value, if it has some."""
+        buffer = self.buffers.get(value)
+        if (
+            buffer is None
+            and isinstance(value.node.op, Const)
+            and (value.type.size != 1 or value.dtype in ("bfloat16", "float16"))
+        ):
+            array = np.ascontiguousarray(value.node.op.array)
+            buffer = self.buffers[value] = Buffer(value.dtype, int(array.size), "constant", array=array)
+        if buffer is None and is_alias(value.node):
+            buffer = self.find(value.node.inputs[0])
+        return buffer
+
+    def ensure(self, value: Value) -> Buffer:
+        """The memory of a value; lowers what computes it if that is not done."""
+        buffer = self.find(value)
+        if buffer is not None:
+            return buffer
+        node = value.node
+        if is_looped(node):
+            if is_alias(node):
+                return self.ensure(node.inputs[0])
+            self._store(value)
+        else:
+            found = RULES.get(type(node.op))
+            if found is None:
+                raise UnsupportedOpError(
+                    f"the engine 'llvm' has no lowering for '{node.op.word}'.", layer=node.origin or None,
+                    expected="an op that it knows", got=node.op.word, fix='compile with engine="reference"',
+                )  # fmt: skip
+            found(self, node)
+        return self.buffers[value]
+
+    def new(self, value: Value) -> Buffer:
+        """Memory for a value that is about to be computed."""
+        buffer = self.buffers[value] = Buffer(value.dtype, value.type.size, label=value.node.op.word)
+        if value in self._state:
+            self._late.add(buffer)
+        return buffer
+
+    def scratch(self, dtype: str, size: Size, label: str = "") -> Buffer:
+        """Memory for something between."""
+        return Buffer(dtype, size, label=label)
+
+    def _output(self, index: int, value: Value) -> Buffer:
+        buffer = self.find(value)
+        if buffer is None and not (isinstance(value.node.op, Const)):
+            buffer = self.ensure(value)
+        if buffer is not None and buffer.kind == "local":
+            buffer.kind, buffer.index = "output", index
+            return buffer
+        copy = Buffer(value.dtype, value.type.size, "output", index)
+        if _base(value) in self._state:
+            self._late.add(copy)
+        self._nest(value, copy)
+        return copy
+
+    # Loops
+
+    def _store(self, value: Value) -> None:
+        self._nest(value, self.new(value))
+
+    def _nest(self, value: Value, buffer: Buffer) -> None:
+        """Compute all elements of ``value`` into ``buffer``."""
+        while True:
+            own = self.buffers.pop(value, None) if self.buffers.get(value) is buffer else None
+            try:
+                axes = loop_axes(value, self.find)
+                reader = Reader(axes, self.find)
+                place = affine.split(affine.whole(axes), value.shape, axes)
+                assert place is not None
+                expr = reader(value, place)
+                break
+            except Unfusable as missing:
+                self.ensure(missing.value)
+            finally:
+                if own is not None:
+                    self.buffers[value] = own
+        self.add(Nest(list(axes), [False] * len(axes), [Store(expr, buffer, affine.whole(axes))]), value.node)
+
+    def reading(self, axes: Sequence[Size], build: Callable[[Reader], Any]) -> Any:
+        """What ``build`` makes with a reader; values that cannot be fused are stored first."""
+        while True:
+            try:
+                return build(Reader(axes, self.find))
+            except Unfusable as missing:
+                self.ensure(missing.value)
+
+    def fill(self, buffer: Buffer, axes: Sequence[Size], number: Any, node: Node) -> None:
+        """Write one number everywhere."""
+        axes = list(axes) or [1]
+        expr = Expr("literal", buffer.dtype, number=number)
+        self.add(Nest(axes, [False] * len(axes), [Store(expr, buffer, affine.whole(axes))]), node, join=False)
+
+    def add(self, nest: Nest, node: Node, *, join: bool = True, guard: bool = False) -> None:
+        """A nest that is complete but for its joining with others."""
+        item = Item(nest, guard=guard)
+        item.words.append(node.op.word)
+        if node.origin:
+            item.origins[node.origin] = None
+        self._connect(item)
+        target = self._partner(item) if join else None
+        if target is not None and target.nest is not None:
+            _absorb(target, item)
+            item = target
+        else:
+            self.items.append(item)
+        for result in nest.results:
+            self.producer[result.buffer] = item
+
+    def add_kernel(self, kernel: Kernel, node: Node, product: Product | None = None) -> None:
+        """A finished kernel, or one whose code is written when it is known what follows."""
+        item = Item(kernel=kernel, product=product)
+        item.words.append(node.op.word)
+        kernel.what = kernel.what or node.op.word
+        if node.origin:
+            item.origins[node.origin] = None
+            kernel.origins = kernel.origins or (node.origin,)
+        for use in (*kernel.reads, *kernel.writes):
+            if use.buffer in self.producer:
+                item.needs.add(self.producer[use.buffer])
+        self.items.append(item)
+        for use in kernel.writes:
+            self.producer[use.buffer] = item
+
+    def _connect(self, item: Item) -> None:
+        assert item.nest is not None
+        for buffer in (*item.nest.reads(), *(r.buffer for r in item.nest.results)):
+            if buffer in self.producer:
+                item.needs.add(self.producer[buffer])
+
+    def _partner(self, item: Item) -> Item | None:
+        """A nest that ``item`` can become part of."""
+        nest = item.nest
+        assert nest is not None
+        reads = set(nest.reads())
+        is_late = not self._late.isdisjoint(r.buffer for r in nest.results)
+        for other in reversed(self._over(nest.axes)):
+            mine = other.nest
+            if mine is None or not _fits(mine.reduced, nest.reduced) or other.guard or other.whole or other.part:
+                continue
+            written = {r.buffer for r in mine.results}
+            if not (reads & (written | set(mine.reads())) or nest.axes == [1]):
+                continue
+            if len(mine.results) + len(nest.results) > MOST_RESULTS or len(reads | set(mine.reads())) > MOST_READS:
+                continue
+            if written & {r.buffer for r in nest.results} or any(
+                isinstance(r, Store) and r.add for r in (*mine.results, *nest.results)
+            ):
+                continue
+            if not _sees_only_stores(nest, mine) or _reaches(item.needs - {other}, other):
+                continue
+            if is_late and _reaches((g for g in self.items if g.guard), other):
+                continue
+            if not is_late and self._guards_to_come and not self._late.isdisjoint(written):
+                continue  # a guard may need what is joined here
+            return other
+        return None
+
+    def _over(self, axes: Sequence[Size]) -> list[Item]:
+        """The nests over these axes, so far."""
+        for item in self.items[self._sorted :]:
+            if item.nest is not None:
+                self._by_axes.setdefault(tuple(item.nest.axes), []).append(item)
+        self._sorted = len(self.items)
+        return self._by_axes.get(tuple(axes), [])
+
+    # Finishing
+
+    def kernels(self, items: Sequence[Item] | None = None) -> list[Kernel]:
+        """All kernels (or those of some items), in an order that respects what they need."""
+        order: list[Item] = []
+        done: set[Item] = set()
+
+        chosen = join(self.items if items is None else list(items), _reaches)
+        position = {item: i for i, item in enumerate(chosen)}
+
+        def visit(item: Item) -> None:
+            if item in done:
+                return
+            done.add(item)
+            for need in sorted((n for n in item.needs if n in position), key=position.__getitem__):
+                visit(need)
+            order.append(item)
+
+        for item in chosen:
+            visit(item)
+        for item in order:
+            if item.product is not None:
+                item.kernel = item.product.finish()
+                item.kernel.what, item.kernel.origins = " ".join(dict.fromkeys(item.words)), tuple(item.origins)
+        _drop_unread(order)
+        found: list[Kernel] = []
+        for item in order:
+            if item.kernel is not None:
+                found.append(item.kernel)
+            elif item.nest is not None and item.nest.results:
+                found += self._write(item)
+        return found
+
+    def _write(self, item: Item) -> list[Kernel]:
+        nest = item.nest
+        assert nest is not None
+        folds = [r for r in nest.results if isinstance(r, Fold)]
+        symbolic = affine.is_symbolic(nest.axes[0])
+        if not symbolic and not folds and not any(r.add for r in nest.results if isinstance(r, Store)):
+            nest.collapse(keep_first=False)
+        elif symbolic or folds:
+            nest.collapse(keep_first=nest.reduced[0] and not all(nest.reduced))
+        if isinstance(nest.axes[0], int) and len(nest.axes) == 1 and nest.axes[0] % DRAWN == 0 and _draws(nest):
+            nest.split(DRAWN)
+        folds = [r for r in nest.results if isinstance(r, Fold)]
+        units, scale = _units(nest.axes[0])
+        has_partials = bool(folds) and nest.reduced[0]
+        per_unit = product([scale, *nest.axes[1:]])
+        whole = item.whole
+        if has_partials and isinstance(per_unit, int):
+            total = per_unit * (units if isinstance(units, int) else 128)
+            whole = whole or total <= SMALL or (isinstance(units, int) and units == 1)
+        follow: list[Kernel] = []
+        if has_partials and not whole:
+            follow = [self._partial(nest, fold, item) for fold in folds]
+            folds = [r for r in nest.results if isinstance(r, Fold)]
+        function = self.written(nest, self.names, scale, _stem(item))
+        reads = [Use(b, _row_local(nest, b)) for b in nest.reads()]
+        writes = [
+            Use(
+                r.buffer,
+                _place_is_local(nest, r.place, r.buffer.size),
+                chunk=has_partials and not whole and isinstance(r, Fold),
+                part=item.part,
+            )
+            for r in nest.results
+        ]
+        price = _price(nest, scale)
+        kernel = Kernel(
+            function, reads, writes, units, price, origins=tuple(item.origins),
+            what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
+            sized=_is_sized(nest),
+        )  # fmt: skip
+        written = [r.buffer for r in nest.results]
+        for result in nest.results:
+            if isinstance(result, Store) and result.row is None and written.count(result.buffer) == 1:
+                kernel.in_place += [(b, result.buffer) for b in nest.reads() if _reads_only_at(nest, b, result.place)]
+        return [kernel, *follow]
+
+    def written(self, nest: Nest, names: Sequence[str], scale: Size, stem: str) -> str:
+        """The function of a nest; equal nests have one."""
+        key = nest.signature(), scale, tuple(names)
+        return self.module.once(
+            key, lambda: self.module.add(Writer(self.module, self.target, nest, names, scale).write(), stem)
+        )
+
+    def _partial(self, nest: Nest, fold: Fold, item: Item) -> Kernel:
+        """Let a fold write one result for each range of units; returns the kernel that adds them up."""
+        partial = Buffer(fold.buffer.dtype, fold.count, "local", label="partial")
+        nest.results[nest.results.index(fold)] = Fold(fold.function, fold.expr, partial, fold.place, fold.count)
+        kernel = combine(self, fold.function, partial, fold.buffer, fold.count)
+        kernel.origins = tuple(item.origins)
+        return kernel
+
+
+def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, count: Size) -> Kernel:
+    """The kernel that makes one result of those of all chunks, in their order."""
+    chunks = axis(CHUNKS)
+    block = next((n for n in (256, 64, 32, 16) if isinstance(count, int) and count % n == 0), count)
+    blocks = affine._divide(count, block) or 1
+    load = Expr("load", out.dtype, buffer=partial, place=Affine((block, count, 1)))
+    result = Fold(function, load, out, Affine((block, 0, 1)), count)
+    nest = Nest([blocks, chunks, block], [False, True, False], [result])
+    name = lowering.written(nest, (*lowering.names, CHUNKS), 1, "combine")
+    price = 0.3 * block if isinstance(block, int) else 100.0
+    return Kernel(
+        name, [Use(partial)], [Use(out, rows=True)], blocks, price, what="combine", whole=blocks == 1, counted=partial
+    )
+
+
+# Joining -------------------------------------------------------------------------------------------------------------
+
+
+def _label(value: Value) -> str:
+    op = value.node.op
+    return op.label if isinstance(op, Input) else op.word
+
+
+def _fits(a: list[bool], b: list[bool]) -> bool:
+    return a == b or not any(a) or not any(b)
+
+
+def _sees_only_stores(nest: Nest, other: Nest) -> bool:
+    """Whether all that ``nest`` reads of ``other``'s results is the element that is being computed."""
+    stores = {r.buffer: r.place for r in other.results if isinstance(r, Store)}
+    folds = {r.buffer for r in other.results if isinstance(r, Fold)}
+    for e in nest.loads():
+        if e.buffer in folds or (e.buffer in stores and (e.kind != "load" or e.place != stores[e.buffer])):
+            return False
+    written = {r.buffer for r in nest.results}
+    return not any(e.buffer in written for e in other.loads())
+
+
+def _base(value: Value) -> Value:
+    """The value whose memory ``value`` shares."""
+    while is_alias(value.node):
+        value = value.node.inputs[0]
+    return value
+
+
+def _reaches(start: Iterable[Item], goal: Item) -> bool:
+    """Whether one of ``start`` needs ``goal``, however far."""
+    stack, seen = list(start), set()
+    while stack:
+        item = stack.pop()
+        if item is goal:
+            return True
+        if item not in seen:
+            seen.add(item)
+            stack.extend(item.needs)
+    return False
+
+
+def _absorb(target: Item, item: Item) -> None:
+    """Make ``item``'s results results of ``target``; numbers that both have are computed once."""
+    assert target.nest is not None
+    assert item.nest is not None
+    known: dict[Any, Expr] = {}
+    for r in target.nest.results:
+        if isinstance(r, Store):
+            known[("load", r.buffer, r.place)] = r.expr
+    existing: dict[Any, Expr] = {}
+    for e in target.nest.loads():
+        existing.setdefault(_key(e), e)
+    memo: dict[int, Expr] = {}
+
+    def visit(e: Expr) -> Expr:
+        if id(e) in memo:
+            return memo[id(e)]
+        if e.kind == "load" and ("load", e.buffer, e.place) in known:
+            made = known["load", e.buffer, e.place]
+        else:
+            args = tuple(map(visit, e.args))
+            made = Expr(e.kind, e.dtype, args, e.word, e.number, e.buffer, e.place, e.size)
+            made = existing.setdefault(_key(made), made)
+        memo[id(e)] = made
+        return made
+
+    for r in item.nest.results:
+        if isinstance(r, Store):
+            target.nest.results.append(
+                Store(visit(r.expr), r.buffer, r.place, r.add, r.row and visit(r.row), r.width, r.rows, r.function)
+            )
+        else:
+            target.nest.results.append(Fold(r.function, visit(r.expr), r.buffer, r.place, r.count))
+    target.nest.reduced = [a or b for a, b in zip(target.nest.reduced, item.nest.reduced, strict=True)]
+    target.needs |= item.needs - {target}
+    target.origins |= item.origins
+    target.words += item.words
+
+
+def _drop_unread(items: Sequence[Item]) -> None:
+    """Leave out results that only the loop which computes them wanted, in registers."""
+    read = {b for item in items if item.nest is not None for b in item.nest.reads()}
+    read |= {u.buffer for item in items if item.kernel is not None for u in item.kernel.reads}
+    for item in items:
+        if item.nest is not None and not item.guard:
+            item.nest.results = [r for r in item.nest.results if r.buffer.kind != "local" or r.buffer in read]
+
+
+def _key(e: Expr) -> Any:
+    number = (type(e.number).__name__, repr(e.number))
+    return (e.kind, e.dtype, tuple(map(id, e.args)), e.word, number, id(e.buffer), e.place, e.size)
+
+
+# Facts about nests ---------------------------------------------------------------------------------------------------
+
+
+def _units(size: Size) -> tuple[Size, int]:
+    """Units of work along the first axis, and turns of it for each."""
+    whole = affine._divide(size, BATCH) if affine.is_symbolic(size) else None
+    return (BATCH, whole) if isinstance(whole, int) else (size, 1)
+
+
+def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
+    """Whether each turn of the first axis touches its own share of a tensor of ``size`` elements only."""
+    share = affine._divide(size, nest.axes[0])
+    if share is None or place.factors[0] != share:
+        return False
+    inner = Affine((0, *place.factors[1:]), place.constant)
+    return affine._is_below(inner, share, nest.axes)
+
+
+def _reads_only_at(nest: Nest, buffer: Buffer, place: Affine) -> bool:
+    """Whether all that is read of a buffer, at any turn, is its element at a place."""
+    return all(e.kind == "load" and e.place == place for e in nest.loads() if e.buffer is buffer)
+
+
+def _draws(nest: Nest) -> bool:
+    """Whether random numbers are drawn."""
+    return any(e.kind == "random" for e in nest.loads())
+
+
+def _is_sized(nest: Nest) -> bool:
+    """Whether an unknown size goes into the numbers."""
+    sizes: list[Size] = [*nest.axes, *(e.size for e in nest.loads())]
+    return any(map(affine.is_symbolic, sizes))
+
+
+def _row_local(nest: Nest, buffer: Buffer) -> bool:
+    uses = [e for e in nest.loads() if e.buffer is buffer]
+    return all(e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses)
+
+
+def _price(nest: Nest, scale: Size) -> float:
+    """Rough nanoseconds of one unit on one core."""
+    elements = product([scale, *nest.axes[1:]])
+    count = elements if isinstance(elements, int) else 1000
+    ops = sum(_COST.get(e.word, 0.02) for e in nest.loads()) + 0.05 * len(nest.results)
+    return float(count) * ops
+
+
+_COST = {"exp": 0.2, "log": 0.2, "tanh": 0.3, "sigmoid": 0.3, "erf": 0.4, "sqrt": 0.1, "divide": 0.05, "uniform": 0.8, "normal": 3.0,
+         "power": 1.0, "sin": 0.6, "cos": 0.6}  # fmt: skip
+
+
+def _stem(item: Item) -> str:
+    words = list(dict.fromkeys(w for w in item.words if w.isidentifier()))
+    return "loop." + ".".join(words[:3])

@@ -1,0 +1,1 @@
+"""From kernels to steps that run: phases and memory, threads, arrays in and out."""

@@ -1,0 +1,1 @@
+"""Products on register tiles: matrices and convolutions, and how their operands are packed."""
