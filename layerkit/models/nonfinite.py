@@ -30,7 +30,7 @@ from layerkit.trace import Weight
 from layerkit.training.data import Arrays
 
 if TYPE_CHECKING:
-    from layerkit.models.model import Model
+    from layerkit.models.trainer import Trainer
 
 LARGE = 1e3  # weights and inputs above it are named as a likely reason
 SHARE = 50  # the state is kept if that takes less than a fiftieth of an epoch
@@ -153,7 +153,7 @@ def _inside(op: Scan, given: Sequence[Array], sizes: Mapping[str, int]) -> Culpr
 class Watch:
     """The state at the start of an epoch, and the steps since then."""
 
-    model: Model
+    model: Trainer
     kept: dict[Weight, Array] = field(default_factory=dict)
     runs: int = 0
     batches: list[Batches] = field(default_factory=list)
@@ -231,7 +231,7 @@ class Step:
 class _Inputs:
     """A traced step with everything that it reads: data, state, key."""
 
-    def __init__(self, model: Model, function: Function, step: Step) -> None:
+    def __init__(self, model: Trainer, function: Function, step: Step) -> None:
         leaves, structure = tree.flatten((step.batch,))
         self.step, self.traced = step, function.trace(leaves, structure)
         self.graph, random = self.traced.graph, model.random_state
@@ -244,7 +244,7 @@ class _Inputs:
 
 
 def explained(
-    model: Model, function: Function, step: Step, error: NonFiniteError, watch: Watch | None
+    model: Trainer, function: Function, step: Step, error: NonFiniteError, watch: Watch | None
 ) -> NonFiniteError:
     """``error`` with everything that can be found out about the step that raised it."""
     given = _Inputs(model, function, step)
@@ -272,24 +272,24 @@ def explained(
     return _report(model, given, culprit, error, at)
 
 
-def _steps_done(model: Model) -> int:
+def _steps_done(model: Trainer) -> int:
     return 0 if model.optimizer is None else int(model.optimizer._steps.array)
 
 
-def _layer(model: Model, origin: str) -> Layer | None:
+def _layer(model: Trainer, origin: str) -> Layer | None:
     """The innermost layer that an op belongs to."""
     paths = {layer.path: layer for layer in model.flatten_layers() if layer is not model}
     found = [p for p in paths if p and (origin == p or origin.startswith(p + "/"))]
     return paths[max(found, key=len)] if found else None
 
 
-def _name(error: NonFiniteError, model: Model, origin: str) -> None:
+def _name(error: NonFiniteError, model: Trainer, origin: str) -> None:
     layer = _layer(model, origin)
     error.layer = layer.describe() if layer is not None else origin or "train_step"
     error.where = error.where or (None if layer is None else layer._span)
 
 
-def _report(model: Model, given: _Inputs, culprit: Culprit, error: NonFiniteError, at: int) -> NonFiniteError:
+def _report(model: Trainer, given: _Inputs, culprit: Culprit, error: NonFiniteError, at: int) -> NonFiniteError:
     node, index, rows = culprit.node, culprit.index, culprit.rows
     number_found = culprit.array[index]
     error.step, error.index, error.rows = at, index, rows
@@ -319,7 +319,7 @@ def _report(model: Model, given: _Inputs, culprit: Culprit, error: NonFiniteErro
     return error
 
 
-def _of_weights(model: Model, given: _Inputs, error: NonFiniteError, at: int) -> NonFiniteError:
+def _of_weights(model: Trainer, given: _Inputs, error: NonFiniteError, at: int) -> NonFiniteError:
     """A weight was not finite to begin with, and the step that made it so cannot be run again.
 
     Gradients flow from the loss down: the last layer with such weights is the one nearest to where they came from.
@@ -354,7 +354,7 @@ _HINTS = {
 }
 
 
-def _fix(model: Model, given: _Inputs, culprit: Culprit) -> str:
+def _fix(model: Trainer, given: _Inputs, culprit: Culprit) -> str:
     """What helps most likely: for the op itself, or for what is too large."""
     hints = [_HINTS[culprit.node.op.word]] if culprit.node.op.word in _HINTS else []
     weight = max(model.weights, key=lambda w: _size(w.array), default=None)

@@ -10,13 +10,13 @@ from layerkit.models.nonfinite import Step, Watch, explained
 from layerkit.training.data import Arrays, Batch
 
 if TYPE_CHECKING:
-    from layerkit.models.model import Model
+    from layerkit.models.trainer import Trainer
 
 
 class CompiledStep:
     """The compiled ``train_step``, ``test_step`` or ``predict_step`` of a model."""
 
-    def __init__(self, model: Model, kind: str) -> None:
+    def __init__(self, model: Trainer, kind: str) -> None:
         self.model, self.kind = model, kind
         self.watch = Watch(model)
 
