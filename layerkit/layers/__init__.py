@@ -39,7 +39,7 @@ from layerkit.layers.conv import (
     SeparableConvolution2D,
 )
 from layerkit.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-from layerkit.layers.dense import Dense, Embedding, Masking
+from layerkit.layers.dense import Dense, Embedding, Masking, ReversibleEmbedding
 from layerkit.layers.einsum import EinsumDense
 from layerkit.layers.features import CategoryEncoding, Discretization, Normalization, Rescaling
 from layerkit.layers.function import Lambda
@@ -246,6 +246,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

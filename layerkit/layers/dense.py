@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit import ops
+from layerkit.dtypes import is_floating
 from layerkit.errors import ShapeError
 from layerkit.fields import PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import Constraint, Initializer, Regularizer, _Affine, declared_weight
+from layerkit.ops.core import dtype_of
 
 
 class Dense(_Affine):
@@ -115,6 +117,76 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+
+class ReversibleEmbedding(Embedding):
+    """A table of vectors that also goes the other way: called with ``reverse``, it compares vectors with all rows.
+
+    Shapes:
+        inputs: (batch, ...), whole numbers in [0, input_dim)    returns: (batch, ..., output_dim)
+        inputs with reverse: (batch, ..., output_dim)    returns: (batch, ..., input_dim)
+        embeddings: (input_dim, output_dim)    reverse_embeddings, if they are not tied: (output_dim, input_dim)
+    Args:
+        input_dim: rows of the table.
+        output_dim: size of each vector.
+        tie_weights: whether the way back uses the table too, or a matrix of its own.
+        embeddings_initializer: what the table is before training.
+        embeddings_regularizer: penalty on the table.
+        embeddings_constraint: what the table is brought back to after each update.
+        mask_zero: whether 0 stands for "nothing here"; later layers are told by a mask.
+        reverse_dtype: dtype of the way back; the layer's unless given.
+        logit_soft_cap: what comes back is bent to stay within this number, by tanh.
+    Source: Press and Wolf 2016, arXiv:1608.05859.
+
+    Example:
+        >>> import numpy as np
+        >>> table = ReversibleEmbedding(9, 4)
+        >>> table(table(np.array([[1, 2]])), reverse=True).shape
+        (1, 2, 9)
+    """
+
+    def __init__(
+        self,
+        input_dim: PositiveInt,
+        output_dim: PositiveInt,
+        tie_weights: bool = True,
+        embeddings_initializer: Initializer = "uniform",
+        embeddings_regularizer: Regularizer = None,
+        embeddings_constraint: Constraint = None,
+        mask_zero: bool = False,
+        reverse_dtype: str | None = None,
+        logit_soft_cap: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.tie_weights, self.reverse_dtype, self.logit_soft_cap = tie_weights, reverse_dtype, logit_soft_cap
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.reverse_embeddings = None
+        if not self.tie_weights:
+            self.reverse_embeddings = self.add_weight(
+                (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings"
+            )
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        if not reverse:
+            return super().call(inputs)
+        back = ops.transpose(self.embeddings) if self.reverse_embeddings is None else self.reverse_embeddings
+        kind = self.reverse_dtype or self.compute_dtype
+        logits = ops.matmul(ops.cast(inputs, kind), ops.cast(back, kind))
+        return logits if self.logit_soft_cap is None else ops.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask if is_floating(dtype_of(inputs)) else super().compute_mask(inputs, previous_mask)
 
 
 class Masking(Layer):

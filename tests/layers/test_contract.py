@@ -23,6 +23,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Activation": (lambda **k: L.Activation("gelu", **k), FLAT),
     "ReLU": (lambda **k: L.ReLU(1.5, 0.1, 0.2, **k), FLAT),
     "Embedding": (lambda **k: L.Embedding(9, 3, **k), TOKENS),
+    "ReversibleEmbedding": (lambda **k: L.ReversibleEmbedding(9, 3, **k), TOKENS),
     "Masking": (lambda **k: L.Masking(**k), SERIES),
     "Conv1D": (lambda **k: L.Conv1D(4, 3, strides=2, padding="same", **k), SERIES),
     "Conv2D": (lambda **k: L.Conv2D(4, (3, 2), dilation_rate=2, activation="sigmoid", **k), IMAGE),

@@ -44,6 +44,9 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "spectral-dense": (lambda L: L.SpectralNormalization(L.Dense(4), power_iterations=2), (FLAT,), TRAIN),
     "spectral-conv": (lambda L: L.SpectralNormalization(L.Conv2D(4, 2)), (IMAGE,), TRAIN),
     "spectral-at-rest": (lambda L: L.SpectralNormalization(L.Dense(3)), (SERIES,), {}),
+    "reversible": (lambda L: L.ReversibleEmbedding(6, 3, mask_zero=True), (TOKENS,), {}),
+    "reversible-back": (lambda L: L.ReversibleEmbedding(5, 6, logit_soft_cap=0.5), (SERIES,), {"reverse": True}),
+    "reversible-apart": (lambda L: L.ReversibleEmbedding(5, 6, tie_weights=False), (SERIES,), {"reverse": True}),
     "embedding-weights": (
         lambda L: L.Embedding(6, 3, weights=np.arange(18.0).reshape(6, 3), embeddings_constraint="max_norm"),
         (TOKENS,),
@@ -55,6 +58,8 @@ CASES: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_normalization(name: str, agree: Any) -> None:
     make, args, kwargs = CASES[name]
-    theirs, ours = agree(make, *args, gradients=name in ("group", "batch-renorm-clipped", "unit-axes"), **kwargs)
+    theirs, ours = agree(
+        make, *args, gradients=name in ("group", "batch-renorm-clipped", "unit-axes", "reversible-back"), **kwargs
+    )
     for a, b in zip(ours.weights, theirs.weights, strict=True):
         assert a.trainable == b.trainable

@@ -43,7 +43,6 @@ MISSING = {
         "InputSpec": "layers check their inputs themselves",
         "MaxNumBoundingBoxes": "there are no bounding boxes",
         "Pipeline": "a Sequential does it",
-        "ReversibleEmbedding": "to come",
     },
     "optimizers": {
         "MultiOptimizer": "a train_step may use several optimizers",
@@ -94,6 +93,11 @@ NUMBERS = {
     "losses.CategoricalGeneralizedCrossEntropy": "class numbers of shape (batch, 1) are class numbers; Keras broadcasts them",
     "metrics.IoU and its like": "weights may be fractions; Keras cuts them to whole numbers",
     "callbacks.ReduceLROnPlateau, EarlyStopping": 'mode "auto" knows a name by its end; Keras asks the metric, or refuses',
+    "layers.RNN(stateful)": "states go on in fit and predict too (Keras on JAX loses them there); a smaller batch is allowed",
+    "layers.ConvLSTM": "takes masks; Keras on JAX fails with one",
+    "layers.TimeDistributed": "statistics of a batch (BatchNormalization) are over all steps; Keras takes each step alone",
+    "layers.MultiHeadAttention": "rows that may attend to nothing have equal weights; Keras returns zeros if scores are asked for",
+    "layers.SpectralNormalization": "training goes on from the divided kernel; Keras on JAX forgets the division at the update",
     "layers.RandomCrop": "not in training: what Keras documents, the resized middle; it leaves images as they are",
 }
 """Where other numbers come out."""
