@@ -64,7 +64,7 @@ class OrthogonalRegularizer(Regularizer):
 
     Example:
         >>> import numpy as np
-        >>> OrthogonalRegularizer(1.0)(np.array([[1.0, 0.0], [1.0, 1.0]])).round(4)
+        >>> print(OrthogonalRegularizer(1.0)(np.array([[1.0, 0.0], [1.0, 1.0]])).round(4))
         0.7071
     """
 

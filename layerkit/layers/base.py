@@ -24,15 +24,16 @@ import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
-from layerkit.errors import DTypeError, LayerkitError, LayerkitWarning, ShapeError, Span, StateError, placed
+from layerkit.errors import LayerkitWarning, ShapeError, Span, placed
 from layerkit.fields import Configurable, per_class
-from layerkit.ir import BATCH, Array, Node, Op, TensorType, Value, axis, origin, placeholder
+from layerkit.ir import BATCH, Array, Value, axis, origin, placeholder
+from layerkit.layers.recorded import record
 from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
 from layerkit.random import SeedGenerator
 from layerkit.registry import Registry, snake_case
 from layerkit.registry import serialize as registry_serialize
-from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, stream, tracing
+from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, tracing
 
 LAYERS = Registry("layer")
 _CREATED = itertools.count()  # only to sort layers by age when a model names them
@@ -534,85 +535,4 @@ def _shape_list(shapes: Any) -> Any:
     return shapes
 
 
-# Recorded calls -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCall(Op):
-    """A call of a layer on symbolic tensors, to be replayed by a model.
-
-    ``arguments`` is (args, kwargs) with each tensor replaced by its number among the node's inputs.
-    """
-
-    name = "layer_call"
-    layer: Any
-    arguments: Any
-    structure: Any
-
-    @property
-    def word(self) -> str:
-        return str(self.layer.name)
-
-    def given(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with these tensors."""
-        args, kwargs = tree.map_leaves(lambda x: inputs[x.number] if isinstance(x, Slot) else x, self.arguments)
-        return args, kwargs
-
-    def replay(self, inputs: Sequence[Any]) -> list[Any]:
-        """Call the layer again; the leaves of its output."""
-        args, kwargs = self.given(inputs)
-        return tree.leaves(self.layer(*args, **kwargs))
-
-    @classmethod
-    def cases(cls) -> Iterator[Any]:
-        yield from ()
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The place of a tensor in recorded arguments."""
-
-    number: int
-
-
-def record(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Symbolic outputs of ``layer``, found by tracing it once; the call itself is kept in the node."""
-    inputs: dict[Value, Slot] = {}
-
-    def slot(x: Any) -> Any:
-        return inputs.setdefault(x, Slot(len(inputs))) if isinstance(x, Value) else x
-
-    arguments = tree.map_leaves(slot, (args, kwargs))
-    types = [x.type for x in inputs]
-    stand_ins = [placeholder(f"in{i}", t.dtype, t.shape) for i, t in enumerate(types)]
-    abstract = LayerCall(layer, arguments, None)
-    given, named = abstract.given(stand_ins)
-    try:
-        with tracing(Trace()):
-            outputs = layer(*given, **named)
-    except LayerkitError as error:
-        before = [x.node.op.layer.describe() for x in inputs if isinstance(x.node.op, LayerCall)]
-        if before and isinstance(error, ShapeError | DTypeError) and error.fix is None:
-            error.fix = f"check the layer before it, {before[0]}, whose output is {types[0]}"
-        raise
-    leaves, structure = tree.flatten(outputs)
-    result = [operand(x) for x in leaves]
-    kinds = tuple(x.type if isinstance(x, Value) else TensorType(canonical(x.dtype), x.shape) for x in result)
-    node = Node(LayerCall(layer, arguments, structure), tuple(inputs), kinds, True, layer.name or "")
-    return tree.unflatten(structure, node.outputs)
-
-
 serialize, deserialize = registry_serialize, LAYERS.make
-
-__all__ = [
-    "LAYERS",
-    "Layer",
-    "LayerCall",
-    "SeedGenerator",
-    "Slot",
-    "StateError",
-    "deserialize",
-    "record",
-    "serialize",
-    "stream",
-]

@@ -14,7 +14,8 @@ import numpy as np
 from layerkit import tree
 from layerkit.errors import StateError, placed
 from layerkit.ir import Array, Node, Size, TensorType, Value
-from layerkit.layers.base import Layer, LayerCall, Slot
+from layerkit.layers.base import Layer
+from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.trace import current
 
 

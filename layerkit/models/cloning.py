@@ -7,8 +7,9 @@ from typing import Any
 
 from layerkit import tree
 from layerkit.ir import Value, apply
-from layerkit.layers.base import Layer, LayerCall
+from layerkit.layers.base import Layer
 from layerkit.layers.input import Input
+from layerkit.layers.recorded import LayerCall
 from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
 

@@ -18,8 +18,9 @@ from layerkit import tree
 from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
 from layerkit.ir import Dim, Value, apply
 from layerkit.ir.text import parse_op, show_op
-from layerkit.layers.base import LAYERS, Layer, LayerCall, Slot
+from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.input import Input
+from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
 from layerkit.registry import serialize

@@ -15,8 +15,9 @@ from layerkit.dtypes import STRING
 from layerkit.errors import ArgumentError, GraphError
 from layerkit.ir import Dim, Node, Value, apply, toposort
 from layerkit.ir import Input as InputOp
-from layerkit.layers.base import Layer, LayerCall
+from layerkit.layers.base import Layer
 from layerkit.layers.input import InputLayer
+from layerkit.layers.recorded import LayerCall
 
 
 class LayerGraph:

@@ -329,7 +329,7 @@ def _known_shape(value: Value) -> tuple[int | None, ...]:
 
 
 def _output_name(value: Value, names: dict[str, Layer]) -> str:
-    from layerkit.layers.base import LayerCall
+    from layerkit.layers.recorded import LayerCall
 
     if isinstance(value.node.op, LayerCall):
         return next((n for n, layer in names.items() if layer is value.node.op.layer), str(value.node.op.layer.name))  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@ from layerkit.autodiff import gradient
 from layerkit.dtypes import numpy_dtype
 from layerkit.errors import ArgumentError
 from layerkit.ir import BATCH, Graph, Size, Value, placeholder
-from layerkit.layers.base import LayerCall
 from layerkit.layers.input import InputLayer
+from layerkit.layers.recorded import LayerCall
 from layerkit.trace import Trace, tracing
 
 

@@ -547,7 +547,7 @@ def _listed(logs: Logs, return_dict: bool) -> Any:
 
 def _activation(value: Value) -> str | None:
     """The name of the activation that made an output, if a layer with one did."""
-    from layerkit.layers.base import LayerCall
+    from layerkit.layers.recorded import LayerCall
 
     if not isinstance(value.node.op, LayerCall):
         return None
