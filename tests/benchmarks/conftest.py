@@ -1,3 +1,2 @@
-"""The peers run in environments of their own: nothing here is for pytest."""
-
-collect_ignore = ["peers"]
+# programs that measure, each run by itself: none of them is a test
+collect_ignore_glob = ["*.py", "peers"]
