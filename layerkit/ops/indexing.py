@@ -10,9 +10,9 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, LayerkitError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, apply, show_shape
-from layerkit.ops.core import Tensor, axis_of, operand, whole
-from layerkit.ops.elementwise import cast, equal
+from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, apply, product, show_shape
+from layerkit.ops.core import Tensor, axis_of, operand, size, whole
+from layerkit.ops.elementwise import cast, equal, less, where
 from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
 
@@ -261,7 +261,7 @@ def _check_dense(sparse: bool) -> None:
 
 
 def getitem(x: Any, key: Any) -> Any:
-    """``x[key]`` for numbers, slices, ``...``, ``None`` and one tensor of row numbers."""
+    """``x[key]`` for numbers, slices, ``...``, ``None``, and tensors of whole numbers, which broadcast."""
     keys = list(key) if isinstance(key, tuple) else [key]
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > x.ndim:
@@ -287,8 +287,6 @@ def getitem(x: Any, key: Any) -> Any:
         x = apply(Slice(tuple(start), tuple(stop), tuple(step)), x)
     if flipped:
         x = apply(Reverse(tuple(flipped)), x)
-    if len(gathered) > 1:
-        raise LayerkitError("only one index can be a tensor.", got=str(len(gathered)), fix="use ops.take for each axis")
     sizes = iter(x.shape)
     for k in keys:
         if k is None:
@@ -298,12 +296,42 @@ def getitem(x: Any, key: Any) -> Any:
         else:
             shape_keys.append(next(sizes))
     if gathered:
-        axis, indices = gathered[0]
         if len(shape_keys) != x.ndim:
             raise LayerkitError("a tensor as index does not mix with numbers and None.", fix="use ops.take")
-        indices = operand(indices)
-        return take(x, cast(indices, "int32") if indices.dtype not in ("int32", "int64") else indices, axis)
+        places = [(axis, _places(indices)) for axis, indices in gathered]
+        return take(x, places[0][1], places[0][0]) if len(places) == 1 else _at(x, places)
     return reshape(x, tuple(shape_keys))
+
+
+def _places(indices: Any) -> Any:
+    """A tensor as index: whole numbers."""
+    indices = operand(indices)
+    if indices.dtype == "bool":
+        raise DataError(
+            "how many elements a mask keeps is not known in a program.",
+            expected="whole numbers", got="truth values", fix="use ops.where(mask, x, 0)",
+        )  # fmt: skip
+    return indices if indices.dtype in ("int32", "int64") else cast(indices, "int32")
+
+
+def _at(x: Any, gathered: list[tuple[int, Any]]) -> Any:
+    """Elements by their places on several axes, which broadcast: a row number each of a table of those axes.
+
+    The new axes stand where the first of the old ones stood if those were neighbours, else in front.
+    """
+    axes = [axis for axis, _ in gathered]
+    rest = [i for i in range(x.ndim) if i not in axes]
+    table = reshape(transpose(x, axes + rest), (product(x.shape[a] for a in axes), *(x.shape[i] for i in rest)))
+    rows: Any = None
+    for axis, places in gathered:
+        n = size(x.shape[axis])
+        places = cast(places, "int32")
+        places = where(less(places, 0), places + n, places)
+        rows = places if rows is None else rows * n + places
+    taken = apply(Gather(), table, rows)
+    first = sum(i < axes[0] for i in rest) if axes == list(range(axes[0], axes[-1] + 1)) else 0
+    new, old = list(range(rows.ndim)), list(range(rows.ndim, taken.ndim))
+    return transpose(taken, old[:first] + new + old[first:])
 
 
 def _bounds(key: Any, size: Size, axis: int) -> tuple[Size, Size, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from layerkit import dtypes, ops, random
 from layerkit.errors import DataError, LayerkitError, ShapeError
-from layerkit.functions import grad
+from layerkit.functions import function, grad
 from layerkit.ir import BATCH, axis, placeholder
 from layerkit.ops.random import words
 
@@ -153,3 +153,20 @@ def test_erfinv_undoes_erf() -> None:
     x = np.concatenate([np.linspace(-0.999, 0.999, 201), [1e-300, 1 - 1e-15]])
     np.testing.assert_allclose([math.erf(v) for v in ops.erfinv(x)], x, rtol=1e-14)
     np.testing.assert_array_equal(ops.erfinv(np.array([1.0, -1.0, np.nan, 2.0])), [np.inf, -np.inf, np.nan, np.nan])
+
+
+def test_several_tensors_index_as_in_numpy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 4, 5)).astype("float32")
+    i, j = rng.integers(-3, 3, (2, 1)).astype("int32"), rng.integers(0, 4, (3,)).astype("int32")
+    cases = [
+        lambda x, i, j: x[i, j],
+        lambda x, i, j: x[i[:, 0], :, i[:, 0]],
+        lambda x, i, j: x[:, j, i],
+        lambda x, i, j: x[1:, j, ..., 1:],
+    ]
+    traced = function(lambda x, i, j: [case(x, i, j) for case in cases])
+    for case, result in zip(cases, traced(x, i, j), strict=True):
+        np.testing.assert_array_equal(result, case(x, i, j))
+    with pytest.raises(DataError):
+        function(lambda x: x[x > 0])(x)
