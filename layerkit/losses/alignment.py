@@ -40,6 +40,8 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
 class CTC(Loss):
     """Connectionist temporal classification; class 0 is the blank and ends the labels."""
 
+    takes_like = False
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ctc(y_true, y_pred)
 

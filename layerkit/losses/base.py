@@ -8,7 +8,7 @@ shapes broadcast against each other, which trains something else in silence: her
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from layerkit import ops
 from layerkit.errors import ShapeError
@@ -31,6 +31,9 @@ class Loss(Configurable):
         name: its name in logs.
         dtype: not used; there for Keras.
     """
+
+    takes_like: ClassVar[bool] = True
+    """Whether targets have the shape of the predictions."""
 
     reduction: Reduction = "sum_over_batch_size"
     name: str | None = None
@@ -117,6 +120,7 @@ def match(y_true: Any, y_pred: Any, name: str) -> tuple[Any, Any]:
 class FunctionLoss(Loss):
     """A function of (y_true, y_pred) as a loss."""
 
+    takes_like = False
     function: Any
 
     def __init__(self, function: Any, **kwargs: Any) -> None:

@@ -132,6 +132,7 @@ class Circle(Loss):
         remove_diagonal: whether a row is not compared with itself.
     """
 
+    takes_like = False
     gamma: float = 80.0
     margin: float = 0.4
     remove_diagonal: bool = True

@@ -205,6 +205,7 @@ class SparseCategoricalCrossentropy(Loss):
         axis: the axis of the classes.
     """
 
+    takes_like = False
     from_logits: bool = False
     ignore_class: int | None = None
     reduction: Reduction = "sum_over_batch_size"
@@ -270,6 +271,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         q: between 0 (near crossentropy) and 1 (near the absolute error).
     """
 
+    takes_like = False
     q: float = 0.5
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

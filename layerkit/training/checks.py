@@ -16,7 +16,7 @@ from layerkit.ir import Array
 from layerkit.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
-    FunctionLoss,
+    CategoricalGeneralizedCrossEntropy,
     Loss,
     SparseCategoricalCrossentropy,
 )
@@ -63,7 +63,7 @@ def check_target(y: Array, shape: tuple[Any, ...], loss: Loss, output: str) -> N
         output: its name, for the message.
     """
     classes = shape[-1] if shape else None
-    if isinstance(loss, SparseCategoricalCrossentropy):
+    if isinstance(loss, SparseCategoricalCrossentropy | CategoricalGeneralizedCrossEntropy):
         _check_classes(y, shape, classes, loss, output)
         return
     if (
@@ -78,7 +78,7 @@ def check_target(y: Array, shape: tuple[Any, ...], loss: Loss, output: str) -> N
             got=f"shape {y.shape}, {y.dtype}",
             fix="use loss='sparse_categorical_crossentropy'",
         )
-    if type(loss).__module__.startswith("layerkit.") and not isinstance(loss, FunctionLoss):
+    if type(loss).__module__.startswith("layerkit.") and loss.takes_like:
         _check_shape(y, shape, output)
     if isinstance(loss, BinaryCrossentropy) and y.size and (y.min() < 0 or y.max() > 1):
         raise DataError(
@@ -92,7 +92,7 @@ def check_target(y: Array, shape: tuple[Any, ...], loss: Loss, output: str) -> N
 def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, output: str) -> None:
     if y.ndim == len(shape) and y.shape[-1] != 1 and y.shape[-1] == classes:
         raise DataError(
-            "'SparseCategoricalCrossentropy' needs class numbers, these look one-hot.",
+            f"'{type(loss).__name__}' needs class numbers, these look one-hot.",
             layer=output,
             expected=f"shape {('rows', *shape[1:-1])} of whole numbers",
             got=f"shape {y.shape}",
@@ -109,7 +109,8 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
         )
     if classes is None or not y.size:
         return
-    counted = y if loss.ignore_class is None else y[y != loss.ignore_class]
+    ignored = getattr(loss, "ignore_class", None)
+    counted = y if ignored is None else y[y != ignored]
     if counted.size and (counted.min() < 0 or counted.max() >= classes):
         low, high = counted.min(), counted.max()
         bad = np.argwhere((y < 0) | (y >= classes))[0]

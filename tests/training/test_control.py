@@ -124,3 +124,8 @@ def test_swap_ema_weights() -> None:
     assert np.array_equal(watched[-1][1], made.get_weights()[0])  # the last averages are what fit ends with
     with pytest.raises(StateError, match="use_ema=True"):
         fit(model(), swap)
+
+
+def test_by_name_as_files_write_them() -> None:
+    history = fit(model("sgd"), {"ReduceLROnPlateau": {"monitor": "loss", "patience": 1}}).history
+    assert len(history["learning_rate"]) == 4

@@ -5,6 +5,7 @@ import pytest
 
 import layerkit
 from layerkit import losses, ops
+from layerkit.errors import DataError
 
 RNG = np.random.default_rng(0)
 SHARES = RNG.dirichlet(np.ones(4), 6).astype("float32")
@@ -35,3 +36,28 @@ def test_every_loss_and_its_gradient(group: list[str]) -> None:
     )
     np.testing.assert_allclose(value[0], slope[0], rtol=1e-4)
     np.testing.assert_allclose(value[1], slope[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        ("ctc", RNG.integers(1, 4, (6, 2))),
+        ("circle", np.arange(6) % 2),
+        ("categorical_generalized_cross_entropy", np.arange(6) % 4),
+        ("poisson", np.ones((6, 4))),
+    ],
+)
+def test_targets_that_fit_the_loss_are_taken(loss: str, y: np.ndarray) -> None:
+    """Only losses that compare numbers one by one want targets like the predictions."""
+    size = (5, 4) if loss == "ctc" else (4,)
+    model = layerkit.Sequential([layerkit.Input(size), layerkit.layers.Dense(4, activation="softmax")])
+    model.compile("sgd", loss, engine="reference")
+    history = model.fit(RNG.normal(size=(6, *size)), y, verbose=0).history
+    assert np.isfinite(history["loss"][0])
+
+
+def test_class_numbers_out_of_range_are_refused() -> None:
+    model = layerkit.Sequential([layerkit.Input((4,)), layerkit.layers.Dense(4, activation="softmax")])
+    model.compile("sgd", "categorical_generalized_cross_entropy", engine="reference")
+    with pytest.raises(DataError, match="none of the classes"):
+        model.fit(RNG.normal(size=(6, 4)), np.full(6, 4), verbose=0)
