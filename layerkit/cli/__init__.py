@@ -1,4 +1,4 @@
-"""The ``layerkit`` command: ``train`` and ``summary`` of YAML specs, ``cache`` of compiled code.
+"""The ``layerkit`` command: ``train`` and ``summary`` of YAML specs, ``cache`` of compiled code, ``tune`` for this machine.
 
 Exit codes: 0 ok, 1 failed (a fault in the spec, the data or the training), 2 wrong use.
 """
@@ -49,6 +49,12 @@ def summary(spec: Path, batch_size: int) -> None:
 def cache(clear: bool) -> None:
     """Show the compiled code that is kept on disk, or remove it."""
     commands.cache(clear=clear)
+
+
+@cli.command()
+def tune() -> None:
+    """Measure which register tiles suit this processor best, and use them from now on. Results do not change."""
+    commands.tune()
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -72,6 +72,23 @@ def cache(*, clear: bool) -> None:
     click.echo(f"size     {show_bytes(found.size)} of at most {show_bytes(found.most_bytes)}")
 
 
+def tune() -> None:
+    """Measure register tiles, show them, and keep the choice."""
+    from layerkit.engines.llvm.codegen.target import host, tune
+    from layerkit.engines.llvm.tiles import tuning
+
+    found = []
+    click.echo("vectors  rows  forward  backward  (GFLOP/s)")
+    for m in tuning.measure(host()):
+        found.append(m)
+        click.echo(f"{m.vectors:7}  {m.rows:4}  {m.forward:7.0f}  {m.backward:8.0f}")
+    choices = tuning.best(host(), found)
+    tune(choices)
+    shown = ", ".join(f"{c.rows} and {c.rows_t} rows of {c.vectors}" for c in choices)
+    reason = ObjectCache.default().reason
+    click.echo(f"chosen: {shown}" + (f"; not kept: {reason}" if reason else ""))
+
+
 def load_data(spec: Any) -> Any:
     """The data that a spec's section ``data`` names."""
     data = dict(spec.data)

@@ -3,7 +3,6 @@
 The peak is that of a loop of fused multiply-adds in registers, measured in the same process. A time is the least of many.
 
     python tests/benchmarks/kernels.py [WORD ...]        only lines that contain one of the words
-    python tests/benchmarks/kernels.py --tiles           every register tile, beside the one the model chooses
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -21,7 +20,6 @@ from layerkit.engines.llvm.codegen import jit
 from layerkit.engines.llvm.codegen.builder import INT, Module, Reg
 from layerkit.engines.llvm.codegen.machine import peak
 from layerkit.engines.llvm.codegen.target import Target, host
-from layerkit.engines.llvm.codegen.tuner import Choice
 from layerkit.engines.llvm.loops import affine
 from layerkit.engines.llvm.tiles import conv, depthwise, gemm, matrices, packing
 from layerkit.engines.llvm.tiles.depthwise import Sweep
@@ -205,33 +203,7 @@ def ready(bench: Bench, target: Target) -> tuple[Callable[[], object], float]:
     return lambda kept=(library, arrays): function(args.ctypes.data, begin, end), compiled  # type: ignore[misc]
 
 
-def compare_tiles() -> None:
-    """GFLOP/s of a product and of a convolution's two kinds of sum with tiles of many heights."""
-    for choice in host().tiles:
-        lines = []
-        for rows in sorted({4, 6, 8, 10, 12, choice.rows, choice.rows_t}):
-            tiles = tuple(Choice(v + 1, rows, rows) for v in range(choice.vectors))
-            target = replace(host(), tiles=tiles)
-            n = target.lanes(4) * choice.vectors
-            shape = geometry((16, 16), 64, n, (3, 3), 1, True)
-            flops, x, y, w = 2.0 * 8 * 256 * n * 64 * 9, 8 * 256 * 64, 8 * 256 * n, 9 * 64 * (n + 64)
-
-            def forward(module: Module, target: Target, shape: conv.Geometry = shape, n: int = n) -> str:
-                return conv.write(module, target, "float", shape.forward(n), ())
-
-            def kernel(module: Module, target: Target, shape: conv.Geometry = shape) -> str:
-                return conv.kernel_grad(module, target, "float", shape, shape.frame(), ())
-
-            benches = [Bench("n", flops, forward, (x, w, y), (0, 8)), Bench("t", flops, kernel, (x, y, w), (0, 8))]
-            rates = [1e-9 * b.flops / least_time(ready(b, target)[0]) for b in benches]
-            lines.append(f"{rows}: {rates[0]:.0f} {rates[1]:.0f}")
-        print(f"{choice.vectors} vectors, the model's rows {choice.rows} and {choice.rows_t}:  {',  '.join(lines)}")
-
-
 def main() -> None:
-    if sys.argv[1:] == ["--tiles"]:
-        compare_tiles()
-        return
     words, target = sys.argv[1:], host()
     benches = [
         b for b in (*matmuls(), *convolutions(), *sweeps()) if not words or any(word in b.name for word in words)

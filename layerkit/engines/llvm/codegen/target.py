@@ -84,10 +84,24 @@ def host(switched_off: str | None = None) -> Target:
     else:
         width, registers = 16, (32 if found.get("neon") else 16)
     features = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(found.items()))
+    triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
     return Target(
-        llvm.get_process_triple(), llvm.get_host_cpu_name(), features, width, registers,
-        _cache_size(1, 32 << 10), _cache_size(2, 1 << 20), _cache_size(3, 16 << 20), tuner.model(registers),
+        triple, cpu, features, width, registers, _cache_size(1, 32 << 10), _cache_size(2, 1 << 20), _cache_size(3, 16 << 20),
+        tuner.chosen((triple, cpu, features, _versions()), registers),
     )  # fmt: skip
+
+
+def tune(choices: tuple[tuner.Choice, ...]) -> None:
+    """Let programs that are started later use these tiles on this processor."""
+    target = host()
+    tuner.store((target.triple, target.cpu, target.features, _versions()), choices)
+
+
+def _versions() -> str:
+    """What makes the code that was measured."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}"
 
 
 def available_cores() -> int:
