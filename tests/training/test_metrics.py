@@ -90,7 +90,12 @@ def test_names_in_logs() -> None:
 
 def test_several_numbers_are_a_list_in_the_logs() -> None:
     model = Sequential([Input((4,)), Dense(3, activation="softmax")])
-    model.compile("sgd", "categorical_crossentropy", metrics=[metrics.F1Score(), metrics.Recall(thresholds=[0.2, 0.4])])
+    model.compile(
+        "sgd",
+        "categorical_crossentropy",
+        engine="reference",
+        metrics=[metrics.F1Score(), metrics.Recall(thresholds=[0.2, 0.4])],
+    )
     y = np.eye(3, dtype="float32")[np.arange(20) % 3]
     history = model.fit(X, y, verbose=2, validation_data=(X, y)).history
     logs = model.evaluate(X, y, verbose=0, return_dict=True)
@@ -114,7 +119,7 @@ class Largest(metrics.Metric):
 
 def test_a_metric_of_ones_own() -> None:
     model = Sequential([Input((4,)), Dense(1)])
-    model.compile("sgd", "mse", metrics=[Largest()])
+    model.compile("sgd", "mse", metrics=[Largest()], engine="reference")
     big = 100 * np.abs(X) + 100
     expected = float(model.predict(big, verbose=0).max())
     logs = model.evaluate(big, Y, verbose=0, return_dict=True)

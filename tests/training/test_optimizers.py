@@ -88,7 +88,10 @@ def test_training_goes_on_from_a_file(name: str, tmp_path) -> None:
 
 
 def test_gathered_gradients_are_those_of_a_larger_batch() -> None:
-    large, small = model(optimizers.SGD(0.1)), model(optimizers.SGD(0.1, gradient_accumulation_steps=3))
+    large, small = (
+        model(optimizers.SGD(0.1), engine="reference"),
+        model(optimizers.SGD(0.1, gradient_accumulation_steps=3), engine="reference"),
+    )
     large.fit(X, Y, batch_size=12, epochs=2, shuffle=False, verbose=0)
     small.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0)
     assert int(small.optimizer.iterations) == 2
@@ -97,7 +100,10 @@ def test_gathered_gradients_are_those_of_a_larger_batch() -> None:
 
 
 def test_fit_ends_with_the_averages_as_weights() -> None:
-    averaged, plain = model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)), model(optimizers.SGD(0.1))
+    averaged, plain = (
+        model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), engine="reference"),
+        model(optimizers.SGD(0.1), engine="reference"),
+    )
     means = None
     for _ in range(3):
         plain.train_on_batch(X, Y)
