@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from layerkit.models.trainer import Trainer
 
 LARGE = 1e3  # weights and inputs above it are named as a likely reason
-SHARE = 50  # the state is kept if that takes less than a fiftieth of an epoch
+SHARE = 50  # the state is kept if that takes less than a fiftieth of an epoch,
+KEPT_BYTES = 1 << 26  # and no more memory than this
 
 
 # Finding the op -------------------------------------------------------------------------------------------------------
@@ -179,7 +180,11 @@ class Watch:
 
     def _keep(self) -> None:
         now, optimizer = perf_counter(), self.model.optimizer
-        for w in (*self.model.weights, *([] if optimizer is None else optimizer.variables)):
+        state = [*self.model.weights, *([] if optimizer is None else optimizer.variables)]
+        if sum(w.array.nbytes for w in state) > KEPT_BYTES:
+            self._is_due = False
+            return
+        for w in state:
             if w in self.kept:
                 np.copyto(self.kept[w], w.array)
             else:

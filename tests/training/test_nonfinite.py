@@ -227,6 +227,15 @@ def test_on_batch_names_the_weights() -> None:
     assert "second/kernel" in str(found.value.got)
 
 
+def test_a_large_state_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the weights are named that the step before has spoilt."""
+    monkeypatch.setattr("layerkit.models.nonfinite.KEPT_BYTES", 1)
+    error = caught("gradient of a norm at 0")
+    assert error.op is None
+    assert error.layer == "dense (Dense)"
+    assert "dense/kernel" in str(error.got)
+
+
 def test_terminate_on_nan_ends_fit_without_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     model = Sequential([Input((4,)), *after_dense("own", ops.log)])
     model.compile("sgd", "mse")
