@@ -19,7 +19,8 @@ from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import affine
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
-from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store, Writer
+from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store
+from layerkit.engines.llvm.loops.writer import Writer
 from layerkit.engines.llvm.lowering.joining import Product, join
 from layerkit.errors import UnsupportedOpError
 from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product

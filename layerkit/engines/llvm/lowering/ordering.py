@@ -7,7 +7,7 @@ from typing import Any
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Reg, bits, literal, size_registers, vector
 from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import elements
-from layerkit.engines.llvm.loops.nest import Sizes
+from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
 from layerkit.ir import Node, product
 from layerkit.ops.cumulative import Cumulate

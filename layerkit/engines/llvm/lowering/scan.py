@@ -14,7 +14,7 @@ from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, size_registers
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops.elements import memory_type
-from layerkit.engines.llvm.loops.nest import Sizes
+from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.lower import Item, Lowering, rule
 from layerkit.engines.llvm.lowering.rules import guard, row_numbers
 from layerkit.ir import BATCH, Graph, Node, Value

@@ -13,7 +13,7 @@ from math import isqrt
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, size_registers
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.loops.affine import Affine
-from layerkit.engines.llvm.loops.nest import Sizes
+from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.gemm import WIDTH, Terms, most_terms, tile, tiles
 from layerkit.engines.llvm.tiles.packing import Matrix, slot, to_panels, to_tiles
