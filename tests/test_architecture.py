@@ -176,9 +176,9 @@ def test_readme_and_ci_run_the_same_two_commands():
         .replace(".venv/bin/layerkit", '"$bin/layerkit"')
         in script
     )
-    assert test == '.venv/bin/pip install ".[test]" && .venv/bin/pytest'
+    assert test == '.venv/bin/pip install ".[test]" && .venv/bin/pytest -n auto'
     assert '"$bin/pip" install --quiet ".[test,dev]"' in script
-    assert re.search(r'^"\$bin/pytest" ', script, re.MULTILINE)
+    assert re.search(r'^"\$bin/pytest" -n auto ', script, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
