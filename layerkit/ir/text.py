@@ -136,7 +136,7 @@ def parse_size(text: str) -> Size:
     """The size that ``text`` describes.
 
     >>> parse_size("2*b+(t+1)//2")
-    (t+1)//2+2*b
+    2*b+(t+1)//2
 
     Raises:
         GraphError: the text is no size.
