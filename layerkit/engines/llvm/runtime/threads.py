@@ -208,7 +208,7 @@ class Pace:
     and what was faster stays: soon after a change, ever more seldom while nothing changes.
     """
 
-    TRIAL, SOON, SELDOM = 3, 16, 1024  # steps
+    TRIAL, SOON, SELDOM = 4, 16, 1024  # steps
     SLOWER = 1.3  # than at the last trial: time for another
 
     def __init__(self) -> None:
@@ -222,11 +222,11 @@ class Pace:
 
     def took(self, seconds: float, steps: int) -> None:
         """So long did these steps take, with ``spared`` threads left out."""
-        each, share = seconds / steps, min(1.0, steps / 8)
-        if self._done == 0:
-            self._times[self.spared] = each
-        self._times[self.spared] += share * (each - self._times[self.spared])
         self._done += steps
+        if self._done == 1:
+            return  # the first step after a change wakes threads, or touches memory for the first time
+        share = min(1.0, max(steps / 8, steps / (self._done - 1)))
+        self._times[self.spared] += share * (seconds / steps - self._times[self.spared])
         if not self._is_trial:
             slower = self._usual and self._times[self.spared] > self.SLOWER * self._usual and self._done >= self.SOON
             if self._done >= self._until or slower:
