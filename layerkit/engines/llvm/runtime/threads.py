@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 from functools import cache
-from threading import Lock, Thread
+from threading import Lock, Thread, stack_size
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from layerkit.ir import Array
 VARIABLE = "LAYERKIT_NUM_THREADS"
 LINE = 64  # bytes between counters, so that they lie in lines of their own
 SPINS_PHASE, SPINS_JOB = 4_000, 8_000  # looks before going to sleep: some 20 and 40 microseconds
+STACK = 16 << 20  # bytes for each worker: kernels hold tiles of images there, whatever the system's default is
 _FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98}
 WAIT, WAKE = 128, 129  # private to the process
 
@@ -185,11 +186,15 @@ class Pool:
     def ensure(self, workers: int) -> None:
         """Have so many workers take part."""
         ctypes.c_int32.from_address(self._address + LIMIT).value = workers
-        while self._started < workers:
-            Thread(
-                target=self._worker, args=(self._address, self._started), name="layerkit worker", daemon=True
-            ).start()
-            self._started += 1
+        before = stack_size(STACK)
+        try:
+            while self._started < workers:
+                Thread(
+                    target=self._worker, args=(self._address, self._started), name="layerkit worker", daemon=True
+                ).start()
+                self._started += 1
+        finally:
+            stack_size(before)
 
     def run(self, step: int, control: Array, counters: Array, count: int, feed: Feed | None = None) -> int:
         """Run a step, or several, on ``count`` threads; the caller holds ``lock``."""
