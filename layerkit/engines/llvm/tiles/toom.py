@@ -3,7 +3,7 @@
 ``m`` neighbouring results of a window of ``r`` taps are A' [(G g) * (B' d)]: m + r - 1 products instead of m * r, where
 ``g`` are the taps and ``d`` the m + r - 1 numbers that they meet. The three transforms are sums with a few small factors.
 They come from interpolating a polynomial at some points, and the points decide how much is lost to rounding: with those
-used here, six products lose about twice what the plain sum loses (root mean square, float32).
+used here, six products lose two (5 taps) to three times (3 taps) what the plain sum loses (root mean square, float32).
 
 Source: Lavin and Gray 2015, arXiv:1509.09308; the choice of points: Barabasz et al. 2018, arXiv:1803.10986.
 """
