@@ -24,6 +24,9 @@ FOLDER, SWITCH, BOUND = "LAYERKIT_CACHE_DIR", "LAYERKIT_CACHE", "LAYERKIT_CACHE_
 MAGIC = b"layerkit object 1\n"
 SUFFIX = ".object"
 DEFAULT_MB = 256
+KEPT = 0.75  # of the bound, when it was passed
+_TOTALS: dict[Path, int] = {}
+"""Bytes in a folder, as far as this process knows."""
 
 
 def default_folder() -> Path:
@@ -104,7 +107,7 @@ class ObjectCache:
             with suppress(OSError):
                 Path(name).unlink()
             return
-        self._shrink()
+        self._shrink(len(MAGIC) + 32 + len(code))
 
     def compiled(self, key: str, compile_: Callable[[], bytes]) -> bytes:
         """The code under a key, compiled if it is not there."""
@@ -143,15 +146,22 @@ class ObjectCache:
                     stat = entry.stat(follow_symlinks=False)
                     yield stat.st_mtime, stat.st_size, Path(entry.path)
 
-    def _shrink(self) -> None:
+    def _shrink(self, added: int) -> None:
+        """Keep the bound. The folder is looked through only when it may be full: that takes long for many entries."""
+        known = _TOTALS.get(self.folder)
+        if known is not None and known + added <= self.most_bytes:
+            _TOTALS[self.folder] = known + added
+            return
         stats = sorted(self._stats())
         total = sum(size for _, size, _ in stats)
+        wanted = self.most_bytes if total <= self.most_bytes else int(KEPT * self.most_bytes)
         for _, size, path in stats:
-            if total <= self.most_bytes:
-                return
+            if total <= wanted:
+                break
             with suppress(OSError):
                 path.unlink()
             total -= size
+        _TOTALS[self.folder] = total
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"
