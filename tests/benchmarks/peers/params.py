@@ -1,8 +1,8 @@
 """Shapes, initial weights and data, the same numbers for every framework (numpy only).
 
 Canonical layouts: dense kernel (in, out); conv2d kernel (kh, kw, in, out); depthwise2d kernel
-(kh, kw, in); conv1d kernel (k, in, out); LSTM kernel (in, 4u), recurrent (u, 4u), bias (4u), gates
-i,f,g,o; embedding (vocab, dim); mha wq/wk/wv/wo (dim, dim) applied as x @ w, bq/bk/bv/bo (dim).
+(kh, kw, in); conv2d_transpose kernel (kh, kw, out, in); conv1d kernel (k, in, out); LSTM kernel (in, 4u), recurrent
+(u, 4u), bias (4u), gates i,f,g,o; GRU the same with 3u, gates z,r,h, bias (2, 3u) if the reset comes after; embedding (vocab, dim); mha wq/wk/wv/wo (dim, dim) applied as x @ w, bq/bk/bv/bo (dim).
 """
 
 import zlib
@@ -24,6 +24,8 @@ def infer_shapes(nodes, env):
             out = (*a[:-1], n["units"])
         elif op == "conv2d":
             out = (*tuple(_conv_out(d, n["kernel"], n["stride"], n["pad"]) for d in a[:2]), n["filters"])
+        elif op == "conv2d_transpose":
+            out = (a[0] * n["stride"], a[1] * n["stride"], n["filters"])
         elif op == "depthwise2d":
             out = (*tuple(_conv_out(d, n["kernel"], n["stride"], n["pad"]) for d in a[:2]), a[2])
         elif op == "conv1d":
@@ -40,7 +42,7 @@ def infer_shapes(nodes, env):
             out = a
         elif op == "concat":
             out = (*a[:-1], sum(x[-1] for x in s))
-        elif op == "lstm":
+        elif op in ("lstm", "gru"):
             out = (a[0], n["units"]) if n["seq"] else (n["units"],)
         elif op == "bilstm":
             out = (2 * n["units"],)
@@ -74,6 +76,11 @@ def _node_params(n, a, rng):
         p = {"kernel": _glorot(rng, (*k, a[-1], n["filters"]), f * a[-1], f * n["filters"])}
         if n["bias"]:
             p["bias"] = np.zeros(n["filters"], np.float32)
+    elif op == "conv2d_transpose":
+        k, f = n["kernel"], n["kernel"] ** 2
+        p = {"kernel": _glorot(rng, (k, k, n["filters"], a[-1]), f * a[-1], f * n["filters"])}
+        if n["bias"]:
+            p["bias"] = np.zeros(n["filters"], np.float32)
     elif op == "depthwise2d":
         k = n["kernel"]
         p = {"kernel": _glorot(rng, (k, k, a[-1]), k * k, k * k)}
@@ -89,6 +96,10 @@ def _node_params(n, a, rng):
             p[d + "recurrent"] = _glorot(rng, (u, 4 * u), u, 4 * u)
             p[d + "bias"] = np.zeros(4 * u, np.float32)
             p[d + "bias"][u : 2 * u] = 1.0
+    elif op == "gru":
+        u, i = n["units"], a[-1]
+        p = {"kernel": _glorot(rng, (i, 3 * u), i, 3 * u), "recurrent": _glorot(rng, (u, 3 * u), u, 3 * u)}
+        p["bias"] = np.zeros((2, 3 * u) if n["reset_after"] else 3 * u, np.float32)
     elif op == "embedding":
         p = {"table": rng.uniform(-0.05, 0.05, (n["vocab"], n["dim"])).astype(np.float32)}
     elif op == "pos_embedding":
@@ -126,7 +137,7 @@ def workload_shapes(w):
 
 
 def batch_data(w, batch=None, seed=1):
-    """(inputs, labels): fixed random data; softmax_ce labels int32 (batch,), bce labels float32 (batch, 1)."""
+    """(inputs, labels): fixed random data; softmax_ce labels int32 (batch, ...), bce labels float32 (batch, 1)."""
     batch = batch or w["batch"]
     rng = np.random.default_rng(seed)
     x = {}
@@ -136,10 +147,13 @@ def batch_data(w, batch=None, seed=1):
             x[k] = rng.integers(0, v["vocab"], shape).astype(np.int32)
         else:
             x[k] = rng.standard_normal(shape).astype(np.float32)
+    out = (batch, *workload_shapes(w)[w["nodes"][-1]["name"]])
     if w["loss"] == "bce":
-        y = rng.integers(0, 2, (batch, 1)).astype(np.float32)
+        y = rng.integers(0, 2, out).astype(np.float32)
+    elif w["loss"] == "mse":
+        y = rng.standard_normal(out).astype(np.float32)
     else:
-        y = rng.integers(0, w["classes"], (batch,)).astype(np.int32)
+        y = rng.integers(0, w["classes"], out[:-1]).astype(np.int32)
     return x, y
 
 

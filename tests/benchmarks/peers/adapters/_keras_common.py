@@ -90,6 +90,11 @@ class KerasAdapter(Base):
                 x,
                 *([p["kernel"], p["bias"]] if n["bias"] else [p["kernel"]]),
             )
+        if op == "conv2d_transpose":
+            layer = L.Conv2DTranspose(
+                n["filters"], n["kernel"], n["stride"], "same", activation=n["act"], use_bias=n["bias"], name=name
+            )
+            return use(layer, x, *([p["kernel"], p["bias"]] if n["bias"] else [p["kernel"]]))
         if op == "maxpool2d":
             if n["pad"]:
                 x = L.ZeroPadding2D(n["pad"])(x)  # its input is never negative in these workloads
@@ -128,6 +133,9 @@ class KerasAdapter(Base):
             return use(
                 L.LSTM(n["units"], return_sequences=n["seq"], name=name), x, p["kernel"], p["recurrent"], p["bias"]
             )
+        if op == "gru":
+            layer = L.GRU(n["units"], return_sequences=n["seq"], reset_after=n["reset_after"], name=name)
+            return use(layer, x, p["kernel"], p["recurrent"], p["bias"])
         if op == "bilstm":
             return use(
                 L.Bidirectional(L.LSTM(n["units"]), name=name),
@@ -184,11 +192,11 @@ class KerasAdapter(Base):
         from peers.workloads import ADAM as o
 
         k = self.keras
-        loss = (
-            k.losses.BinaryCrossentropy(from_logits=True)
-            if self.w["loss"] == "bce"
-            else k.losses.SparseCategoricalCrossentropy(from_logits=True)
-        )
+        loss = {
+            "bce": k.losses.BinaryCrossentropy(from_logits=True),
+            "mse": k.losses.MeanSquaredError(),
+            "softmax_ce": k.losses.SparseCategoricalCrossentropy(from_logits=True),
+        }[self.w["loss"]]
         self.model.compile(optimizer=k.optimizers.Adam(o["lr"], o["beta1"], o["beta2"], o["eps"]), loss=loss)
         xs = list(x.values())
         self.x, self.y = (xs[0] if len(xs) == 1 else xs), y

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from peers.adapters.base import Skip
 from peers.params import infer_shapes, workload_shapes
 
 
@@ -61,6 +62,15 @@ def build_net(w, weights):
             y = self.rnn(x)[0]
             return y if self.seq else y[:, -1]
 
+    class GRU(nn.Module):
+        def __init__(self, i, u, seq):
+            super().__init__()
+            self.rnn, self.seq = nn.GRU(i, u, batch_first=True), seq
+
+        def forward(self, x):
+            y = self.rnn(x)[0]
+            return y if self.seq else y[:, -1]
+
     class BiLSTM(nn.Module):
         def __init__(self, i, u):
             super().__init__()
@@ -93,6 +103,14 @@ def build_net(w, weights):
         put(getattr(rnn, "bias_ih_l0" + suffix), p[prefix + "bias"])
         put(getattr(rnn, "bias_hh_l0" + suffix), np.zeros_like(p[prefix + "bias"]))
 
+    def load_gru(rnn, p):
+        def gates(a):  # z, r, h to r, z, n
+            z, r, h = np.split(a, 3, axis=-1)
+            return np.concatenate([r, z, h], axis=-1).T
+
+        put(rnn.weight_ih_l0, gates(p["kernel"])), put(rnn.weight_hh_l0, gates(p["recurrent"]))
+        put(rnn.bias_ih_l0, gates(p["bias"][0])), put(rnn.bias_hh_l0, gates(p["bias"][1]))
+
     def make(n, shapes, p, layout, flat_from):
         """(module, layout of the output) for one node; layout: 1 channels first, 0 as is."""
         op, a = n["op"], tuple(shapes[n["in"][0]])
@@ -111,6 +129,17 @@ def build_net(w, weights):
             put(m.weight, p["kernel"].transpose(3, 2, 0, 1))
             if n["bias"]:
                 put(m.bias, p["bias"])
+            return (Act(m, n["act"]) if n["act"] else m), 1
+        if op == "conv2d_transpose":
+            k, s = n["kernel"], n["stride"]
+            before = (k - s) // 2  # what "same" takes away at the beginning; it takes the rest at the end
+            m = nn.ConvTranspose2d(a[-1], n["filters"], k, s, before, bias=n["bias"])
+            put(m.weight, p["kernel"].transpose(3, 2, 0, 1))
+            if n["bias"]:
+                put(m.bias, p["bias"])
+            more = k - s - 2 * before
+            if more:
+                m = nn.Sequential(m, Fn(lambda x: x[:, :, :-more, :-more]))
             return (Act(m, n["act"]) if n["act"] else m), 1
         if op == "depthwise2d":
             m = nn.Conv2d(a[-1], a[-1], n["kernel"], n["stride"], n["pad"], groups=a[-1], bias=False)
@@ -149,11 +178,11 @@ def build_net(w, weights):
         if op == "relu6":
             return nn.ReLU6(), lay
         if op == "add":
-            return Fn(lambda x, y: x + y), lay
+            return Fn(lambda x, *more: sum(more, x)), lay
         if op == "sum":
             return Fn(lambda *v: torch.cat(v, -1).sum(-1, keepdim=True)), lay
         if op == "concat":
-            return Fn(lambda *v: torch.cat(v, -1)), lay
+            return Fn(lambda *v: torch.cat(v, 1 if lay else -1)), lay
         if op == "column":
             return Fn(lambda x, i=n["index"]: x[:, i]), 0
         if op in ("lstm", "bilstm"):
@@ -164,6 +193,12 @@ def build_net(w, weights):
                 m = BiLSTM(a[-1], n["units"])
                 load_lstm(m.rnn, p, "f_", ""), load_lstm(m.rnn, p, "b_", "_reverse")
             return (nn.Sequential(Fn(lambda x: x.transpose(1, 2)), m) if lay else m), 0
+        if op == "gru":
+            if not n["reset_after"]:
+                raise Skip("torch's GRU resets after the recurrent product")
+            m = GRU(a[-1], n["units"], n["seq"])
+            load_gru(m.rnn, p)
+            return m, 0
         if op == "embedding":
             m = nn.Embedding(n["vocab"], n["dim"])
             put(m.weight, p["table"])

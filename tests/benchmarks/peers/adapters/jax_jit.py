@@ -23,6 +23,25 @@ def make_apply(jax):
         (h, _), ys = lax.scan(step, (h0, h0), jnp.swapaxes(x, 0, 1), reverse=reverse)
         return jnp.swapaxes(ys, 0, 1) if seq else h
 
+    def gru(x, k, r, b, seq, after):
+        u = r.shape[0]
+        h0 = jnp.zeros((x.shape[0], u), x.dtype)
+
+        def step(h, xt):
+            a = xt @ k + (b[0] if after else b)
+            if after:
+                c = h @ r + b[1]
+                z, s = jnp.split(jax.nn.sigmoid(a[:, : 2 * u] + c[:, : 2 * u]), 2, axis=1)
+                new = jnp.tanh(a[:, 2 * u :] + s * c[:, 2 * u :])
+            else:
+                z, s = jnp.split(jax.nn.sigmoid(a[:, : 2 * u] + h @ r[:, : 2 * u]), 2, axis=1)
+                new = jnp.tanh(a[:, 2 * u :] + (s * h) @ r[:, 2 * u :])
+            h = z * h + (1 - z) * new
+            return h, (h if seq else None)
+
+        h, ys = lax.scan(step, h0, jnp.swapaxes(x, 0, 1))
+        return jnp.swapaxes(ys, 0, 1) if seq else h
+
     def act(n, x):
         return jax.nn.relu(x) if n.get("act") else x
 
@@ -41,6 +60,9 @@ def make_apply(jax):
             y = lax.conv_general_dilated(
                 x, k, (s,) * nd, [(pad, pad)] * nd, dimension_numbers=dn, feature_group_count=groups
             )
+            return act(n, y + p["bias"] if n["bias"] else y)
+        if op == "conv2d_transpose":
+            y = lax.conv_transpose(x, p["kernel"], (n["stride"],) * 2, "SAME", transpose_kernel=True)
             return act(n, y + p["bias"] if n["bias"] else y)
         if op == "maxpool2d":
             z, s, q = n["size"], n["stride"], n["pad"]
@@ -80,6 +102,8 @@ def make_apply(jax):
             return x[:, n["index"]]
         if op == "lstm":
             return lstm(x, p["kernel"], p["recurrent"], p["bias"], n["seq"])
+        if op == "gru":
+            return gru(x, p["kernel"], p["recurrent"], p["bias"], n["seq"], n["reset_after"])
         if op == "bilstm":
             return jnp.concatenate(
                 [
@@ -160,6 +184,8 @@ class Adapter(Base):
             out = apply(w["nodes"], params, state, x, True, new)
             if w["loss"] == "bce":
                 loss = optax.sigmoid_binary_cross_entropy(out, y).mean()
+            elif w["loss"] == "mse":
+                loss = ((out - y) ** 2).mean()
             else:
                 loss = optax.softmax_cross_entropy_with_integer_labels(out, y).mean()
             return loss, new

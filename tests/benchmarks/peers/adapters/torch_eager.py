@@ -49,6 +49,8 @@ class Adapter(Base):
         self.y = torch.from_numpy(y)
         if w["loss"] == "bce":
             lossf = torch.nn.BCEWithLogitsLoss()
+        elif w["loss"] == "mse":
+            self.y, lossf = self._tensor(C.to_first(y.ndim - 1, y)), torch.nn.MSELoss()
         else:
             self.y, lossf = self.y.long(), torch.nn.CrossEntropyLoss()
         net = self.net
