@@ -360,13 +360,15 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 
 def _unknown(cls: type, name: str, names: Sequence[str]) -> UnknownArgumentError:
     match = nearest(name, names)
-    return UnknownArgumentError(
+    error = UnknownArgumentError(
         f"'{cls.__name__}' has no argument '{name}'.",
         layer=cls.__name__,
         expected=", ".join(names),
         got=name,
         fix=did_you_mean(name, names) if match else "remove it",
     )
+    error.argument = name
+    return error
 
 
 def _checked(cls: type, owner: Any, field: Field, value: Any) -> Any:

@@ -1,12 +1,44 @@
-"""Readers of data files: IDX (MNIST's format), ``.ts`` (time series), CSV and NPZ.
+"""Data from files: readers, splits, preparation, batches read ahead.
 
-Each takes a path and returns arrays; a broken file is an error that says where it is broken. Nothing that a file declares
-is believed before it is checked against the bytes that are there.
+``open_data`` is the way in: a source (``SOURCES``: CSV, NPZ, IDX, ``.ts``, Parquet, folders of images, what ships) opens as
+``Records``, a ``Split`` parts their rows, a ``Preparation`` fitted on the rows to train on makes inputs and targets of
+their columns, and what is larger than memory comes in ``RowBatches``. Nothing that a file declares is believed before it is
+checked against the bytes that are there.
 """
 
-from layerkit.data.csv import Table, read_csv
+from layerkit.data.batches import RowBatches
+from layerkit.data.csv import CsvRecords, Table, read_csv
+from layerkit.data.dataset import DataOptions, DataSet, open_data
 from layerkit.data.idx import read_idx
+from layerkit.data.images import ImageRecords
 from layerkit.data.npz import read_npz
+from layerkit.data.parquet import ParquetRecords
+from layerkit.data.preparation import Preparation, Tensor
+from layerkit.data.records import ArrayRecords, Column, Records
+from layerkit.data.sources import SOURCES, guess
+from layerkit.data.splits import Split
 from layerkit.data.ts import Series, read_ts
 
-__all__ = ["Series", "Table", "read_csv", "read_idx", "read_npz", "read_ts"]
+__all__ = [
+    "SOURCES",
+    "ArrayRecords",
+    "Column",
+    "CsvRecords",
+    "DataOptions",
+    "DataSet",
+    "ImageRecords",
+    "ParquetRecords",
+    "Preparation",
+    "Records",
+    "RowBatches",
+    "Series",
+    "Split",
+    "Table",
+    "Tensor",
+    "guess",
+    "open_data",
+    "read_csv",
+    "read_idx",
+    "read_npz",
+    "read_ts",
+]

@@ -1,0 +1,153 @@
+"""The section ``data`` of a spec: one source with its arguments, and what is done with its columns.
+
+The keys are the sources of ``layerkit.data`` and the fields of its ``DataOptions``; in goes the section, out comes a
+``DataSet``. Paths are relative to the spec and stay in its folder: a spec is data, and names no other files of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.source import Mapping, Node, Scalar
+from layerkit import data, datasets
+from layerkit.data import SOURCES, DataOptions, DataSet, Tensor
+from layerkit.errors import DataError, LayerkitError, Span, SpecError, UnknownArgumentError, did_you_mean
+from layerkit.fields import fields
+from layerkit.registry import snake_case
+
+
+def keys() -> dict[str, type]:
+    """The sources by their keys."""
+    return {snake_case(name): cls for name, cls in SOURCES.classes.items()}
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """A section ``data`` without faults; ``node`` tells the places of its keys."""
+
+    source: Any
+    options: DataOptions
+    node: Mapping
+
+    def open(
+        self, folder: Path, *, path: Path | None, inputs: Seq[Tensor] = (), outputs: Seq[str] = (), batch_size: int = 32
+    ) -> DataSet:
+        """The data.
+
+        Args:
+            folder: the folder of the spec.
+            path: a file or folder, or the name of data that ship, instead of the section's.
+            inputs: the model's inputs.
+            outputs: names of its outputs.
+            batch_size: rows of a batch, where the data are not read whole.
+
+        Raises:
+            DataError: the data do not fit, with the place in the spec that says so.
+            FileFormatError: a file is broken.
+        """
+        source = self.source if path is None else replaced(self.source, path)
+        find = inside(folder) if path is None else Path
+        try:
+            return data.open_data(
+                source, self.options, find=find, inputs=inputs, outputs=outputs, batch_size=batch_size
+            )
+        except LayerkitError as error:
+            error.where = error.where or place(self.node, error.argument)
+            raise
+
+
+def read(node: Node) -> tuple[DataSection | None, list[LayerkitError]]:
+    """The section, or its faults, each with its place."""
+    sources, options = keys(), fields(DataOptions)
+    if not isinstance(node, Mapping):
+        return None, [SpecError("'data' is a mapping.", where=node.span, expected="dataset: digits, or csv: and target:", got="a value")]  # fmt: skip
+    errors: list[LayerkitError] = []
+    for entry in node.entries:
+        key = str(entry.key.value)
+        if key not in sources and key not in options:
+            known = [*sources, *options]
+            fault = UnknownArgumentError(f"'data' has no key '{key}'.", where=entry.key.span, expected=", ".join(known), got=key, fix=did_you_mean(key, known))  # fmt: skip
+            fault.argument = key
+            errors.append(fault)
+    found = [entry for entry in node.entries if str(entry.key.value) in sources]
+    if len(found) != 1 and not (errors and not found):
+        where = found[1].key.span if found else node.span
+        got = ", ".join(str(e.key.value) for e in found) or "none"
+        errors.append(
+            SpecError("'data' names one source.", where=where, expected="one of " + ", ".join(sources), got=got)
+        )
+    source = _made(sources[str(found[0].key.value)], found[0].value, errors) if found else None
+    chosen = {str(e.key.value): e.value for e in node.entries if str(e.key.value) in options}
+    made = _made(DataOptions, Mapping(tuple(e for e in node.entries if str(e.key.value) in chosen), node.span), errors)
+    if errors:
+        return None, errors
+    return DataSection(source, made, node), []
+
+
+def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
+    """An object from its arguments; a lone value is the first of them."""
+    given: Any = None
+    try:
+        given = node.plain()
+        if isinstance(node, Mapping):
+            return cls(**{str(k): v for k, v in given.items()})
+        return cls() if given is None else cls(given)
+    except LayerkitError as error:
+        error.where = error.where or place(node, error.argument)
+        errors.append(error)
+        return None
+
+
+def place(node: Node, name: str | None) -> Span:
+    """Where the key ``name`` stands in a section or in what it holds; the section itself where it does not."""
+    found = _key(node, name) if name is not None else None
+    return found.span if found is not None else node.span
+
+
+def _key(node: Node, name: str) -> Scalar | None:
+    entries = node.entries if isinstance(node, Mapping) else ()
+    here = next((e.key for e in entries if e.key.value == name), None)
+    return here or next((found for e in entries if (found := _key(e.value, name)) is not None), None)
+
+
+def inside(folder: Path) -> Any:
+    """Finds paths of a spec: relative ones, inside its folder."""
+    top = folder.resolve()
+
+    def find(text: str) -> Path:
+        path = Path(text)
+        if path.is_absolute() or not (top / path).resolve().is_relative_to(top):
+            raise DataError(
+                "a spec reads files of its own folder only.",
+                expected="a path relative to the spec, without '..'",
+                got=text,
+                fix=f"give the path on the command line: --data {text}",
+            )
+        return top / path
+
+    return find
+
+
+def replaced(source: Any, path: Path) -> Any:
+    """The source that reads ``path``: of the same kind and arguments where the name fits, else of the kind that it tells.
+
+    Raises:
+        DataError: there is no such file, or its name does not tell how to read it.
+    """
+    if not path.exists():
+        if str(path) in datasets.DATASETS:
+            return SOURCES.find("dataset")(str(path))
+        raise DataError("there is no such file or folder.", expected="a path, or the name of data that ship: " + ", ".join(datasets.DATASETS), got=str(path), fix="check the path")  # fmt: skip
+    kind = data.guess(path)
+    own = snake_case(type(source).__name__) if source is not None else None
+    if kind is None:
+        kind = own
+    if kind is None or kind == "dataset":
+        raise DataError("the name of the file does not tell how to read it.", expected=".csv, .npz, .parquet, .ts, or a folder of images", got=str(path))  # fmt: skip
+    cls = SOURCES.find(kind)
+    kept: Map[str, Any] = source.config if kind == own else {}
+    return cls(**{**{k: v for k, v in kept.items() if k not in ("path", "test")}, "path": str(path)})

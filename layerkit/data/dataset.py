@@ -1,0 +1,264 @@
+"""A data set as training uses it: parts for training, validation and testing, prepared alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from layerkit.data.batches import RowBatches
+from layerkit.data.preparation import Preparation, Task, Tensor, fit, present
+from layerkit.data.records import Records
+from layerkit.data.sources import LARGE, Find, Source
+from layerkit.data.splits import Split
+from layerkit.errors import DataError, did_you_mean
+from layerkit.fields import Check, Configurable, Resolved
+from layerkit.ir import Array
+
+
+def _split(value: Any) -> Split:
+    if isinstance(value, Split):
+        return value
+    if not isinstance(value, Mapping):
+        raise DataError(
+            "'split' says which shares are held out.", expected="{validation: 0.1, test: 0.2}", got=repr(value)
+        )
+    return Split(**value)
+
+
+class _Columns(Check):
+    """A column, several, or a mapping from inputs (outputs) to columns; None takes what the source says."""
+
+    expected = "a column, a list of columns, or a mapping from names of inputs to columns"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        parts = list(value.values()) if isinstance(value, Mapping) else [value]
+        for part in parts:
+            for name in [part] if isinstance(part, str) else part if isinstance(part, list | tuple) else [None]:
+                if not isinstance(name, str):
+                    raise ValueError
+        return value
+
+
+class DataOptions(Configurable):
+    """What is done with the columns of a source; the keys of a spec's section ``data`` beside the source itself.
+
+    Args:
+        target: the column to predict; a list; or a mapping from outputs of the model to columns.
+        features: the columns to predict from, all others unless given; or a mapping from inputs of the model to columns.
+        split: which shares of the rows are held out, as ``Split`` takes it.
+        standardize: numbers get mean 0 and deviation 1, as the rows to train on have them.
+        categories: a category becomes its number (from 1; 0 for one that is missing or new), or a number for each category.
+        missing: whether a missing number is an error, becomes the mean of the rows to train on, or drops its row.
+        task: whether whole numbers in the target are classes.
+        in_memory: whether the data are read whole; by size unless given.
+    """
+
+    target: Annotated[Any, _Columns()] = None
+    features: Annotated[Any, _Columns()] = None
+    split: Annotated[Any, Resolved(_split, "shares: {validation: 0.1, test: 0.2}")] = Split()
+    standardize: bool = False
+    categories: Literal["index", "one_hot"] = "index"
+    missing: Literal["error", "mean", "drop"] = "error"
+    task: Literal["auto", "classification", "regression"] = "auto"
+    in_memory: bool | None = None
+
+
+class DataSet:
+    """Parts of the data, as ``fit``, ``evaluate`` and ``predict`` take them.
+
+    Attributes:
+        records: the rows that the split divides.
+        preparation: how columns become inputs and targets; fitted on the rows to train on.
+        batch_size: of the batches of data that are not read whole.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[Records, Array]],
+        preparation: Preparation,
+        *,
+        batch_size: int,
+        seed: int,
+        in_memory: bool,
+    ) -> None:
+        self._parts, self.preparation = dict(parts), preparation
+        self.batch_size, self.seed, self.in_memory = batch_size, seed, in_memory
+
+    @cached_property
+    def train(self) -> Any:
+        """The part to train on: ``(x, y)``, or batches of them read from disk."""
+        return self._part("train")
+
+    @cached_property
+    def validation(self) -> Any:
+        """The part to validate on, or None."""
+        return self._part("validation")
+
+    @cached_property
+    def test(self) -> Any:
+        """The part to test on, or None."""
+        return self._part("test")
+
+    def _part(self, name: str) -> Any:
+        if name not in self._parts:
+            return None
+        records, rows = self._parts[name]
+        if self.in_memory:
+            return self.preparation.read(records, rows)
+        return RowBatches(records, rows, self.preparation, self.batch_size, shuffle=name == "train", seed=self.seed)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of rows of each part."""
+        return {name: len(rows) for name, (_, rows) in self._parts.items()}
+
+    @property
+    def task(self) -> Task | None:
+        """Classification or regression, by the target."""
+        return self.preparation.task
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of their numbers."""
+        return self.preparation.classes
+
+    def describe(self) -> str:
+        """The parts, the inputs and the targets, with what was found in each column."""
+        records = self._parts["train"][0]
+        lines = ["rows     " + ", ".join(f"{name} {count}" for name, count in self.rows.items())]
+        if not self.in_memory:
+            lines.append(f"memory   read from disk in batches of {self.batch_size}")
+        for what, tensors in (("input", self.preparation.inputs), ("target", self.preparation.targets)):
+            for tensor in tensors:
+                lines.append(f"{what:8} {tensor.name}")
+                lines += [f"  {name}: {self._shown(records, name)}" for name in tensor.columns]
+        return "\n".join(lines)
+
+    def _shown(self, records: Records, name: str) -> str:
+        encoding, column = self.preparation.encodings[name], records.columns[name]
+        shown = str(column)
+        if encoding.kind == "category":
+            shown += f" (1 to {len(encoding.categories)}; 0 is missing or new)"
+        if encoding.kind == "class":
+            shown = f"{len(encoding.categories)} classes: " + ", ".join(encoding.categories[:10])
+        if encoding.mean and encoding.kind == "number":
+            shown += f"; mean {encoding.mean[0]:.4g}, deviation {encoding.deviation[0]:.4g}"
+        return shown
+
+
+def open_data(
+    source: Source,
+    options: DataOptions,
+    *,
+    find: Find,
+    inputs: Sequence[Tensor] = (),
+    outputs: Sequence[str] = (),
+    batch_size: int = 32,
+) -> DataSet:
+    """The data of a source, split and prepared.
+
+    Args:
+        source: one of ``SOURCES``.
+        options: what is done with its columns.
+        find: a path as it is written to the file that it means.
+        inputs: names, shapes of one row and dtypes of the model's inputs; its ``columns`` are empty.
+        outputs: names of the model's outputs.
+        batch_size: rows of a batch, where the data are not read whole.
+
+    Raises:
+        DataError: a column is not there, values are missing, or a part is empty.
+        FileFormatError: a file is broken.
+    """
+    opened = source.open(find, options.in_memory)
+    records = opened.train
+    targets = _targets(options.target if options.target is not None else opened.target, records, outputs)
+    used = {c for t in targets for c in t.columns}
+    tensors = _inputs(options.features, records, inputs, used | ({options.split.column} - {None}))
+    names = [c for t in tensors for c in t.columns] + sorted(used)
+    split: Split = options.split
+    for part in ("validation", "test"):
+        if getattr(opened, part) is not None and getattr(split, part):
+            raise _wrong("split", f"the data have a {part} part of their own.", f"no share for {part}", f"{part}: {getattr(split, part)}")  # fmt: skip
+    first_target = targets[0].columns[0] if targets else None
+    train, validation, test = split.rows(records, first_target)
+    if options.missing == "drop":
+        kept = present(records, names)
+        train, validation, test = (part[np.isin(part, kept)] for part in (train, validation, test))
+    preparation = fit(
+        records, train, tensors, targets,
+        standardize=options.standardize, one_hot=options.categories == "one_hot", missing=options.missing, task=options.task,
+    )  # fmt: skip
+    parts = {"train": (records, train)}
+    for name, rows in (("validation", validation), ("test", test)):
+        own = getattr(opened, name)
+        if own is not None:
+            parts[name] = (own, present(own, names) if options.missing == "drop" else np.arange(own.count))
+        elif len(rows):
+            parts[name] = (records, rows)
+    in_memory = options.in_memory if options.in_memory is not None else records.in_memory or records.nbytes <= LARGE
+    return DataSet(parts, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+
+
+def _targets(target: Any, records: Records, outputs: Sequence[str]) -> list[Tensor]:
+    if target is None:
+        shown = ", ".join(list(records.columns)[:20])
+        raise _wrong("target", "it is not said which column is the target.", f"target: one of {shown}", "nothing")
+    if isinstance(target, Mapping):
+        for name in target:
+            if outputs and name not in outputs:
+                error = _wrong("target", f"the model has no output '{name}'.", ", ".join(outputs), str(name))
+                error.fix = did_you_mean(str(name), outputs)
+                raise error
+        return [Tensor(str(name), _listed(columns, records, "target")) for name, columns in target.items()]
+    return [Tensor(outputs[0] if len(outputs) == 1 else "y", _listed(target, records, "target"))]
+
+
+def _inputs(features: Any, records: Records, inputs: Sequence[Tensor], taken: set[str | None]) -> list[Tensor]:
+    if isinstance(features, Mapping):
+        given = {str(name): _listed(columns, records, "features") for name, columns in features.items()}
+    elif features is not None or len(inputs) <= 1:
+        chosen = [name for name in records.columns if name not in taken] if features is None else features
+        given = {inputs[0].name if inputs else "x": _listed(chosen, records, "features")}
+    else:  # several inputs take the columns of their names
+        given = {t.name: (t.name,) for t in inputs if t.name in records.columns}
+    known = {t.name: t for t in inputs}
+    odd = next((name for name in given if known and name not in known), None)
+    if odd is not None:
+        error = _wrong("features", f"the model has no input '{odd}'.", ", ".join(known), odd)
+        error.fix = did_you_mean(odd, known)
+        raise error
+    left = [name for name in known if name not in given]
+    if left:
+        raise _wrong("features", f"it is not said which columns make the input '{left[0]}'.", f"features: {{{left[0]}: [columns]}}", ", ".join(given) or "nothing")  # fmt: skip
+    tensors = []
+    for name, columns in given.items():
+        arrays = [c for c in columns if records.columns[c].kind == "array"]
+        if arrays and len(columns) > 1:
+            raise _wrong("features", f"the input '{name}' mixes arrays with other columns.", "one array, or columns of numbers and texts", ", ".join(columns))  # fmt: skip
+        wanted = known.get(name)
+        tensors.append(Tensor(name, columns, wanted.shape if wanted else None, wanted.dtype if wanted else None))
+    return tensors
+
+
+def _listed(columns: Any, records: Records, argument: str) -> tuple[str, ...]:
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    if not names:
+        raise _wrong(argument, f"'{argument}' names no column.", "at least one column", "none")
+    for name in names:
+        try:
+            records.column(name)
+        except DataError as error:
+            error.argument = argument
+            raise
+    return names
+
+
+def _wrong(argument: str, summary: str, expected: str, got: str) -> DataError:
+    error = DataError(summary, expected=expected, got=got)
+    error.argument = argument
+    return error

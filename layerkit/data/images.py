@@ -1,0 +1,93 @@
+"""A folder of images, a sub-folder for each class, by Pillow (the extra ``data``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layerkit.data.files import broken
+from layerkit.data.records import Column, Records
+from layerkit.errors import MissingExtraError
+from layerkit.ir import Array
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+MAX_PIXELS = 1 << 28  # of one image, before it is made smaller
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+class ImageRecords(Records):
+    """Images with their classes: columns ``image`` (height, width, channels) float32 of 0 to 255, and ``label``.
+
+    The classes are the names of the sub-folders, in the order in which they sort; hidden files and folders are passed over.
+
+    Args:
+        path: the folder.
+        size: height and width to which images are resized (bilinear); those of the first image unless given.
+        channels: 1 grey, 3 colour, 4 colour with transparency.
+
+    Raises:
+        FileFormatError: no images, or one that cannot be read.
+        MissingExtraError: Pillow is not installed.
+    """
+
+    def __init__(self, path: str | Path, size: tuple[int, int] | None = None, channels: int = 3) -> None:
+        self.path, self.channels = Path(path), channels
+        try:
+            folders = sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except OSError as error:
+            raise broken(path, "the folder cannot be read.", got=error.strerror, fix="check the path") from error
+        self.files: list[Path] = []
+        labels: list[int] = []
+        for number, folder in enumerate(folders):
+            found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            self.files += found
+            labels += [number] * len(found)
+        if not self.files:
+            raise broken(path, "the folder holds no images.", expected="a sub-folder of images for each class",
+                         got=", ".join(p.name for p in folders[:5]) or "no sub-folders")  # fmt: skip
+        self.labels = np.array(labels, "int32")
+        self.count = len(self.files)
+        self.size = size or self._image(self.files[0], None).shape[:2]
+        self.columns = {
+            "image": Column("array", (*self.size, channels)),
+            "label": Column("category", categories=tuple(p.name for p in folders)),
+        }
+
+    def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        if "label" in names:
+            found["label"] = self.labels[rows]
+        if "image" in names:
+            found["image"] = np.empty((len(rows), *self.size, self.channels), "float32")
+            for place, row in enumerate(rows):
+                found["image"][place] = self._image(self.files[row], self.size)
+        return found
+
+    def _image(self, path: Path, size: tuple[int, ...] | None) -> Array:
+        image_module = _pillow()
+        try:
+            with image_module.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise broken(
+                        path, "the image is too large.", expected=f"at most {MAX_PIXELS} pixels", got=f"{image.size}"
+                    )
+                image = image.convert(_MODES[self.channels])
+                if size is not None and (image.height, image.width) != size:
+                    image = image.resize((size[1], size[0]), image_module.Resampling.BILINEAR)
+                return np.asarray(image, "uint8").reshape(image.height, image.width, self.channels)
+        except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+            if type(error).__module__.startswith("layerkit."):
+                raise
+            raise broken(path, "the image cannot be read.", expected="an image that Pillow reads", got=str(error)[:200]) from error  # fmt: skip
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("folders of images need Pillow.", expected="the extra 'data'", got=str(error),
+                                fix='pip install "layerkit[data]"') from error  # fmt: skip
+    return Image

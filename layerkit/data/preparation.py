@@ -1,0 +1,319 @@
+"""Columns to what a model takes: numbers standardised, texts counted, missing values filled.
+
+What was learnt from the rows to train on (means, deviations, categories) is a ``Preparation``; it is applied alike to all
+parts, to new data, and is plain data itself, so that a trained model can carry it (``to_config``, ``from_config``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from layerkit.data.records import Column, Records
+from layerkit.errors import DataError, FileFormatError
+from layerkit.ir import Array
+
+Task = Literal["classification", "regression"]
+CHUNK_BYTES = 32 << 20  # of rows that are read together
+Missing = Literal["error", "mean", "drop"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or a target of a model, and the columns that it is made of.
+
+    ``shape`` is that of one row, None where the columns decide; ``dtype`` likewise.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    shape: tuple[int | None, ...] | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a column is turned into numbers.
+
+    A category of a feature becomes its place in ``categories`` counted from 1, and 0 where it is missing or was not seen in
+    training; one of a target its place counted from 0. Numbers become ``(value - mean) / deviation``, after ``fill``
+    took the place of a missing one.
+    """
+
+    kind: Literal["number", "array", "category", "one_hot", "text", "class"]
+    categories: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    fill: float | None = None
+
+    @property
+    def width(self) -> int:
+        """How many numbers of a row it gives."""
+        return len(self.categories) if self.kind == "one_hot" else 1
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From columns to the inputs and targets of a model."""
+
+    inputs: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    encodings: Mapping[str, Encoding] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task | None:
+        """What the (first) target asks for."""
+        if not self.targets:
+            return None
+        kinds = {self.encodings[c].kind for c in self.targets[0].columns}
+        return "classification" if kinds == {"class"} else "regression"
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the (first) target's classes, in the order of their numbers."""
+        if self.task != "classification" or len(self.targets[0].columns) > 1:
+            return None
+        return self.encodings[self.targets[0].columns[0]].categories
+
+    def read(self, records: Records, rows: Array | None = None, with_targets: bool = True) -> tuple[Any, Any]:
+        """Inputs and targets of some rows: an array each, or a mapping where there are several."""
+        rows = np.arange(records.count) if rows is None else rows
+        tensors = (*self.inputs, *(self.targets if with_targets else ()))
+        names = list(dict.fromkeys(c for tensor in tensors for c in tensor.columns))
+        for name in names:
+            records.column(name)
+        values = records.read(rows, names)
+        made = {
+            tensor: _join(tensor, [self._encode(values[c], records.columns[c], c) for c in tensor.columns])
+            for tensor in tensors
+        }
+        x = _one_or_all({t.name: made[t] for t in self.inputs})
+        return x, _one_or_all({t.name: made[t] for t in self.targets}) if with_targets and self.targets else None
+
+    def _encode(self, values: Array, column: Column, name: str) -> Array:
+        encoding = self.encodings[name]
+        if encoding.kind in ("category", "one_hot", "class", "text"):
+            return _encode_texts(values, column, name, encoding)
+        if column.kind == "category":
+            raise DataError(f"column '{name}' holds texts.", expected="numbers, as in training", got=", ".join(column.categories[:3]))  # fmt: skip
+        if encoding.fill is not None and values.dtype.kind == "f":
+            values = np.where(np.isnan(values), np.float32(encoding.fill), values)
+        if encoding.kind == "number" and values.dtype.kind == "f" and np.isnan(values).any():
+            raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="missing: mean, or missing: drop")  # fmt: skip
+        if encoding.mean:
+            mean, deviation = (np.array(v, "float64") for v in (encoding.mean, encoding.deviation))
+            values = ((values - mean) / deviation).astype("float32")
+        return values
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain data, from which ``from_config`` makes an equal preparation."""
+        return {
+            "inputs": [asdict(t) for t in self.inputs],
+            "targets": [asdict(t) for t in self.targets],
+            "columns": {name: asdict(e) for name, e in self.encodings.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Preparation:
+        """The preparation that ``to_config`` wrote.
+
+        Raises:
+            FileFormatError: the data describe none.
+        """
+        try:
+            tensors = [
+                tuple(Tensor(str(t["name"]), tuple(t["columns"]), None if t["shape"] is None else tuple(t["shape"]), t["dtype"]) for t in config[key])
+                for key in ("inputs", "targets")
+            ]  # fmt: skip
+            encodings = {
+                str(name): Encoding(
+                    e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"]
+                )
+                for name, e in config["columns"].items()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FileFormatError("this describes no preparation of data.", expected="inputs, targets, columns", got=repr(error)[:200]) from error  # fmt: skip
+        return cls(tensors[0], tensors[1], encodings)
+
+
+def fit(
+    records: Records,
+    rows: Array,
+    inputs: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    *,
+    standardize: bool = False,
+    one_hot: bool = False,
+    missing: Missing = "error",
+    task: Literal["auto", "classification", "regression"] = "auto",
+) -> Preparation:
+    """The preparation that these rows of the records ask for.
+
+    Args:
+        records: the data.
+        rows: the rows to train on; nothing else is looked at.
+        inputs: the inputs of the model, and their columns.
+        targets: its targets, likewise.
+        standardize: whether numbers get mean 0 and deviation 1; arrays do so for each place of their last axis.
+        one_hot: whether a category of a feature becomes a number for each category.
+        missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before.
+        task: whether whole numbers in a target are classes; ``auto`` takes texts, and whole numbers from 0 on.
+
+    Raises:
+        DataError: a column that is not there, or values are missing.
+    """
+    encodings: dict[str, Encoding] = {}
+    for tensor in targets:
+        for name in tensor.columns:
+            encodings[name] = _target(records, rows, name, task, len(tensor.columns))
+    statistics: dict[str, tuple[tuple[int, ...], bool, str]] = {}
+    for tensor in inputs:
+        for name in tensor.columns:
+            column = records.column(name)
+            if tensor.dtype == "string" and column.kind == "category":
+                encodings[name] = Encoding("text")
+            elif column.kind == "category":
+                known = tuple(column.categories)
+                encodings[name] = Encoding("one_hot" if one_hot else "category", known)
+            else:
+                wants_mean = standardize and not (tensor.dtype or "float32").startswith(("int", "uint", "bool"))
+                fills = missing == "mean" and column.missing > 0
+                if column.missing and missing == "error":
+                    raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{column.missing} of {records.count} missing", fix="missing: mean, or missing: drop")  # fmt: skip
+                encodings[name] = Encoding("array" if column.kind == "array" else "number")
+                if wants_mean or fills:
+                    shape = _shape(tensor, column)
+                    statistics[name] = (shape, wants_mean, encodings[name].kind)
+    means = _means(records, rows, {name: shape for name, (shape, _, _) in statistics.items()})
+    for name, (mean, deviation) in means.items():
+        _, wants_mean, kind = statistics[name]
+        encodings[name] = Encoding(
+            kind,  # type: ignore[arg-type]
+            mean=tuple(mean.tolist()) if wants_mean else (),
+            deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()) if wants_mean else (),
+            fill=float(mean[0]) if kind == "number" and records.columns[name].missing else None,
+        )
+    return Preparation(tuple(inputs), tuple(targets), encodings)
+
+
+def present(records: Records, names: Sequence[str]) -> Array:
+    """The rows in which none of these columns has a missing value."""
+    kept = [np.zeros(0, "int64")]
+    watched = [name for name in names if records.column(name).missing]
+    if not watched:
+        return np.arange(records.count)
+    for rows in _chunks(records, np.arange(records.count)):
+        values = records.read(rows, watched)
+        lost = np.zeros(len(rows), bool)
+        for name, found in values.items():
+            lost |= (found < 0) if records.columns[name].kind == "category" else np.isnan(found)
+        kept.append(rows[~lost])
+    return np.concatenate(kept)
+
+
+def _chunks(records: Records, rows: Array) -> Iterator[Array]:
+    size = max(1, CHUNK_BYTES // max(1, records.nbytes // max(1, records.count)))
+    return (rows[i : i + size] for i in range(0, len(rows), size))
+
+
+def _target(records: Records, rows: Array, name: str, task: str, of: int) -> Encoding:
+    column = records.column(name)
+    if column.missing:
+        raise DataError(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
+    if column.kind == "category":
+        if task == "regression":
+            raise DataError(f"the target '{name}' holds texts.", expected="numbers for a regression", got=", ".join(column.categories[:3]))  # fmt: skip
+        return Encoding("class", tuple(column.categories))
+    if column.kind == "array" or of > 1:
+        return Encoding("array")
+    if column.kind == "whole" and task != "regression":
+        found = np.unique(np.concatenate([records.read(part, [name])[name] for part in _chunks(records, rows)]))
+        counted = len(found) <= 1000 and found[0] == 0 and found[-1] == len(found) - 1
+        if counted or task == "classification":
+            return Encoding("class", tuple(map(str, found.tolist())))
+    if task == "classification":
+        raise DataError(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column))  # fmt: skip
+    return Encoding("array")
+
+
+def _shape(tensor: Tensor, column: Column) -> tuple[int, ...]:
+    """The shape in which the column's arrays go into the model: pictures may get an axis of channels."""
+    if column.kind != "array":
+        return ()
+    if tensor.shape is not None and len(tensor.shape) == len(column.shape) + 1 and tensor.shape[-1] == 1:
+        return (*column.shape, 1)
+    return column.shape
+
+
+def _means(records: Records, rows: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Array, Array]]:
+    """Mean and deviation of columns, for each place of the last axis; chunk by chunk, in float64."""
+    counts: dict[str, Array] = {}
+    means: dict[str, Array] = {}
+    squares: dict[str, Array] = {}
+    for part in _chunks(records, rows) if shapes else ():
+        for name, values in records.read(part, list(shapes)).items():
+            flat = values.reshape(-1, shapes[name][-1] if shapes[name] else 1).astype("float64")
+            known = ~np.isnan(flat)
+            count = known.sum(axis=0)
+            safe = np.maximum(count, 1)
+            mean = np.where(known, flat, 0).sum(axis=0) / safe
+            square = (np.where(known, flat - mean, 0) ** 2).sum(axis=0)
+            if name in counts:  # Chan, Golub and LeVeque (1979): two parts joined without losing digits
+                total = np.maximum(counts[name] + count, 1)
+                step = mean - means[name]
+                square = squares[name] + square + step**2 * counts[name] * count / total
+                mean = means[name] + step * count / total
+                count = counts[name] + count
+            counts[name], means[name], squares[name] = count, mean, square
+    return {name: (means[name], np.sqrt(squares[name] / np.maximum(counts[name], 1))) for name in counts}
+
+
+def _encode_texts(values: Array, column: Column, name: str, encoding: Encoding) -> Array:
+    """Categories of a column, or whole numbers that are classes, in the numbers of the training."""
+    if encoding.kind == "text":
+        known = np.array([*column.categories, ""], dtype=np.str_)
+        return known[values]
+    place = {
+        category: i for i, category in enumerate(map(str, encoding.categories))
+    }  # a file of few rows may have 1, not "1"
+    if column.kind == "category":
+        own = np.array([place.get(text, -1) for text in column.categories] + [-1], "int32")
+        found = own[values]  # -1, which is missing, reads the last
+    else:
+        known, inverse = np.unique(values, return_inverse=True)
+        own = np.array([place.get(f"{v:g}" if v % 1 else str(int(v)), -1) for v in known], "int32")
+        found = own[inverse.reshape(values.shape)]
+    if encoding.kind == "class":
+        if (found < 0).any():
+            row = int(np.argmax(found < 0))
+            value = column.categories[values[row]] if column.kind == "category" else values[row]
+            raise DataError(f"the target '{name}' has a class that training does not know.", expected=", ".join(encoding.categories[:20]), got=f"{value!s}")  # fmt: skip
+        return found
+    if encoding.kind == "one_hot":
+        return (found[:, None] == np.arange(len(encoding.categories))).astype("float32")
+    return found + np.int32(1)
+
+
+def _join(tensor: Tensor, parts: list[Array]) -> Array:
+    """The columns of an input side by side, in its shape and dtype."""
+    value = parts[0]
+    if len(parts) > 1 or (tensor.shape is not None and len(tensor.shape) == 1 and value.ndim == 1):
+        value = np.concatenate([p[:, None] if p.ndim == 1 else p for p in parts], axis=1, dtype=_common(parts))
+    if tensor.shape is not None and value.ndim == len(tensor.shape) and tensor.shape[-1:] == (1,):
+        value = value[..., None]  # pictures without an axis of channels
+    if tensor.dtype is not None and tensor.dtype != "string":
+        value = value.astype(tensor.dtype, copy=False)
+    return value
+
+
+def _common(parts: list[Array]) -> Any:
+    if parts[0].dtype.kind == "U":
+        return None
+    return "int32" if all(p.dtype.kind in "iu" for p in parts) else "float32"
+
+
+def _one_or_all(tensors: dict[str, Array]) -> Any:
+    return next(iter(tensors.values())) if len(tensors) == 1 else tensors

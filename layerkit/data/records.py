@@ -1,0 +1,124 @@
+"""Records: rows with named columns, read by their numbers, whether they lie in memory or in a file larger than it.
+
+A source (``layerkit.data.sources``) opens a file as ``Records``; splits, preparation and batches ask nothing else of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from layerkit.errors import DataError, did_you_mean
+from layerkit.ir import Array
+
+Kind = Literal["whole", "number", "category", "array"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    ``whole`` are int32 or int64, ``number`` float32 with nan where one is missing, ``category`` int32 numbers into
+    ``categories`` with -1 where one is missing, ``array`` an array of ``shape`` in each row (an image, a series).
+    """
+
+    kind: Kind
+    shape: tuple[int, ...] = ()
+    categories: tuple[str, ...] = ()
+    missing: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a row in memory, as float32."""
+        return 4 * int(np.prod(self.shape, dtype="int64"))
+
+    def __str__(self) -> str:
+        shown = {"whole": "whole numbers", "number": "numbers", "array": f"arrays {self.shape}"}.get(self.kind)
+        if shown is None:
+            few = ", ".join(self.categories[:6]) + (", ..." if len(self.categories) > 6 else "")
+            shown = f"{len(self.categories)} categories: {few[:100]}"
+        return shown + (f"; {self.missing} missing" if self.missing else "")
+
+
+class Records:
+    """Rows of named columns.
+
+    Attributes:
+        count: how many rows.
+        columns: what each column holds.
+        block: how many rows that follow one another are read as cheaply as one.
+        in_memory: whether all rows are in memory already.
+    """
+
+    count: int
+    columns: dict[str, Column]
+    block: int = 1
+    in_memory: bool = False
+
+    def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Columns of some rows, in the order of ``rows``."""
+        raise NotImplementedError
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes all rows take in memory."""
+        return self.count * sum(column.nbytes for column in self.columns.values())
+
+    def column(self, name: str) -> Column:
+        """What the column of that name holds.
+
+        Raises:
+            DataError: there is none.
+        """
+        if name not in self.columns:
+            shown = ", ".join(list(self.columns)[:20])
+            raise DataError(f"there is no column '{name}'.", expected=shown, got=name, fix=did_you_mean(name, self.columns))  # fmt: skip
+        return self.columns[name]
+
+
+class ArrayRecords(Records):
+    """Records that lie in memory.
+
+    Args:
+        arrays: a column each, with equal numbers of rows.
+        categories: the texts that a column of whole numbers counts.
+        missing: how many rows of a column have no value.
+
+    Example:
+        >>> records = ArrayRecords({"size": np.array([0.5, 2.0], "float32"), "name": np.array([1, 0], "int32")}, {"name": ("a", "b")})
+        >>> records.read(np.array([1]), ["name"])
+        {'name': array([0], dtype=int32)}
+    """
+
+    in_memory = True
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array],
+        categories: Mapping[str, tuple[str, ...]] | None = None,
+        missing: Mapping[str, int] | None = None,
+    ) -> None:
+        self.arrays = dict(arrays)
+        lengths = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(lengths.values())) != 1:
+            shown = ", ".join(f"{name}: {n}" for name, n in lengths.items())
+            raise DataError("the arrays have unequal numbers of rows.", expected="as many rows in each", got=shown or "no arrays")  # fmt: skip
+        self.count = next(iter(lengths.values()))
+        self.columns = {
+            name: Column(_kind(array, name in (categories or {})), array.shape[1:], (categories or {}).get(name, ()), (missing or {}).get(name, 0))
+            for name, array in self.arrays.items()
+        }  # fmt: skip
+
+    def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
+        return {name: self.arrays[name][rows] for name in names}
+
+
+def _kind(array: Array, counts_texts: bool) -> Kind:
+    if array.ndim > 1:
+        return "array"
+    if counts_texts:
+        return "category"
+    return "number" if array.dtype.kind == "f" else "whole"

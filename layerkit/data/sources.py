@@ -1,0 +1,286 @@
+"""Where data come from: each source is a key of the section ``data`` in a spec, its fields are the arguments there.
+
+data: {csv: {path: train.csv, delimiter: ";"}, target: label}
+data: {csv: train.csv, target: label}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+
+from layerkit import datasets
+from layerkit.data.csv import CsvRecords, read_csv
+from layerkit.data.files import broken
+from layerkit.data.idx import read_idx
+from layerkit.data.images import ImageRecords
+from layerkit.data.npz import read_npz
+from layerkit.data.parquet import ParquetRecords
+from layerkit.data.records import ArrayRecords, Records
+from layerkit.data.ts import Series, read_ts
+from layerkit.errors import DataError, did_you_mean
+from layerkit.fields import Check, Configurable, Shape
+from layerkit.ir import Array
+from layerkit.registry import Registry
+
+LARGE = 256 << 20  # bytes of a file, or of its numbers: what is larger is read batch by batch
+
+
+class _Path(Check):
+    expected = "the path of a file or folder"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        return os.fspath(value)  # a TypeError for what is no path
+
+
+FilePath = Annotated[str, _Path()]
+OptionalPath = Annotated[Any, _Path()]
+
+Find = Callable[[str], Path]  # a path as it is written to the file that it means
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The records of a source; what it does not say itself is cut from ``train`` by a split."""
+
+    train: Records
+    validation: Records | None = None
+    test: Records | None = None
+    target: str | None = None
+
+
+SOURCES = Registry("data source")
+"""The sources by the keys that specs use."""
+
+
+class Source(Protocol):
+    """Opens its files."""
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The records; ``in_memory`` None decides by size."""
+
+
+@SOURCES.add
+class CSV(Configurable):
+    """A CSV file whose first row names the columns.
+
+    Args:
+        path: the file; ``.gz`` is decompressed in memory.
+        test: another file to test on.
+        delimiter: what separates the fields.
+    """
+
+    path: FilePath
+    test: OptionalPath = None
+    delimiter: str = ","
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The rows of the file, and of the one to test on."""
+        return Opened(self._records(find(self.path), in_memory), test=self._records(find(self.test), in_memory) if self.test else None)  # fmt: skip
+
+    def _records(self, path: Path, in_memory: bool | None) -> Records:
+        if _fits(path, in_memory) or path.suffix == ".gz":
+            table = read_csv(path, self.delimiter)
+            return ArrayRecords(table.columns, table.categories, table.missing)
+        return CsvRecords(path, self.delimiter)
+
+
+@SOURCES.add
+class Parquet(Configurable):
+    """A Parquet file; needs the extra ``data``.
+
+    Args:
+        path: the file.
+        test: another file to test on.
+    """
+
+    path: FilePath
+    test: OptionalPath = None
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The rows of the file, and of the one to test on."""
+        return Opened(ParquetRecords(find(self.path)), test=ParquetRecords(find(self.test)) if self.test else None)
+
+
+@SOURCES.add
+class NPZ(Configurable):
+    """Arrays that ``numpy.savez`` wrote.
+
+    Args:
+        path: the file.
+        x: the array of inputs; ``x`` or ``x_train`` unless given. Other arrays are columns too, by their names.
+        y: the array of targets; ``y`` or ``y_train`` unless given.
+        x_test: the inputs to test on; ``x_test`` if there is one.
+        y_test: the targets to test on; ``y_test`` if there is one.
+    """
+
+    path: FilePath
+    x: str | None = None
+    y: str | None = None
+    x_test: str | None = None
+    y_test: str | None = None
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The arrays; those with as many rows as ``x`` are columns."""
+        arrays = read_npz(find(self.path))
+        x, y = self._name(arrays, "x", "x", "x_train"), self._name(arrays, "y", "y", "y_train")
+        x_test, y_test = self._name(arrays, "x_test", "x_test"), self._name(arrays, "y_test", "y_test")
+        first = arrays[x] if x else next((a for a in arrays.values() if a.ndim), None)
+        if first is None:
+            raise broken(
+                find(self.path), "the file holds no arrays.", expected="x and y", got=", ".join(arrays) or "none"
+            )
+        columns = {
+            n: a for n, a in arrays.items() if a.ndim and len(a) == len(first) and n not in (x, y, x_test, y_test)
+        }
+        columns |= {name: arrays[n] for name, n in (("x", x), ("y", y)) if n}
+        tests = {name: arrays[n] for name, n in (("x", x_test), ("y", y_test)) if n}
+        return Opened(_arrays(columns), test=_arrays(tests) if len(tests) == 2 else None, target="y" if y else None)
+
+    def _name(self, arrays: dict[str, Array], argument: str, *usual: str) -> str | None:
+        given: str | None = getattr(self, argument)
+        if given is None:
+            return next((name for name in usual if name in arrays), None)
+        if given not in arrays:
+            error = DataError(f"there is no array '{given}'.", expected=", ".join(arrays), got=given, fix=did_you_mean(given, arrays))  # fmt: skip
+            error.argument = argument
+            raise error
+        return given
+
+
+@SOURCES.add
+class IDX(Configurable):
+    """Images and labels in the format of MNIST.
+
+    Args:
+        path: a folder with files of MNIST's names (``train-images-idx3-ubyte``, plain or ``.gz``, and so on).
+        x: the inputs, instead of a folder.
+        y: the targets.
+        x_test: the inputs to test on.
+        y_test: the targets to test on.
+    """
+
+    path: OptionalPath = None
+    x: OptionalPath = None
+    y: OptionalPath = None
+    x_test: OptionalPath = None
+    y_test: OptionalPath = None
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The arrays ``x`` and ``y``."""
+        files = {name: find(value) for name in ("x", "y", "x_test", "y_test") if (value := getattr(self, name))}
+        if self.path is not None:
+            folder = find(self.path)
+            names = {"x": "train-images", "y": "train-labels", "x_test": "t10k-images", "y_test": "t10k-labels"}
+            for name, start in names.items():
+                found = sorted(folder.glob(f"{start}*"))
+                if found:
+                    files.setdefault(name, found[0])
+        if not {"x", "y"} <= set(files):
+            raise DataError("the IDX files of inputs and targets are not there.", expected="train-images-idx3-ubyte and train-labels-idx1-ubyte in the folder, or x: and y:",
+                            got=self.path or ", ".join(files) or "nothing", fix="check the path")  # fmt: skip
+        arrays = {name: read_idx(path) for name, path in files.items()}
+        tests = {"x": arrays["x_test"], "y": arrays["y_test"]} if {"x_test", "y_test"} <= set(arrays) else None
+        return Opened(_arrays({"x": arrays["x"], "y": arrays["y"]}), test=_arrays(tests) if tests else None, target="y")
+
+
+@SOURCES.add
+class TS(Configurable):
+    """Labelled time series (``.ts``): columns ``x`` (time, channels) and ``y``; shorter cases end in zeros.
+
+    Args:
+        path: the file.
+        test: another file to test on.
+    """
+
+    path: FilePath
+    test: OptionalPath = None
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The cases of the file, and of the one to test on, padded to one length."""
+        parts = [read_ts(find(path)) for path in (self.path, self.test) if path is not None]
+        steps = max(part.x.shape[1] for part in parts)
+        found = [_series(part, steps) for part in parts]
+        target = "y" if parts[0].y is not None else None
+        return Opened(found[0], test=found[1] if len(found) > 1 else None, target=target)
+
+
+@SOURCES.add
+class Images(Configurable):
+    """A folder of images with a sub-folder for each class; needs the extra ``data``.
+
+    Where the folder holds ``train`` and ``test`` (and ``validation``), these hold the classes.
+
+    Args:
+        path: the folder.
+        size: height and width to which images are resized; those of the first image unless given.
+        channels: 1 grey, 3 colour, 4 colour with transparency.
+    """
+
+    path: FilePath
+    size: Annotated[Any, Shape(1)] = None
+    channels: Literal[1, 3, 4] = 3
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The images of the folder, or of its parts."""
+        folder = find(self.path)
+        if not (folder / "train").is_dir():
+            return Opened(ImageRecords(folder, self.size, self.channels), target="label")
+        train = ImageRecords(folder / "train", self.size, self.channels)
+        parts = {n: ImageRecords(folder / n, train.size, self.channels) for n in ("validation", "test") if (folder / n).is_dir()}  # fmt: skip
+        return Opened(train, **parts, target="label")
+
+
+@SOURCES.add
+class Dataset(Configurable):
+    """Data that ship with layerkit.
+
+    Args:
+        name: of the data set, as ``digits``.
+    """
+
+    name: str
+
+    def open(self, find: Find, in_memory: bool | None) -> Opened:
+        """The data set, with its rows to test on."""
+        (x, y), (x_test, y_test) = datasets.load(self.name)
+        return Opened(_arrays({"x": x, "y": y}), test=_arrays({"x": x_test, "y": y_test}), target="y")
+
+
+def guess(path: Path) -> str | None:
+    """The key of the source that reads a file of this name, or a folder of this content."""
+    suffixes = [s for s in path.suffixes if s != ".gz"]
+    known = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".ts": "ts", ".parquet": "parquet"}
+    if path.is_dir():
+        return "idx" if any(path.glob("train-images*")) else "images"
+    return known.get(suffixes[-1].lower()) if suffixes else None
+
+
+def _fits(path: Path, in_memory: bool | None) -> bool:
+    if in_memory is not None:
+        return in_memory
+    try:
+        return path.stat().st_size <= LARGE
+    except OSError:
+        return True  # the reader says what is wrong
+
+
+def _arrays(arrays: dict[str, Array]) -> ArrayRecords:
+    categories: dict[str, tuple[str, ...]] = {}
+    for name, array in arrays.items():
+        if array.dtype.kind == "U" and array.ndim == 1:  # texts are categories
+            known, numbers = np.unique(array, return_inverse=True)
+            arrays = {**arrays, name: numbers.astype("int32")}
+            categories[name] = tuple(map(str, known))
+    return ArrayRecords(arrays, categories)
+
+
+def _series(part: Series, steps: int) -> ArrayRecords:
+    x = np.pad(part.x, ((0, 0), (0, steps - part.x.shape[1]), (0, 0)))
+    columns = {"x": x} if part.y is None else {"x": x, "y": part.y}
+    return ArrayRecords(columns, {"y": part.classes} if part.classes else None)

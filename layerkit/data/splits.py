@@ -1,0 +1,101 @@
+"""Rows to parts: training, validation, test."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from layerkit.data.records import Records
+from layerkit.errors import DataError
+from layerkit.fields import Configurable, NonNegativeInt, Rate
+from layerkit.ir import Array
+
+
+class Split(Configurable):
+    """Which rows go into which part. The same seed gives the same parts.
+
+    Args:
+        validation: share of the rows to validate on.
+        test: share of the rows to test on.
+        by: ``random``; ``stratified``, each class of the target in its share; ``time``, the last rows, as ``column`` orders
+            them, are for testing, those before for validation; ``group``, rows with one value of ``column`` stay together.
+        column: the column that ``time`` and ``group`` look at; without one ``time`` takes the order of the rows.
+        seed: of the random numbers.
+
+    Raises:
+        DataError: nothing is left to train on, or a part is empty.
+    """
+
+    validation: Rate = 0.0
+    test: Rate = 0.0
+    by: Literal["random", "stratified", "time", "group"] = "random"
+    column: str | None = None
+    seed: NonNegativeInt = 0
+
+    def rows(self, records: Records, target: str | None) -> tuple[Array, Array, Array]:
+        """The numbers of the rows to train, validate and test on, in rising order but for ``by: time``."""
+        if self.validation + self.test >= 1:
+            raise _wrong("validation", "the split leaves nothing to train on.", "shares that add up to less than 1",
+                         f"{self.validation} and {self.test}")  # fmt: skip
+        parts = getattr(self, f"_{self.by}")(records, target)
+        for name, share, part in zip(("validation", "test"), (self.validation, self.test), parts[1:], strict=True):
+            if share and not len(part):
+                raise _wrong(name, f"the {name} part is empty.", "at least one row", f"{share} of {records.count} rows")
+        if not len(parts[0]):
+            raise _wrong("validation", "the split leaves nothing to train on.", "at least one row", f"{records.count} rows")  # fmt: skip
+        return parts if self.by == "time" else tuple(map(np.sort, parts))  # type: ignore[return-value]
+
+    def _random(self, records: Records, target: str | None) -> list[Array]:
+        return self._cut(np.random.default_rng(self.seed).permutation(records.count))
+
+    def _stratified(self, records: Records, target: str | None) -> list[Array]:
+        if target is None or records.columns[target].kind not in ("category", "whole"):
+            raise _wrong(
+                "by", "'stratified' needs a target with classes.", "categories or whole numbers", f"'{target}'"
+            )
+        values = records.read(np.arange(records.count), [target])[target]
+        rng = np.random.default_rng(self.seed)
+        classes = [rng.permutation(np.flatnonzero(values == value)) for value in np.unique(values)]
+        parts = [np.concatenate(pieces) for pieces in zip(*map(self._cut, classes), strict=True)]
+        return parts
+
+    def _time(self, records: Records, target: str | None) -> list[Array]:
+        if self.column is None:
+            return self._cut(np.arange(records.count)[::-1], reverse=True)
+        if records.column(self.column).kind == "array":
+            raise _wrong(
+                "column", "time is a number or a text that sorts.", "a column of numbers or texts", self.column
+            )
+        times = records.read(np.arange(records.count), [self.column])[
+            self.column
+        ]  # categories are numbered as they sort
+        return self._cut(np.argsort(times, kind="stable")[::-1], reverse=True)
+
+    def _group(self, records: Records, target: str | None) -> list[Array]:
+        if self.column is None:
+            raise _wrong("column", "'group' needs a column.", "column: the one that names the group", "none")
+        if records.column(self.column).kind not in ("category", "whole"):
+            raise _wrong("column", "a group is named by a text or a whole number.", "such a column", self.column)
+        values = records.read(np.arange(records.count), [self.column])[self.column]
+        names, counts = np.unique(values, return_counts=True)
+        order = np.random.default_rng(self.seed).permutation(len(names))
+        # The groups go, in their random order, into the test part until it has its share, then into the validation part.
+        before = np.cumsum(counts[order]) - counts[order]
+        test, validation = self.test * records.count, self.validation * records.count
+        part_of = np.empty(len(names), "int64")
+        part_of[order] = np.where(before < test, 2, np.where(before < test + validation, 1, 0))
+        part = part_of[np.searchsorted(names, values)]
+        return [np.flatnonzero(part == i) for i in range(3)]
+
+    def _cut(self, rows: Array, reverse: bool = False) -> list[Array]:
+        """Training, validation and test rows: of ``rows`` the first are for testing."""
+        test, validation = (round(share * len(rows)) for share in (self.test, self.validation))
+        parts = rows[test + validation :], rows[test : test + validation], rows[:test]
+        return [part[::-1] for part in parts] if reverse else list(parts)
+
+
+def _wrong(argument: str, summary: str, expected: str, got: str) -> DataError:
+    error = DataError(summary, expected=expected, got=got)
+    error.argument = argument
+    return error

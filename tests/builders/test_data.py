@@ -1,0 +1,81 @@
+"""The section ``data`` of a spec: its faults have places, its paths stay in the spec's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import data, source
+from layerkit.errors import DataError
+
+SECTION = """\
+csv: {{path: {path}, delimiter: ","}}
+target: label
+features: [size]
+split: {{validation: 0.25, by: stratified}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.csv").write_text("size,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    return tmp_path
+
+
+def _section(text):
+    section, errors = data.read(source.parse(text, "spec.yaml"))
+    assert not errors, errors
+    return section
+
+
+def test_a_section_opens(folder):
+    section = _section(SECTION.format(path="a.csv"))
+    found = section.open(folder, path=None)
+    assert found.rows == {"train": 30, "validation": 10}
+    assert found.classes == ("a", "b")
+    other = section.open(folder, path=folder / "a.csv")
+    assert other.rows == found.rows
+    assert _section("dataset: digits").open(folder, path=Path("digits")).rows == {"train": 1442, "test": 355}
+    assert _section("dataset: digits\ntarget: label\n").open(folder, path=folder / "a.csv").rows == {"train": 40}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("csv: a.csv\ntraget: label\n", 2, "did you mean 'target'"),
+        ("csv: a.csv\nnpz: b.npz\ntarget: label\n", 2, "names one source"),
+        ("target: label\n", 1, "names one source"),
+        ("csv:\n  path: a.csv\n  delimitr: ';'\n", 3, "did you mean 'delimiter'"),
+        ("csv: a.csv\nstandardize: 3\n", 2, "cannot be 3"),
+        ("csv: a.csv\nsplit:\n  validation: 1.5\n", 3, "cannot be 1.5"),
+        ("csv: a.csv\nsplit:\n  tset: 0.5\n", 3, "has no argument 'tset'"),
+        ("- csv\n", 1, "is a mapping"),
+    ],
+)
+def test_faults_have_places(text, line, says):
+    section, errors = data.read(source.parse(text, "spec.yaml"))
+    assert section is None
+    assert errors[0].where.line == line
+    assert says in str(errors[0])
+
+
+def test_all_faults_are_reported():
+    _, errors = data.read(source.parse("csv: {pth: a}\nsplit: {by: x}\nodd: 1\n", "spec.yaml"))
+    assert sorted(error.where.line for error in errors) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a.csv", "x/../../a.csv", "link/passwd"])
+def test_paths_stay_in_the_folder(folder, path):
+    (folder / "link").symlink_to("/etc")
+    with pytest.raises(DataError, match="own folder only"):
+        _section(SECTION.format(path=path)).open(folder, path=None)
+
+
+def test_what_the_data_lack_is_placed(folder):
+    section = _section("csv: a.csv\ntarget: labl\n")
+    with pytest.raises(DataError, match="did you mean 'label'") as caught:
+        section.open(folder, path=None)
+    assert caught.value.where.line == 2
+    with pytest.raises(DataError, match="no such file or folder"):
+        section.open(folder, path=folder / "b.csv")
