@@ -1,4 +1,4 @@
-"""Passes one after the other, written as text: ``fold,simplify,share,join,hoist,share,prune``."""
+"""Passes one after the other, written as text: ``fold,simplify,pads,share,join,hoist,share,prune``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from layerkit.passes.base import Pass
 from layerkit.passes.fold import Fold
 from layerkit.passes.hoist import Hoist
 from layerkit.passes.join import Join
+from layerkit.passes.pads import Pads
 from layerkit.passes.prune import Prune
 from layerkit.passes.rows import Rows
 from layerkit.passes.share import Share
 from layerkit.passes.simplify import Simplify
 
-PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Share, Join, Hoist, Prune, Rows)}
-DEFAULT = "fold,simplify,share,join,hoist,share,prune"
+PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Pads, Share, Join, Hoist, Prune, Rows)}
+DEFAULT = "fold,simplify,pads,share,join,hoist,share,prune"
 
 
 @dataclass(frozen=True)

@@ -176,3 +176,29 @@ def test_padded_parts_that_overlap_or_leave_gaps_stay_sums() -> None:
     for first, second in (((0, 2), (1, 1)), ((0, 3), (3, 0))):
         graph = Graph((x,), (ops.pad(x, (first,)) + ops.pad(x, (second,)),), "f")
         assert "concatenate" not in [n.op.word for n in Pipeline.parse().run(graph).nodes()]
+
+
+@pytest.mark.parametrize("around", [(1, 1), (0, 1), (2, 0)])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolutions_take_over_the_zeros_around_their_images(
+    around: tuple[int, int], strides: int, padding: str
+) -> None:
+    """The padding, and the cut of its gradient, are gone, and every bit is as before."""
+    x, w = placeholder("x", "float64", (2, 7, 6, 2)), placeholder("w", "float64", (3, 3, 2, 3))
+    y = ops.conv(ops.pad(x, ((0, 0), around, around[::-1], (0, 0))), w, strides, padding)
+    graph = Graph((x, w), (y, *gradient(ops.sum(y * y), [x, w])), "f")
+    taken = verify(Pipeline.parse().run(graph))
+    assert not {"pad", "slice"} & {n.op.word for n in taken.nodes()}
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(v.shape) for v in (x, w)]
+    for a, b in zip(ReferenceProgram(taken)(*arrays), ReferenceProgram(graph)(*arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_padding_that_is_no_zeros_around_images_stays() -> None:
+    x, w = placeholder("x", "float32", (2, 7, 2)), placeholder("w", "float32", (3, 3, 3))
+    channels = ops.conv(ops.pad(x, ((0, 0), (1, 1), (0, 1))), w)
+    ones = ops.conv(ops.pad(channels, ((0, 0), (1, 1), (0, 0)), constant_values=1), w)
+    kept = verify(Pipeline.parse().run(Graph((x, w), (ones,), "f")))
+    assert [n.op.word for n in kept.nodes()].count("pad") == 2
