@@ -4,5 +4,6 @@
 """
 
 from builders.build import Spec, load
+from builders.json_schema import json_schema
 
-__all__ = ["Spec", "load"]
+__all__ = ["Spec", "json_schema", "load"]

@@ -22,7 +22,11 @@ INITIALIZERS = Registry("initializer")
 
 
 class Initializer(Configurable):
-    """Base of all: ``__call__(shape, dtype, seed)``."""
+    """Base of all: ``__call__(shape, dtype, seed)``.
+
+    Args:
+        seed: a number, for numbers that do not depend on the model's seed.
+    """
 
     seed: int | None = None
 

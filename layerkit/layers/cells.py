@@ -15,7 +15,26 @@ from layerkit.layers.common import Activation, Constraint, Initializer, Regulari
 
 
 class _Cell(Layer):
-    """What cells with a kernel for the input and one for the state share; its fields are theirs, for the order of arguments is Keras's."""
+    """What cells with a kernel for the input and one for the state share; its fields are theirs, for the order of arguments is Keras's.
+
+    Args:
+        units: the size of the state.
+        activation: of the new state.
+        recurrent_activation: of the gates.
+        use_bias: whether biases are added.
+        kernel_initializer: what the weights of the input begin with.
+        recurrent_initializer: what the weights of the state begin with.
+        bias_initializer: what the biases begin with.
+        kernel_regularizer: penalty on the weights of the input, added to the loss.
+        recurrent_regularizer: penalty on the weights of the state.
+        bias_regularizer: penalty on the biases.
+        kernel_constraint: what is applied to the weights of the input after each step.
+        recurrent_constraint: what is applied to the weights of the state after each step.
+        bias_constraint: what is applied to the biases after each step.
+        dropout: share of the input's numbers that are dropped in training.
+        recurrent_dropout: share of the state's numbers that are dropped in training.
+        seed: a number, for dropout that does not depend on the model's seed.
+    """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)

@@ -34,7 +34,18 @@ def declared_weight(layer: Layer, kind: str, shape: Sequence[int], name: str | N
 
 
 class _Affine(Layer):
-    """The arguments of layers with a kernel and a bias, and how they are added."""
+    """The arguments of layers with a kernel and a bias, and how they are added.
+
+    Args:
+        activation: what is applied to the result; nothing unless given.
+        use_bias: whether a bias is added.
+        kernel_initializer: what the kernel begins with.
+        bias_initializer: what the bias begins with.
+        kernel_regularizer: penalty on the kernel, added to the loss.
+        bias_regularizer: penalty on the bias, added to the loss.
+        kernel_constraint: what is applied to the kernel after each step.
+        bias_constraint: what is applied to the bias after each step.
+    """
 
     activation: Activation = None
     use_bias: bool = True
@@ -57,7 +68,21 @@ class _Affine(Layer):
 
 
 class _Spatial(Layer):
-    """Layers over ``rank`` spatial axes: ``over`` sees channels last, whatever ``data_format`` says."""
+    """Layers over ``rank`` spatial axes: ``over`` sees channels last, whatever ``data_format`` says.
+
+    Args:
+        filters: the number of channels that come out.
+        kernel_size: size of the window, one number or one for each axis.
+        pool_size: size of the window, one number or one for each axis.
+        strides: step of the window, one number or one for each axis.
+        padding: "valid" (windows inside the input only) or "same" (as many windows as strides fit into the input).
+        dilation_rate: distance of what a window looks at, one number or one for each axis.
+        groups: into how many groups the channels are divided, each convolved by itself.
+        depth_multiplier: how many channels come out for each that goes in.
+        data_format: "channels_last" or "channels_first"; last unless given.
+        output_size: the spatial sizes that come out, one number or one for each axis.
+        keepdims: whether the spatial axes stay, with size 1.
+    """
 
     rank: ClassVar[int]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from layerkit import ops
 from layerkit.errors import ArgumentError
@@ -24,9 +24,10 @@ from layerkit.layers.common import (
 @dataclass(frozen=True)
 class _PaddingWord(Check):
     expected: str = "'valid' or 'same', or 'causal' for series"
+    words: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
 
     def __call__(self, value: Any, owner: Any) -> str:
-        return str(OneOf(("valid", "same", "causal") if owner.rank == 1 else ("valid", "same"))(value, owner))
+        return str(OneOf(self.words if owner.rank == 1 else self.words[:2])(value, owner))
 
 
 Padding = Annotated[str, OneOf(("valid", "same"))]

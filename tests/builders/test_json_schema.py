@@ -1,0 +1,86 @@
+"""The JSON Schema: well formed, lets through what is right, refuses what is misspelt."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from builders import json_schema, source
+from layerkit.fields import signature
+from layerkit.layers import LAYERS
+
+SPECS = sorted((Path(__file__).parents[2] / "examples/specs").glob("*.yaml"))
+SPEC = {
+    "layerkit": 1,
+    "let": {"width": 32},
+    "inputs": {"image": {"shape": [8, 8, 1]}},
+    "layers": [
+        {"Conv2D": {"filters": "$width", "kernel_size": [3, "$(1 + 2)"], "activation": "relu"}, "name": "first"},
+        {"residual": {"filters": [32, 64]}},
+        {"repeat": 2, "layers": ["BatchNormalization", {"Activation": "relu"}]},
+        {"Bidirectional": {"layer": {"LSTM": {"units": 3}}}, "from": "first"},
+        {"Dense": 10},
+    ],
+    "compile": {"optimizer": {"Adam": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}}, "loss": {"a": "mse"}, "metrics": ["accuracy"]},
+    "fit": {"epochs": 3, "callbacks": [{"EarlyStopping": {"patience": 3}}]},
+    "data": {"csv": {"path": "a.csv"}, "target": "y", "split": {"test": 0.2, "by": "time"}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def validator():
+    jsonschema.Draft7Validator.check_schema(json_schema())
+    return jsonschema.Draft7Validator(json_schema())
+
+
+def test_specs_are_let_through(validator):
+    assert not [error.message for error in validator.iter_errors(SPEC)]
+    for path in SPECS:
+        assert not [error.message for error in validator.iter_errors(source.read(path).plain())], path
+
+
+def _at(spec, path):
+    for key in path:
+        spec = spec[key]
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "value"),
+    [
+        ((), "layer", []),
+        (("inputs", "image"), "shap", [3]),
+        (("layers", 0, "Conv2D"), "filtrs", 3),
+        (("layers", 0, "Conv2D"), "filters", 0),
+        (("layers", 0, "Conv2D"), "filters", "many"),
+        (("layers", 0, "Conv2D"), "padding", "sam"),
+        (("layers", 0, "Conv2D"), "activation", "rellu"),
+        (("layers", 0, "Conv2D"), "use_bias", "no"),
+        (("layers", 0), "Conv3", {}),
+        (("compile",), "optimiser", "adam"),
+        (("compile",), "optimizer", "adm"),
+        (("compile", "optimizer", "Adam"), "learning_rat", 0.1),
+        (("compile", "optimizer", "Adam"), "epsilon", -1),
+        (("fit",), "epochs", "ten"),
+        (("fit", "callbacks", 0, "EarlyStopping"), "patence", 1),
+        (("data",), "traget", "y"),
+        (("data", "csv"), "pth", "y"),
+        (("data", "split"), "by", "tme"),
+    ],
+)
+def test_mistakes_are_refused(validator, path, key, value):
+    spec = copy.deepcopy(SPEC)
+    _at(spec, path)[key] = value
+    assert list(validator.iter_errors(spec))
+
+
+def test_every_argument_of_every_layer_is_known():
+    definitions = json_schema()["definitions"]
+    for name, cls in LAYERS.classes.items():
+        arguments = [p.name for p in signature(cls).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        assert set(definitions[name]["anyOf"][0]["properties"]) == set(arguments), name
+    described = [v for d in definitions.values() for v in d.get("anyOf", [{}])[0].get("properties", {}).values() if isinstance(v, dict)]  # fmt: skip
+    assert sum("description" in v for v in described) > 0.85 * len(described)
