@@ -180,7 +180,10 @@ def _call(owner: Any, read: Callable[[], inspect.Signature], left_out: set[str] 
 def _method(function: Callable[..., Any], known: dict[str, Schema]) -> Schema:
     made = _call(function, lambda: inspect.signature(function))
     for name, schema in known.items():
-        made["properties"][name] = {**made["properties"][name], **_any(schema, VALUE)}  # a hole would let any list through
+        made["properties"][name] = {
+            **made["properties"][name],
+            **_any(schema, VALUE),
+        }  # a hole would let any list through
     return made
 
 
