@@ -64,6 +64,8 @@ class Number(Check):
         return " ".join([word, " and ".join(bounds)]).strip()
 
     def __call__(self, value: Any, owner: Any) -> Any:
+        if getattr(value, "shape", None) == ():  # a number in an array or a weight
+            value = np.asarray(value).item()
         kinds = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise ValueError
@@ -205,8 +207,7 @@ class Configurable:
         if _own_init(cls) is None:
             kwargs = dict(self._config)
         else:  # called by a subclass's own __init__ with the common arguments
-            if args:
-                raise UnknownArgumentError(f"'{cls.__name__}' passes positional arguments to its base.", got=repr(args))
+            kwargs |= _positional(cls, args)
             for name in kwargs:
                 if name not in declared and name not in cls.accepted_no_ops:
                     raise _unknown(cls, name, [*signature(cls).parameters, *declared])
@@ -311,6 +312,18 @@ def _own_init(cls: type) -> Any:
         if "__init__" in base.__dict__ and not getattr(base.__dict__["__init__"], "_is_declared", False):
             return base.__dict__["__init__"]
     return None
+
+
+def _positional(cls: type, args: tuple[Any, ...]) -> dict[str, Any]:
+    """Arguments that an own ``__init__`` gives its base by position, by the names that the base has for them."""
+    writer = next(b for b in cls.__mro__ if b.__dict__.get("__init__") is _own_init(cls))
+    base = next(b for b in cls.__mro__[cls.__mro__.index(writer) + 1 :] if issubclass(b, Configurable))
+    names = [f.name for f in fields(base).values() if not f.is_keyword_only]
+    if len(args) > len(names):
+        raise UnknownArgumentError(
+            f"'{cls.__name__}' passes too many positional arguments to its base.", got=repr(args)
+        )
+    return dict(zip(names, args, strict=False))
 
 
 @per_class

@@ -310,6 +310,14 @@ def get(identifier: Any) -> Any:
     return INITIALIZERS.make(identifier)
 
 
+def starting(identifier: Any) -> Callable[[tuple[int, ...], str, tuple[int, int]], Any]:
+    """``get`` as a weight takes it: a function of shape, dtype and seed words."""
+    found = get(identifier)
+    if isinstance(found, Initializer):
+        return found
+    return lambda shape, dtype, seed: found(shape, dtype=dtype)
+
+
 constant, zeros, ones, identity, orthogonal, stft = Constant, Zeros, Ones, Identity, Orthogonal, STFT
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
 variance_scaling, glorot_normal, glorot_uniform = VarianceScaling, GlorotNormal, GlorotUniform

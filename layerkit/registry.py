@@ -7,13 +7,27 @@ files and model files use.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from layerkit.errors import ArgumentError, UnknownNameError, did_you_mean
 from layerkit.fields import Configurable
 
 T = TypeVar("T", bound=type)
+
+_OWN: ContextVar[Mapping[str, Any]] = ContextVar("own", default={})  # noqa: B039  (never changed)
+
+
+@contextmanager
+def knowing(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """Inside, registries find users' own classes by these names too."""
+    token = _OWN.set({**_OWN.get(), **(custom_objects or {})})
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
 
 
 def snake_case(name: str) -> str:
@@ -41,12 +55,21 @@ class Registry:
             self.aliases[alias] = cls.__name__
         return cls
 
+    @property
+    def base(self) -> type:
+        """The class of which all are subclasses, users' own too."""
+        bases = next(iter(self.classes.values())).__mro__
+        return bases[bases.index(Configurable) - 1]
+
     def find(self, name: str) -> type:
         """The class of that name.
 
         Raises:
             UnknownNameError: there is none; the fix names the nearest.
         """
+        own = _OWN.get().get(name)
+        if isinstance(own, type) and issubclass(own, self.base):
+            return own
         found = self.classes.get(name) or self.classes.get(self.aliases.get(name, ""))
         if found is None:
             folded = {k.lower(): k for k in self.classes}
@@ -69,9 +92,9 @@ class Registry:
                 if isinstance(arguments, Mapping):
                     return cls(**arguments)
                 return cls() if arguments is None else cls(arguments)
-        if isinstance(identifier, type) and issubclass(identifier, tuple(self.classes.values())):
+        if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
-        if isinstance(identifier, tuple(self.classes.values())):
+        if isinstance(identifier, self.base):
             return identifier
         raise ArgumentError(
             f"this is no {self.kind}.",

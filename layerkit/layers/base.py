@@ -181,7 +181,6 @@ class Layer(Configurable):
                 )
         if initializer is None:
             initializer = "glorot_uniform" if is_floating(kind) else "zeros"
-        initial = initializers.get(initializer)
         number = len(self._weights)
 
         def own_name() -> str:
@@ -190,15 +189,10 @@ class Layer(Configurable):
         def path() -> str:
             return f"{self.path}/{own_name()}" if self.path else own_name()
 
-        def start(shape: tuple[int, ...], dtype: str, seed: tuple[int, int]) -> Any:
-            if isinstance(initial, initializers.Initializer):
-                return initial(shape, dtype, seed)
-            return initial(shape, dtype=dtype)
-
         weight = Weight(
             shape,
             kind,
-            start,
+            initializers.starting(initializer),
             trainable=trainable,
             name=name or f"weight{number}",
             path=path,

@@ -19,7 +19,7 @@ from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
-from layerkit.registry import serialize
+from layerkit.registry import knowing, serialize
 
 
 def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_optimizer: bool = True) -> None:
@@ -83,7 +83,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
 
     Args:
         filepath: a file that ``model.save`` wrote.
-        custom_objects: layers and models of your own by name.
+        custom_objects: layers, models, optimizers, losses and metrics of your own by name.
         compile: whether the model is compiled as it was, and can go on training.
 
     Raises:
@@ -101,7 +101,8 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         model(_zeros(example))
     _set_weights(model, contents.weights)
     if compile and isinstance(config.get("compile"), dict):
-        model.compile(**config["compile"])
+        with knowing(custom_objects):
+            model.compile(**config["compile"])
     if contents.state is not None:
         _set_state(model, contents.state, compile)
     return model

@@ -278,7 +278,7 @@ def explained(
 
 
 def _steps_done(model: Trainer) -> int:
-    return 0 if model.optimizer is None else int(model.optimizer._steps.array)
+    return 0 if model.optimizer is None else int(model.optimizer._iterations.array)
 
 
 def _layer(model: Trainer, origin: str) -> Layer | None:

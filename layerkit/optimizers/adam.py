@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from layerkit import ops
-from layerkit.fields import Fraction, NonNegativeFloat, PositiveFloat
+from layerkit.fields import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
 from layerkit.trace import Weight
@@ -64,11 +64,51 @@ class AdamW(Adam):
     """Adam with decoupled weight decay. Source: Loshchilov and Hutter 2017, arXiv:1711.05101."""
 
     learning_rate: Any = 0.001
-    weight_decay: NonNegativeFloat | None = 0.004
+    weight_decay: NonNegativeFloat = 0.004
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-7
     amsgrad: bool = False
+
+
+@OPTIMIZERS.add
+class ScheduleFreeAdamW(Optimizer):
+    """Adam on a sequence z, whose mean x replaces a schedule; weights are in between: (1 - beta_1) z + beta_1 x.
+
+    Only z is kept: x follows from it and the weights. All steps count alike in the mean. Source: Defazio et al. 2024,
+    arXiv:2405.15682, algorithm 1.
+
+    Args:
+        beta_1: how near weights are to the mean.
+        beta_2: the share of the old mean of squares in the new one.
+        epsilon: a small number that is added to the divisor.
+        warmup_steps: steps in which the learning rate grows from 0, evenly.
+    """
+
+    learning_rate: Any = 0.0025
+    beta_1: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    epsilon: PositiveFloat = 1e-8
+    warmup_steps: NonNegativeInt = 0
+
+    def make_slots(self, w: Weight) -> dict[str, Weight]:
+        z = slot(w, "momentum", initial=lambda shape, dtype, seed: w.array)
+        return {"momentum": z, "velocity": slot(w, "velocity")}
+
+    def begin_update(self) -> None:
+        for slots in self.slots.values():
+            _ = slots["momentum"].value  # z begins as what weights are before the first step, and before they decay
+
+    def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        step = ops.cast(self.iterations + 1, dtype_of(g))
+        if self.warmup_steps:
+            lr = lr * ops.minimum(step / float(self.warmup_steps), 1.0)
+        z, v, near = slots["momentum"], slots["velocity"], self.beta_1
+        v = v + (ops.square(g) - v) * (1.0 - self.beta_2)
+        after = z - lr * g / (ops.sqrt(v / unbiased(self.beta_2, step)) + self.epsilon)
+        share = 1.0 / step
+        w = (1.0 - share) * (w - (1.0 - near) * z) + (1.0 - near + near * share) * after
+        return w, {"momentum": after, "velocity": v}
 
 
 @OPTIMIZERS.add

@@ -100,7 +100,7 @@ class Adafactor(Optimizer):
         epsilon_1: a small number that is added to squares.
         epsilon_2: the least size of a weight, to which steps are relative.
         clip_threshold: the largest root mean square of a step before the learning rate.
-        relative_step: whether the learning rate is at most 1 / sqrt(step).
+        relative_step: without effect: the learning rate is at most 1 / sqrt(step) either way, as in Keras 3.15.
     """
 
     learning_rate: Any = 0.001
@@ -117,8 +117,7 @@ class Adafactor(Optimizer):
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         step = ops.cast(self.iterations + 1, dtype_of(g))
-        rate = ops.minimum(lr, 1.0 / ops.sqrt(step)) if self.relative_step else lr
-        rate = rate * ops.maximum(_root_mean_square(w), self.epsilon_2)
+        rate = ops.minimum(lr, 1.0 / ops.sqrt(step)) * ops.maximum(_root_mean_square(w), self.epsilon_2)
         share = 1.0 - ops.power(step, self.beta_2_decay)
         squares = ops.square(g) + self.epsilon_1
         if "v" in slots:

@@ -2,20 +2,25 @@
 
 A rule is ``update(g, w, lr, slots) -> (new w, new slots)``, written in ops, so that it is part of the step's graph. The
 base takes scale off the gradients, gathers them over several steps, clips them, decays weights, keeps the slots (tensors
-that belong to a weight) and the scalars (iterations, learning rate), applies constraints, and averages the weights.
+that belong to a weight) and the scalars (iterations, learning rate), averages the weights, and applies constraints.
+
+A rule may be written in Keras's way too: ``build(variables)`` makes what it keeps by ``add_variable_from_reference``, and
+``update_step(gradient, variable, learning_rate)`` assigns.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from layerkit import ops
-from layerkit.errors import ArgumentError, StateError
+from layerkit import initializers, ops
+from layerkit.errors import ArgumentError, LayerkitWarning, ShapeError, StateError
 from layerkit.fields import Configurable, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from layerkit.ir import origin
 from layerkit.ops.core import dtype_of
@@ -31,7 +36,8 @@ class Optimizer(Configurable):
     """Base class of optimizers.
 
     Args:
-        learning_rate: how far a step goes: a number, or a schedule.
+        learning_rate: how far a step goes: a number, a schedule, or a function without arguments that returns a number (which
+            a compiled step asks once).
         weight_decay: share of each weight that is taken away at each step, times the learning rate.
         clipnorm: largest norm of the gradient of one weight.
         clipvalue: largest absolute value of an element of a gradient.
@@ -42,6 +48,22 @@ class Optimizer(Configurable):
         loss_scale_factor: the loss is multiplied by it, and the gradients divided.
         gradient_accumulation_steps: weights change after every so many steps, by the mean of their gradients.
         name: its name.
+
+    Example:
+        >>> class Signs(Optimizer):
+        ...     def build(self, variables):
+        ...         if not self.built:
+        ...             super().build(variables)
+        ...             self.momentums = self.add_optimizer_variables(variables, "momentum")
+        ...
+        ...     def update_step(self, gradient, variable, learning_rate):
+        ...         m = self.momentums[self._get_variable_index(variable)]
+        ...         m.assign(0.9 * m + gradient)
+        ...         variable.assign_sub(learning_rate * ops.sign(m))
+        >>> w = Weight((2,), name="w")
+        >>> Signs(0.5, clipnorm=1.0).apply([np.array([3.0, -4.0], "float32")], [w])
+        >>> w.numpy()
+        array([-0.5,  0.5], dtype=float32)
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
@@ -61,9 +83,10 @@ class Optimizer(Configurable):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
-        self._steps = Weight((), "int64", trainable=False, name="iterations")
+        self.built = False
+        self._iterations = Weight((), "int64", trainable=False, name="iterations")
         self._rate = None
-        self.scalars = {"iterations": self._steps}
+        self.scalars = {"iterations": self._iterations}
         self.slots = {}
         self._no_decay = (set(), ())
         return self
@@ -78,7 +101,8 @@ class Optimizer(Configurable):
             )  # fmt: skip
 
     if TYPE_CHECKING:
-        _steps: Weight
+        built: bool
+        _iterations: Weight
         _rate: Any
         scalars: dict[str, Weight]
         slots: dict[Weight, dict[str, Weight]]
@@ -92,7 +116,7 @@ class Optimizer(Configurable):
             return
         if isinstance(value, dict):
             value = get_schedule(value)
-        if isinstance(value, LearningRateSchedule):
+        if callable(value) and not isinstance(value, Weight):
             self._rate = value
             self.scalars.pop("learning_rate", None)
             return
@@ -103,14 +127,20 @@ class Optimizer(Configurable):
     def __getattribute__(self, name: str) -> Any:
         if name != "learning_rate":
             return object.__getattribute__(self, name)
+        return self._rate if isinstance(self._rate, Weight) else self._rate_now()
+
+    def _rate_now(self) -> Any:
+        """The learning rate at this step, a float32 scalar."""
         rate = self._rate
-        return rate(self._steps.value) if isinstance(rate, LearningRateSchedule) else rate
+        if isinstance(rate, Weight):
+            return rate.value
+        return rate(self._iterations.value) if isinstance(rate, LearningRateSchedule) else _rate_of(self, rate())
 
     @property
     def iterations(self) -> Any:
         """The updates so far; several steps are one update with ``gradient_accumulation_steps``."""
         steps = self.gradient_accumulation_steps
-        return self._steps if steps is None else ops.floor_divide(self._steps.value, steps)
+        return self._iterations if steps is None else ops.floor_divide(self._iterations.value, steps)
 
     def build(self, variables: Sequence[Weight]) -> None:
         """Make the slots for these weights; those that exist are kept."""
@@ -121,6 +151,7 @@ class Optimizer(Configurable):
                     self.slots[w]["average"] = slot(w, "average")
                 if self.gradient_accumulation_steps is not None:
                     self.slots[w]["gradient"] = slot(w, "gradient")
+        self.built = True
 
     def make_slots(self, w: Weight) -> dict[str, Weight]:
         """What the rule keeps for a weight."""
@@ -128,9 +159,44 @@ class Optimizer(Configurable):
 
     def add_scalar(self, name: str, value: float, dtype: str = "float32") -> Weight:
         """A number of the rule's own that is kept between steps."""
-        weight = Weight((), dtype, lambda shape, kind, seed: value, trainable=False, name=name)
-        self.scalars[name] = weight
+        return self.add_variable((), value, dtype, name=name)
+
+    def add_variable(
+        self, shape: Sequence[int], initializer: Any = "zeros", dtype: str | None = None, aggregation: str = "none",
+        layout: Any = None, name: str | None = None,
+    ) -> Weight:  # fmt: skip
+        """A tensor of the rule's own that is kept between steps and belongs to no weight."""
+        initial, own = initializers.starting(initializer), _free(name or "variable", self.scalars)
+        weight = self.scalars[own] = Weight(shape, dtype or "float32", initial, trainable=False, name=own)
         return weight
+
+    def add_variable_from_reference(
+        self, reference_variable: Weight, name: str | None = None, initializer: Any = "zeros"
+    ) -> Weight:
+        """A tensor of the shape of a weight of ``build`` that is kept between steps and belongs to it."""
+        if reference_variable not in self.slots:
+            raise StateError(
+                "a tensor is kept for a weight that the optimizer does not know.", expected="a weight of build(variables)",
+                got=reference_variable.path, fix="call super().build(variables) first",
+            )  # fmt: skip
+        slots = self.slots[reference_variable]
+        own = _free(name or "variable", slots)
+        slots[own] = slot(reference_variable, own, initial=initializers.starting(initializer))
+        return slots[own]
+
+    def add_optimizer_variables(
+        self, trainable_variables: Sequence[Weight], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """``add_variable_from_reference`` for each weight: a list, or one list for each of several names."""
+        if isinstance(name, str):
+            return [self.add_variable_from_reference(w, name, initializer) for w in trainable_variables]
+        each = initializer if isinstance(initializer, list | tuple) else [initializer] * len(name)
+        pairs = zip(name, each, strict=True)
+        return tuple(self.add_optimizer_variables(trainable_variables, n, i) for n, i in pairs)
+
+    def _get_variable_index(self, variable: Weight) -> int:
+        """The place of a weight among those of ``build``; the name is Keras's, whose users' rules call it."""
+        return {w: i for i, w in enumerate(self.slots)}[variable]
 
     def state(self) -> dict[str, Weight]:
         """All that it keeps, by path."""
@@ -140,6 +206,18 @@ class Optimizer(Configurable):
     def variables(self) -> list[Weight]:
         """All that it keeps."""
         return list(self.state().values())
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the numbers of ``variables``, once there are slots."""
+        own, given = self.variables, [np.asarray(w) for w in weights]
+        if not self.built or [w.shape for w in own] != [a.shape for a in given]:
+            raise ShapeError(
+                "the arrays do not fit what the optimizer keeps.", layer=type(self).__name__,
+                expected=str([w.shape for w in own]), got=str([a.shape for a in given]),
+                fix="call build(variables) first" if not self.built else None,
+            )  # fmt: skip
+        for w, array in zip(own, given, strict=True):
+            w.array = array
 
     def exclude_from_weight_decay(
         self, var_list: Sequence[Weight] | None = None, var_names: Sequence[str] | None = None
@@ -169,23 +247,46 @@ class Optimizer(Configurable):
             grads: a gradient for each weight; None leaves the weight as it is.
             trainable_variables: the weights; those of ``build`` unless given.
         """
+        if self.loss_scale_factor is not None:
+            with origin("optimizer"):
+                grads = [None if g is None else g * (1.0 / self.loss_scale_factor) for g in grads]
+        self.apply_unscaled(grads, trainable_variables)
+
+    def apply_unscaled(self, grads: Sequence[Any], trainable_variables: Sequence[Weight] | None = None) -> None:
+        """``apply`` for gradients of the loss as it is."""
         weights = list(self.slots) if trainable_variables is None else list(trainable_variables)
+        if not all(w in self.slots for w in weights):
+            self.build(weights)
+        unknown = [w.path for w in weights if w not in self.slots]
+        if unknown:
+            raise StateError(
+                "the optimizer was built for other weights.", expected="weights of build(variables)", got=", ".join(unknown),
+                fix="make another optimizer for them",
+            )  # fmt: skip
         pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
-        gradients, weights = [g for g, _ in pairs], [w for _, w in pairs]
-        self.build(weights)
+        self._check_gradients(weights, {w for _, w in pairs})
         with origin("optimizer"):
-            self._apply(gradients, weights)
+            self._apply([g for g, _ in pairs], [w for _, w in pairs])
+
+    def _check_gradients(self, weights: Sequence[Weight], have: set[Weight]) -> None:
+        without = [w.path for w in weights if w not in have]
+        if weights and not have:
+            raise ArgumentError("no weight has a gradient.", expected="a gradient for some weight", got="None for all")
+        if without:
+            text = f"these weights have no gradient and stay as they are: {', '.join(without)}."
+            warnings.warn(LayerkitWarning(text), stacklevel=3)
 
     def _apply(self, gradients: list[Any], weights: Sequence[Weight]) -> None:
-        if self.loss_scale_factor is not None:
-            gradients = [g * (1.0 / self.loss_scale_factor) for g in gradients]
         if self.gradient_accumulation_steps is None:
             self._update_all(gradients, weights)
         else:
             self._gather(gradients, weights, self.gradient_accumulation_steps)
         if self.use_ema:
             self._average(weights)
-        self._steps.assign(self._steps + 1)
+        for w in weights:
+            if w.constraint is not None:
+                w.assign(w.constraint(w.value))
+        self._iterations.assign(self._iterations + 1)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Weight]]) -> None:
         """``apply`` for pairs, as in Keras."""
@@ -194,7 +295,30 @@ class Optimizer(Configurable):
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The new weight, and the slots that change."""
-        raise NotImplementedError
+        raise NotImplementedError(f"'{type(self).__name__}' has no update_step(gradient, variable, learning_rate).")
+
+    def update_step(self, gradient: Any, variable: Weight, learning_rate: Any) -> None:
+        """Assign its new value to a weight, and to what is kept for it: by ``update``, unless a rule does it here."""
+        slots = self.slots[variable]
+        new, moved = self.update(gradient, variable.value, learning_rate, {n: s.value for n, s in slots.items()})
+        variable.assign(new)
+        for n, v in moved.items():
+            slots[n].assign(v)
+
+    @staticmethod
+    def assign(variable: Weight, value: Any) -> None:
+        """``variable.assign(value)``, as rules written for Keras may call it."""
+        variable.assign(value)
+
+    @staticmethod
+    def assign_add(variable: Weight, value: Any) -> None:
+        """``variable.assign_add(value)``."""
+        variable.assign_add(value)
+
+    @staticmethod
+    def assign_sub(variable: Weight, value: Any) -> None:
+        """``variable.assign_sub(value)``."""
+        variable.assign_sub(value)
 
     def begin_update(self) -> None:
         """Called once before the weights are updated: for what is kept once for all of them."""
@@ -207,20 +331,17 @@ class Optimizer(Configurable):
         return self.weight_decay
 
     def _update_all(self, gradients: list[Any], weights: Sequence[Weight]) -> None:
-        rate = self._rate(self._steps.value) if isinstance(self._rate, LearningRateSchedule) else self._rate.value
+        rate = self._rate_now()
         self.begin_update()
-        for g, w in zip(self._clip(gradients), weights, strict=True):
-            value, lr, decay = w.value, ops.cast(rate, w.dtype), self.decay_of(w)
+        for g, w in zip(self._clip_gradients(gradients), weights, strict=True):
+            lr, decay = ops.cast(rate, w.dtype), self.decay_of(w)
             if decay:
-                value = value - value * decay * lr
-            new, slots = self.update(g, value, lr, {n: s.value for n, s in self.slots[w].items()})
-            w.assign(new if w.constraint is None else w.constraint(new))
-            for n, v in slots.items():
-                self.slots[w][n].assign(v)
+                w.assign(w.value - w.value * decay * lr)
+            self.update_step(g, w, lr)
 
     def _gather(self, gradients: list[Any], weights: Sequence[Weight], steps: int) -> None:
         """Add the gradients up; after every so many steps update the weights by their mean."""
-        is_last = ops.equal(ops.mod(self._steps + 1, steps), 0)
+        is_last = ops.equal(ops.mod(self._iterations + 1, steps), 0)
         sums = [self.slots[w]["gradient"] + g for g, w in zip(gradients, weights, strict=True)]
         own = {n: s for n, s in self.scalars.items() if n not in ("iterations", "learning_rate")}
         with only_if(is_last, [*weights, *own.values(), *(s for w in weights for s in self.slots[w].values())]):
@@ -247,7 +368,7 @@ class Optimizer(Configurable):
                 if w in self.slots:
                     w.array = self.slots[w]["average"].array
 
-    def _clip(self, gradients: list[Any]) -> list[Any]:
+    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
         if self.clipvalue is not None:
             return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
         if self.clipnorm is not None:
@@ -263,16 +384,19 @@ class Optimizer(Configurable):
 Optimizer.__init__._is_declared = True  # type: ignore[attr-defined]
 
 
-def slot(w: Weight, name: str, shape: Sequence[int] | None = None, value: float = 0.0) -> Weight:
-    """A tensor that belongs to the weight ``w``: of its shape unless given, filled with ``value``."""
+def slot(w: Weight, name: str, shape: Sequence[int] | None = None, value: float = 0.0, initial: Any = None) -> Weight:
+    """A tensor that belongs to the weight ``w``: of its shape unless given, filled with ``value`` or as ``initial`` says."""
+    if initial is None and value != 0:
+        initial = lambda shape, dtype, seed: value  # noqa: E731
     return Weight(
-        w.shape if shape is None else shape,
-        w.dtype,
-        None if value == 0 else lambda shape, dtype, seed: value,
-        trainable=False,
-        path=lambda: f"{w.path}/{name}",
-        name=name,
-    )
+        w.shape if shape is None else shape, w.dtype, initial, trainable=False, path=lambda: f"{w.path}/{name}", name=name
+    )  # fmt: skip
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    """``name``, or with a number if something else is called so."""
+    numbered = (f"{name}_{i}" for i in itertools.count(1))
+    return next(n for n in itertools.chain([name], numbered) if n not in taken)
 
 
 @contextmanager
@@ -304,7 +428,6 @@ def _to_norm(g: Any, square: Any, norm: float) -> Any:
     return ops.where(longer, g * (norm / length), g)
 
 
-def get(identifier: Any) -> Optimizer:
-    """The optimizer that a name, a mapping or an object stands for."""
-    found: Optimizer = OPTIMIZERS.make(identifier)
-    return found
+def get(identifier: Any) -> Any:
+    """The optimizer that a name, a mapping or an object stands for; None stays None."""
+    return None if identifier is None else OPTIMIZERS.make(identifier)

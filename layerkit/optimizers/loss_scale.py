@@ -10,16 +10,18 @@ import numpy as np
 from layerkit import ops
 from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveFloat, PositiveInt, Resolved
-from layerkit.ops.core import dtype_of
+from layerkit.ops.core import dtype_of, operand
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, get, only_if
 from layerkit.trace import Weight
+
+_OWN = ("inner_optimizer", "initial_scale", "dynamic_growth_steps", "name", "learning_rate")
 
 
 @OPTIMIZERS.add
 class LossScaleOptimizer(Optimizer):
     """Another optimizer whose loss is scaled up, and its gradients down again.
 
-    A step with a gradient that is not finite is left out, and the scale halved; after ``dynamic_growth_steps`` steps
+    The other's own ``loss_scale_factor`` does not count. A step with a gradient that is not finite is left out, and the scale halved; after ``dynamic_growth_steps`` steps
     without one it is doubled.
 
     Args:
@@ -36,17 +38,19 @@ class LossScaleOptimizer(Optimizer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        own = ("inner_optimizer", "initial_scale", "dynamic_growth_steps", "name", "learning_rate")
-        others = [k for k in self.config if k not in own]
+        others = [k for k in self.config if k not in _OWN]
         if others:
             raise ArgumentError(
-                f"'{others[0]}' belongs to the optimizer inside.", layer=type(self).__name__, expected=", ".join(own),
+                f"'{others[0]}' belongs to the optimizer inside.", layer=type(self).__name__, expected=", ".join(_OWN),
                 got=others[0], fix="give it to inner_optimizer",
             )  # fmt: skip
-        self._steps, self.slots = self.inner_optimizer._steps, self.inner_optimizer.slots
+        self._iterations, self.slots = self.inner_optimizer._iterations, self.inner_optimizer.slots
         self._scale = self.add_scalar("dynamic_scale", self.initial_scale)
         self._count = self.add_scalar("step_counter", 0, "int32")
         self._follow()
+
+    def get_config(self) -> dict[str, Any]:
+        return {k: v for k, v in super().get_config().items() if k in _OWN and k != "learning_rate"}
 
     def _follow(self) -> None:
         """What the optimizer inside keeps is kept here."""
@@ -73,9 +77,10 @@ class LossScaleOptimizer(Optimizer):
 
     def build(self, variables: Sequence[Weight]) -> None:
         self.inner_optimizer.build(variables)
+        self.built = True
 
     def scale_loss(self, loss: Any) -> Any:
-        return loss * ops.cast(self._scale.value, dtype_of(loss))
+        return loss * ops.cast(self._scale.value, dtype_of(operand(loss)))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Weight] | None = None) -> None:
         inner, weights = self.inner_optimizer, trainable_variables
@@ -88,7 +93,7 @@ class LossScaleOptimizer(Optimizer):
             if g is not None:
                 is_finite = ops.logical_and(is_finite, ops.all(ops.isfinite(g)))
         with only_if(is_finite, [*weights, *inner.state().values()]):
-            inner.apply(gradients, weights)
+            inner.apply_unscaled(gradients, weights)
         is_due = ops.logical_and(is_finite, ops.equal(count, self.dynamic_growth_steps - 1))
         self._scale.assign(ops.where(is_due, scale * 2.0, ops.where(is_finite, scale, scale * 0.5)))
         goes_on = ops.logical_and(is_finite, ops.logical_not(is_due))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from layerkit import ops
-from layerkit.fields import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from layerkit.fields import Fraction, NonNegativeFloat, Number, PositiveFloat, PositiveInt
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.adam import correction, means
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
@@ -50,7 +50,7 @@ class Lion(Optimizer):
     slot_names = ("momentum",)
 
     learning_rate: Any = 0.001
-    beta_1: Fraction = 0.9
+    beta_1: Annotated[float, Number(float, 0, 1, open_low=True)] = 0.9
     beta_2: Fraction = 0.99
 
     def update(self, g: Any, w: Any, lr: Any, slots: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -26,7 +26,7 @@ MORE = {
     "embedding/embeddings": (5, 2),
     "conv/kernel": (2, 2, 3, 3),
 }  # for rules that depend on shapes and names
-NAMES = ("SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "Nadam", "Adafactor", "Lamb", "Lion", "Ftrl", "Muon")  # fmt: skip
+NAMES = ("SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "Nadam", "Adafactor", "Lamb", "Lion", "Ftrl", "Muon", "ScheduleFreeAdamW")  # fmt: skip
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in NAMES),
     ("SGD", {"momentum": 0.9}),
@@ -35,8 +35,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"beta_1": 0.8, "amsgrad": True}),
     ("AdamW", {"weight_decay": 0.5}),
     ("Adagrad", {"initial_accumulator_value": 0.3}),
-    ("Adafactor", {"relative_step": False, "beta_2_decay": -0.6, "clip_threshold": 0.5}),
+    ("Adafactor", {"learning_rate": 1.0, "relative_step": False, "beta_2_decay": -0.6, "clip_threshold": 0.5}),
     ("Lamb", {"weight_decay": 0.2}),
+    ("ScheduleFreeAdamW", {"weight_decay": 0.2, "warmup_steps": 3, "beta_1": 0.7}),
     (
         "Ftrl",
         {
@@ -88,7 +89,7 @@ def excluding(library: Any) -> Any:
 MAKE: dict[str, Any] = {
     **{
         "-".join([name, *arguments]): lambda k, name=name, arguments=arguments: getattr(k.optimizers, name)(
-            0.05, **arguments
+            **{"learning_rate": 0.05, **arguments}
         )
         for name, arguments in CASES
     },

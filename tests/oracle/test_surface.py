@@ -47,7 +47,6 @@ MISSING = {
     "optimizers": {
         "MultiOptimizer": "a train_step may use several optimizers",
         "OptimizerMap": "a train_step may use several optimizers",
-        "ScheduleFreeAdamW": "to come",
     },
     "callbacks": {
         "OrbaxCheckpoint": "ModelCheckpoint and BackupAndRestore do it",
@@ -83,6 +82,7 @@ ARGUMENTS = {
     "callbacks.CallbackList": ({"add_history", "add_progbar", "callbacks", "model"}, "made by fit alone"),
 }
 NUMBERS = {
+    "optimizers": "have no stateless_apply: a function traced by layerkit.function has its state go in and out",
     "activations.sparsemax": "Keras takes sums over all rows together, so that rows do not add up to 1",
     "layers.Discretization.adapt": "quantiles are exact, Keras's are as near as epsilon",
     "layers.Hashing, HashedCrossing": "without a salt another hash (SipHash; Keras has FarmHash); with one, the same numbers",
