@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
 from layerkit.registry import knowing, serialize
+from layerkit.saving import plain
 
 
 def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_optimizer: bool = True) -> None:
@@ -123,18 +125,40 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     return model_from_config(config, custom_objects)
 
 
-def save_backup(model: Model, filepath: Any, epoch: int, batch: int) -> None:
+@dataclass(frozen=True)
+class Backup:
+    """Where training goes on, and what its callbacks remember.
+
+    Attributes:
+        epoch: the epoch to go on with,
+        batch: and the batch in it.
+        has_stopped: whether training had been stopped.
+        callbacks: states by name.
+    """
+
+    epoch: int
+    batch: int
+    has_stopped: bool
+    callbacks: Mapping[str, Any]
+
+
+def save_backup(model: Model, filepath: Any, epoch: int, batch: int, callbacks: Mapping[str, Any]) -> None:
     """Write weights and the state of training, without the architecture, and where training goes on."""
-    place = {"epoch": epoch, "batch": batch, "example": getattr(model, "_example", None)}
+    arrays: dict[str, Array] = {}
+    place = {
+        "epoch": epoch,
+        "batch": batch,
+        "stopped": bool(model.stop_training),
+        "example": getattr(model, "_example", None),
+        "callbacks": plain.pack(callbacks, arrays, "callbacks"),
+    }
     weights = {name: w.array for name, w in model.named_weights().items()}
-    saving.write(Path(filepath), config={"backup": place}, weights=weights, state=training_state(model))
+    state = training_state(model) | arrays
+    saving.write(Path(filepath), config={"backup": place}, weights=weights, state=state)
 
 
-def restore_backup(model: Model, filepath: Any) -> tuple[int, int]:
+def restore_backup(model: Model, filepath: Any) -> Backup:
     """Take over a backup of this model.
-
-    Returns:
-        The epoch and the batch in it with which training goes on.
 
     Raises:
         FileFormatError: a file that is no backup, or that of another model.
@@ -148,9 +172,10 @@ def restore_backup(model: Model, filepath: Any) -> tuple[int, int]:
     if not model.built and place.get("example"):
         model(_zeros(place["example"]))
         model._example = place["example"]  # type: ignore[attr-defined]
+    callbacks = plain.unpack(place["callbacks"], contents.state) if "callbacks" in place else {}
     _set_weights(model, contents.weights)
-    _set_state(model, contents.state, with_optimizer=True)
-    return int(place["epoch"]), int(place["batch"])
+    _set_state(model, {n: a for n, a in contents.state.items() if not n.startswith("callbacks/")}, with_optimizer=True)
+    return Backup(int(place["epoch"]), int(place["batch"]), bool(place.get("stopped")), callbacks)
 
 
 def load_weights(model: Model, filepath: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from layerkit import tree
 from layerkit.errors import (
@@ -26,6 +26,9 @@ from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.trainer import Trainer
 from layerkit.trace import draw_seed
 from layerkit.training.data import Mapped
+
+if TYPE_CHECKING:
+    from layerkit.models.files import Backup
 
 
 class Model(Trainer, Layer):
@@ -301,14 +304,14 @@ class Model(Trainer, Layer):
         """Write the weights alone."""
         self.save(filepath, overwrite, include_optimizer=False)
 
-    def save_backup(self, filepath: Any, epoch: int, batch: int) -> None:
-        """Write weights and the state of training, to go on with ``batch`` of ``epoch``."""
+    def save_backup(self, filepath: Any, epoch: int, batch: int, callbacks: Mapping[str, Any] | None = None) -> None:
+        """Write weights, the state of training and that of ``callbacks``, to go on with ``batch`` of ``epoch``."""
         from layerkit.models.files import save_backup
 
-        save_backup(self, filepath, epoch, batch)
+        save_backup(self, filepath, epoch, batch, callbacks or {})
 
-    def restore_backup(self, filepath: Any) -> tuple[int, int]:
-        """Take over weights and state from a backup of this model; the epoch and the batch to go on with."""
+    def restore_backup(self, filepath: Any) -> Backup:
+        """Take over weights and state from a backup of this model; what it says about where to go on."""
         from layerkit.models.files import restore_backup
 
         return restore_backup(self, filepath)

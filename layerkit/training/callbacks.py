@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from layerkit.errors import ArgumentError, LayerkitWarning, did_you_mean
 from layerkit.fields import Configurable
@@ -20,14 +21,30 @@ Logs = dict[str, float]
 class Callback(Configurable):
     """Base class; override what you need. ``self.model`` is the model, ``self.params`` the arguments of ``fit``."""
 
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """Attributes that change from epoch to epoch: a backup keeps them (``BackupAndRestore``)."""
+    runs_last: ClassVar[bool] = False
+    """Whether it is called after the callbacks that do not say so, since it looks at what they did."""
+
     if TYPE_CHECKING:
         model: Any
         params: dict[str, Any]
+        others: Sequence[Callback]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
-        self.model, self.params = None, {}
+        self.model, self.params, self.others = None, {}, ()
         return self
+
+    def get_state(self) -> dict[str, Any]:
+        """What it needs to know to go on later: numbers, texts, arrays, and lists and dicts of these."""
+        found = {name: getattr(self, name, None) for name in self.remembers}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with what ``get_state`` returned; called after ``on_train_begin``."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def watches_batches(self, kind: str) -> bool:
         """Whether it must be called for each single batch of "train", "test" or "predict"."""
@@ -89,10 +106,12 @@ class CallbackList:
     """Calls all callbacks in order."""
 
     def __init__(self, callbacks: Iterable[Any], model: Any, params: dict[str, Any]) -> None:
-        self.callbacks = [CALLBACKS.make(c) if not isinstance(c, Callback) else c for c in callbacks]
+        made = [CALLBACKS.make(c) if not isinstance(c, Callback) else c for c in callbacks]
+        self.callbacks = sorted(made, key=lambda c: c.runs_last)
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
+            callback.others = [c for c in self.callbacks if c is not callback]
 
     def watch_batches(self, kind: str) -> bool:
         """Whether any of them must be called for each single batch."""
@@ -119,6 +138,8 @@ class CallbackList:
 
 class History(Callback):
     """What ``fit`` returns: ``history`` has a list for each name in the logs, ``epoch`` the numbers of the epochs."""
+
+    remembers = ("epoch", "history")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch: list[int] = []
@@ -177,6 +198,7 @@ class EarlyStopping(Monitor):
     baseline: float | None = None
     restore_best_weights: bool = False
     start_from_epoch: int = 0
+    remembers = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.maximize = self.better(self.monitor, self.mode)
@@ -229,6 +251,7 @@ class ModelCheckpoint(Monitor):
     mode: str = "auto"
     save_freq: Any = "epoch"
     initial_value_threshold: float | None = None
+    remembers = ("best", "_batches")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.maximize = self.better(self.monitor, self.mode)
@@ -290,12 +313,29 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         path = Path(self.filename)
         self._names: list[str] | None = None
+        self._kept: int | None = 0
+        """The bytes that stay of what the file has; the rest goes when the first line is written."""
         if self.append and path.exists() and path.stat().st_size:
             with path.open(newline="") as file:
                 self._names = next(csv.reader(file, delimiter=self.separator))[1:]
-        self._file = path.open("a" if self.append else "w", newline="")
+            self._kept = path.stat().st_size
+        self._file = path.open("a", newline="")
+
+    def get_state(self) -> dict[str, Any]:
+        return {"names": self._names, "bytes": self._cut()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._names, self._kept = state["names"], state["bytes"]
+
+    def _cut(self) -> int:
+        """Leave what stays of the file, once; its size."""
+        if self._kept is not None and self._kept < os.fstat(self._file.fileno()).st_size:
+            self._file.truncate(self._kept)
+        self._kept = None
+        return os.fstat(self._file.fileno()).st_size
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._cut()
         writer = csv.writer(self._file, delimiter=self.separator)
         logs = logs or {}
         if self._names is None:
@@ -305,6 +345,7 @@ class CSVLogger(Callback):
         self._file.flush()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        self._cut()
         self._file.close()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class ReduceLROnPlateau(Monitor):
     min_delta: float = 0.0001
     cooldown: int = 0
     min_lr: float = 0.0
+    remembers = ("best", "wait", "cooldown_counter")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -137,16 +139,24 @@ class SwapEMAWeights(Callback):
                 got=repr(model.optimizer),
             )  # fmt: skip
 
+    def get_state(self) -> dict[str, Any]:
+        return {"kept": [self._kept[w] for w in self._averaged()]} if self._kept else {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._kept = dict(zip(self._averaged(), state["kept"], strict=True)) if "kept" in state else {}
+
+    def _averaged(self) -> list[Weight]:
+        slots = self._inner().slots
+        return [w for w in self.model.trainable_weights if "average" in slots.get(w, {})]
+
     def _inner(self) -> Any:
         return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
 
     def _swap(self, to_averages: bool) -> None:
         if to_averages and not self._kept:
-            for weight in self.model.trainable_weights:
-                average = self._inner().slots.get(weight, {}).get("average")
-                if average is not None:
-                    self._kept[weight] = weight.array
-                    weight.array = average.array
+            for weight in self._averaged():
+                self._kept[weight] = weight.array
+                weight.array = self._inner().slots[weight]["average"].array
         elif not to_averages:
             for weight, array in self._kept.items():
                 weight.store(array)
@@ -179,8 +189,9 @@ class SwapEMAWeights(Callback):
 class BackupAndRestore(Callback):
     """Go on where an interrupted ``fit`` stopped, to the same bits.
 
-    The weights, the state of the optimizer, the seed and the order of the rows are kept; states of other callbacks are
-    not, and metrics of an epoch that was interrupted count from where it goes on.
+    The weights, the state of the optimizer, the seed, the order of the rows and what other callbacks remember
+    (``Callback.get_state``) are kept; metrics of an epoch that was interrupted count from where it goes on. A backup is
+    written as a whole or not at all, whenever the process ends.
 
     Args:
         backup_dir: a folder for this training alone.
@@ -193,6 +204,7 @@ class BackupAndRestore(Callback):
     save_freq: Any = "epoch"
     double_checkpoint: bool = False
     delete_checkpoint: bool = True
+    runs_last = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -212,11 +224,16 @@ class BackupAndRestore(Callback):
         found = [p for p in (self._path, self._before) if p.exists()]
         for path in found:
             try:
-                self.model.resume_at = self.model.restore_backup(path)
-                return
+                backup = self.model.restore_backup(path)
             except FileFormatError:
                 if path is found[-1]:
                     raise
+                continue
+            for callback, name in _numbered(self.others):
+                callback.set_state(backup.callbacks.get(name, {}))
+            has_ended = backup.has_stopped and not backup.batch
+            self.model.resume_at = (self.params["epochs"], 0) if has_ended else (backup.epoch, backup.batch)
+            return
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -239,10 +256,20 @@ class BackupAndRestore(Callback):
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and self._path.exists():
             self._path.replace(self._before)
-        self.model.save_backup(self._path, epoch, batch)
+        states = {name: state for callback, name in _numbered(self.others) if (state := callback.get_state())}
+        self.model.save_backup(self._path, epoch, batch, states)
 
 
 BackupAndRestore.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
+def _numbered(callbacks: Sequence[Callback]) -> Iterator[tuple[Callback, str]]:
+    """Callbacks, each with a name of its own: that of its class, and which one of them it is."""
+    counts: Counter[str] = Counter()
+    for callback in callbacks:
+        name = type(callback).__name__
+        yield callback, f"{name} {counts[name]}"
+        counts[name] += 1
 
 
 @CALLBACKS.add

@@ -74,6 +74,83 @@ def test_a_damaged_backup_falls_back_to_the_one_before(tmp_path: Any) -> None:
     assert (tmp_path / "latest.lk").exists()
 
 
+def many(folder: Any) -> list[Any]:
+    """Callbacks of every kind that remembers something."""
+    return [
+        callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.4, cooldown=1),
+        callbacks.EarlyStopping("loss", patience=3, min_delta=0.5, restore_best_weights=True),
+        callbacks.ModelCheckpoint(folder / "best.lk", "loss", save_best_only=True),
+        callbacks.CSVLogger(folder / "log.csv"),
+        callbacks.SwapEMAWeights(swap_on_epoch=True),
+    ]
+
+
+@pytest.mark.parametrize("killed_at", [8, 15, 22, 29, 33])
+def test_callbacks_go_on_where_they_were(killed_at: int, tmp_path: Any) -> None:
+    def run(name: str, *more: Any) -> Any:
+        made = model(optimizers.Adam(0.01, use_ema=True, ema_momentum=0.8))
+        (tmp_path / name).mkdir(exist_ok=True)
+        backup = callbacks.BackupAndRestore(tmp_path / name / "backup")
+        given = [backup, *many(tmp_path / name), *more]  # the backup comes first, and is made last nevertheless
+        history = made.fit(X, Y, batch_size=8, epochs=20, verbose=0, callbacks=given)
+        return made, history
+
+    whole, expected = run("whole")
+    with pytest.raises(Killed):
+        run("killed", Kill(killed_at))
+    again, history = run("killed")
+    assert 5 <= len(expected.epoch) < 20  # stopped early
+    assert history.history == expected.history
+    assert history.epoch == expected.epoch
+    assert len(set(expected.history["learning_rate"])) > 2
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    for name in ("best.lk", "log.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_killed_after_it_stopped_early_does_not_go_on(tmp_path: Any) -> None:
+    def run(*more: Any) -> Any:
+        made = model()
+        stop = callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
+        return made, fit(made, callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False), stop, *more)
+
+    whole, history = run()
+    again, later = run()  # the backup that says "stopped" is still there
+    assert len(history.epoch) == 2
+    assert later.epoch == history.epoch
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_callback_of_ones_own_is_remembered(tmp_path: Any) -> None:
+    class Count(callbacks.Callback):
+        remembers = ("count", "seen")
+
+        def on_train_begin(self, logs=None):
+            self.count, self.seen = 0, {"losses": []}
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.count += 1
+            self.seen["losses"].append(logs["loss"])
+
+    first, again = Count(), Count()
+    with pytest.raises(Killed):
+        fit(model(), callbacks.BackupAndRestore(tmp_path), first, Kill(20))
+    fit(model(), callbacks.BackupAndRestore(tmp_path), again)
+    assert again.count == 4
+    assert again.seen["losses"][: first.count] == first.seen["losses"]
+
+
+def test_what_cannot_be_kept_is_an_error(tmp_path: Any) -> None:
+    class Odd(callbacks.Callback):
+        remembers = ("what",)
+        what = object()
+
+    with pytest.raises(ArgumentError, match="a state is made of plain values"):
+        fit(model(), callbacks.BackupAndRestore(tmp_path), Odd())
+
+
 def test_learning_rate_scheduler(capsys: pytest.CaptureFixture[str]) -> None:
     made = model("sgd")
     history = fit(made, callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5, verbose=1)).history
