@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from layerkit.engines.base import Batches, Engine, Program
+from layerkit.engines.base import Batches, Cost, Engine, Program
 from layerkit.errors import UnknownNameError, did_you_mean
 
 
@@ -51,4 +51,4 @@ def get(engine: str | Engine | None = None) -> Engine:
     return found
 
 
-__all__ = ["ENGINES", "Batches", "Engine", "Program", "default", "get"]
+__all__ = ["ENGINES", "Batches", "Cost", "Engine", "Program", "default", "get"]

@@ -29,6 +29,19 @@ class Batches:
             yield rows if self.order is None else self.order[rows]
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a run of a graph takes, predicted.
+
+    Attributes:
+        peak_bytes: the most memory that it holds at a time, inputs included.
+        seconds: how long it takes; None where the engine has no idea.
+    """
+
+    peak_bytes: int
+    seconds: float | None = None
+
+
 class Program(Protocol):
     """A compiled graph; one program serves every batch size."""
 
@@ -70,8 +83,8 @@ class Engine(Protocol):
     def pipeline(self) -> Pipeline:
         """The passes that prepare a graph for it."""
 
-    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
-        """The most bytes that a run of ``graph`` for these sizes holds at a time, inputs included."""
+    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
+        """What a run of ``graph`` for these sizes takes, found without running it."""
 
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()) -> Program:
         """The program that computes ``graph``.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.base import Batches, bind_sizes, check_arrays, value_bytes
+from layerkit.engines.base import Batches, Cost, bind_sizes, check_arrays, value_bytes
 from layerkit.ir import Array, Graph, Node, Op, TensorType, Value, number, product
 from layerkit.ir.graph import Input
 from layerkit.ir.interpret import Schedule
@@ -70,7 +70,7 @@ class ReferenceEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
+    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
         """Bytes held at the worst moment, by the order of the ops.
 
         Values that are views of others take nothing themselves, convolutions take the matrix of their windows besides.
@@ -94,7 +94,7 @@ class ReferenceEngine:
             live += sum(size[v] for v in node.outputs)
             peak = max(peak, live + _scratch(node))
             live -= ends.get(i, 0)
-        return peak
+        return Cost(peak)
 
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()

@@ -10,6 +10,7 @@ from typing import Any
 from layerkit import engines, ops, tree
 from layerkit.autodiff import gradient
 from layerkit.dtypes import numpy_dtype
+from layerkit.engines import Cost
 from layerkit.errors import ArgumentError
 from layerkit.ir import BATCH, Graph, Size, Value, placeholder
 from layerkit.layers.input import InputLayer
@@ -33,6 +34,18 @@ def show_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def show_cost(cost: Cost) -> str:
+    """Memory and time, as far as they are known.
+
+    >>> show_cost(Cost(2_500_000, 0.0042)), show_cost(Cost(800))
+    ('2.5 MB, 4.2 ms', '800 B')
+    """
+    if cost.seconds is None:
+        return show_bytes(cost.peak_bytes)
+    shown = f"{cost.seconds * 1e3:.2g} ms" if cost.seconds < 1 else f"{cost.seconds:.2g} s"
+    return f"{show_bytes(cost.peak_bytes)}, {shown}"
 
 
 def summarize(
@@ -80,12 +93,9 @@ def summarize(
         known = [n for n in adds.values() if isinstance(n, int)]
         more = "" if len(known) == len(adds) else ", and those that vary with unknown sizes"
         console.print(f"Multiply-adds for one sample: {sum(known):,}{more}", highlight=False)
-        memory = training_memory(model, batch_size)
-        if memory is not None:
-            console.print(
-                f"Memory of a training step at batch size {batch_size}: {show_bytes(memory)} (predicted)",
-                highlight=False,
-            )
+        cost = training_cost(model, batch_size)
+        if cost is not None:
+            console.print(f"A training step of {batch_size} rows: {show_cost(cost)} (predicted)", highlight=False)
     return out.getvalue().rstrip("\n")
 
 
@@ -201,14 +211,14 @@ def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
     return Graph((*given, *trace.inputs.values(), *key), (loss, *trace.updates.values())), donated
 
 
-def training_memory(model: Any, batch_size: int) -> int | None:
-    """The most bytes that one training step holds at a time: weights, slots, batch, and what the engine puts between.
+def training_cost(model: Any, batch_size: int) -> Cost | None:
+    """What one training step takes: the most bytes at a time (weights, slots, batch, and what the engine puts between), and time.
 
-    None where a size is not known.
+    None where a size is not known, or nothing is trained.
     """
-    if not model.trainable_weights:
+    if not model.trainable_weights or model._graph is None:
         return None
     graph, donated = training_graph(model)
     if any(v.type.axes - {"b"} for v in graph.inputs):
         return None
-    return engines.get(model.engine).memory(graph, {"b": batch_size}, donated)
+    return engines.get(model.engine).cost(graph, {"b": batch_size}, donated)

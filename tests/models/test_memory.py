@@ -9,7 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import layers as L
-from layerkit.models.summary import training_memory
+from layerkit.models.summary import training_cost
 
 RNG = np.random.default_rng(0)
 MODELS = {
@@ -29,7 +29,7 @@ def test_predicted_memory_is_within_15_percent(name, engine):
     x = RNG.standard_normal((batch_size, *stack[0].shape[1:])).astype("float32")
     y = RNG.integers(0, 3, batch_size).astype("int32")
     model.train_on_batch(x[:2], y[:2])  # compile first: what is measured is a step
-    predicted = training_memory(model, batch_size)
+    predicted = training_cost(model, batch_size).peak_bytes
     tracemalloc.start()
     model.train_on_batch(x, y)
     peak = tracemalloc.get_traced_memory()[1]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from layerkit.engines.base import Cost
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.lowering import ordering, pooling, products, rules, scan  # their rules
 from layerkit.engines.llvm.runtime.compilation import Compilation
-from layerkit.engines.llvm.runtime.program import LLVMProgram, memory
+from layerkit.engines.llvm.runtime.cost import predict
+from layerkit.engines.llvm.runtime.program import LLVMProgram
 from layerkit.ir import Graph, Op, TensorType
 from layerkit.passes import DEFAULT, Pipeline
 
@@ -26,8 +28,8 @@ class LLVMEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse(f"{DEFAULT},rows")
 
-    def memory(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> int:
-        return memory(Compilation(graph, self.pipeline(), host(), donated or {}).lowered().plan(), graph, sizes)
+    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
+        return predict(Compilation(graph, self.pipeline(), host(), donated or {}), sizes)
 
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()

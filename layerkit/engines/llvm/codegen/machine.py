@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import c_int64, c_void_p
 from functools import cache
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from layerkit.engines.llvm.codegen import jit
 from layerkit.engines.llvm.codegen.builder import INT, Module, Reg, literal, vector
+from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.target import host
 
 SMALLEST, LARGEST = 1 << 20, 1 << 28  # bytes between which the speed of memory is measured
@@ -19,6 +21,10 @@ SMALLEST, LARGEST = 1 << 20, 1 << 28  # bytes between which the speed of memory 
 @cache
 def peak() -> float:
     """GFLOP/s of one core that does nothing but multiply and add in float32."""
+    return _known("peak", _peak)
+
+
+def _peak() -> float:
     target = host()
     lanes, chains, turns = target.lanes(4), 12, 100_000
     module = Module(target.attributes)
@@ -50,6 +56,34 @@ def bandwidth(moved: int) -> float:
 
 @cache
 def _bandwidth(size: int) -> float:
+    return _known(f"bandwidth {size}", lambda: _added(size))
+
+
+def measure_again() -> None:
+    """Forget what was measured: a machine may have been busy meanwhile."""
+    for clear in (peak.cache_clear, _bandwidth.cache_clear):
+        clear()
+    _FORGOTTEN.append(True)
+
+
+_FORGOTTEN: list[bool] = []
+"""Not empty: what is on disk is no longer read."""
+
+
+def _known(what: str, measure: Callable[[], float]) -> float:
+    """A figure of this processor, measured once and kept beside compiled code."""
+    target, objects = host(), ObjectCache.default()
+    key = key_of("machine", what, target.triple, target.cpu, target.features)
+    data = None if _FORGOTTEN else objects.get(key)
+    if data is not None:
+        with suppress(ValueError):
+            return float(data)
+    found = measure()
+    objects.put(key, repr(found).encode())
+    return found
+
+
+def _added(size: int) -> float:
     target = host()
     lanes, vectors = target.lanes(4), 4
     module = Module(target.attributes)

@@ -1,0 +1,77 @@
+"""What a step takes before it has run: its memory, from the plan, and its time, from what the machine can do.
+
+A product takes as long as its multiplications at the share of a core's peak that kernels of its kind reach; a loop as long as
+its bytes at the speed of memory, or as its arithmetic. The shares were measured over ten networks (the sums of their steps
+are met within a quarter, mostly within a tenth); peak and speed are measured on the machine itself, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+
+from layerkit.engines.base import Cost
+from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.engines.llvm.codegen.machine import bandwidth, peak
+from layerkit.engines.llvm.kernel import CHUNKS, Kernel
+from layerkit.engines.llvm.runtime import threads
+from layerkit.engines.llvm.runtime.compilation import Compilation, Lowered
+from layerkit.engines.llvm.runtime.plan import Plan
+from layerkit.engines.llvm.runtime.program import PARALLEL_NS, memory
+from layerkit.engines.llvm.runtime.report import traffic
+from layerkit.engines.llvm.runtime.schedule import Segment
+from layerkit.ir.types import bind
+
+SHARES = {"winograd": 2.2, "toom": 2.2, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "scan": 0.7}
+"""Of a core's peak, by kernel; fewer multiplications than counted make more than 1."""
+SHARE = 0.85  # of products of other kinds
+MEMORY_SHARE = 0.8  # of the speed of memory, for loops
+CALL_NS, PHASE_NS = 50.0, 2_000.0
+"""Of one call of a kernel; and of waiting for all threads at the end of a phase."""
+
+
+def predict(compilation: Compilation, sizes: Mapping[str, int]) -> Cost:
+    """Memory and time of a run for these sizes; what was predicted once is kept beside compiled code."""
+    objects, key = ObjectCache.default(), compilation.key()
+    count = threads.threads()
+    if key is not None:
+        key = key_of("cost", key, json.dumps(sorted(sizes.items())), str(count))
+        if (found := objects.get(key)) is not None:
+            with suppress(ValueError, TypeError):
+                return Cost(**json.loads(found))
+    lowered = compilation.lowered()
+    plan = lowered.plan()
+    cost = Cost(memory(plan, compilation.graph, sizes), seconds(lowered, plan, sizes, count))
+    if key is not None:
+        objects.put(key, json.dumps(vars(cost)).encode())
+    return cost
+
+
+def seconds(lowered: Lowered, plan: Plan, sizes: Mapping[str, int], count: int) -> float:
+    """Seconds of a run on ``count`` threads."""
+    price = sum(work.price * work.chunks(sizes)[0] for work in plan.works)
+    if price <= PARALLEL_NS:
+        count = 1
+    total = 0.0
+    for phase in lowered.schedule.phases[plan.prologue :]:
+        took = [_nanoseconds(s, sizes) for s in phase]
+        chunks = [s.work().chunks(sizes)[2] for s in phase]
+        longest = max(ns / n for ns, n in zip(took, chunks, strict=True))
+        total += max(sum(took) / count, longest) + (PHASE_NS if count > 1 else 0.0)
+    return total / 1e9
+
+
+def _nanoseconds(segment: Segment, sizes: Mapping[str, int]) -> float:
+    return sum(_kernel(k, sizes) for k in segment.kernels)
+
+
+def _kernel(kernel: Kernel, sizes: Mapping[str, int]) -> float:
+    known = {**sizes, CHUNKS: 1}
+    moved = traffic(kernel, sizes)
+    flops = float(bind(kernel.flops, known))
+    by_memory = moved / bandwidth(moved)
+    if flops:
+        kind = kernel.function.split(".")[0].rstrip("0123456789")
+        return max(flops / (SHARES.get(kind, SHARE) * peak()), by_memory) + CALL_NS
+    return max(by_memory / MEMORY_SHARE, kernel.price * float(bind(kernel.units, known))) + CALL_NS
