@@ -25,7 +25,9 @@ def test_more_work_costs_more(tmp_path, monkeypatch):
     assert small.seconds < many.seconds
     assert small.peak_bytes < many.peak_bytes
     weights = 64 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
-    assert wide.peak_bytes == pytest.approx(4 * (4 * weights + 32 * 64), rel=0.1)  # weights, gradients, two moments, the batch
+    assert wide.peak_bytes == pytest.approx(
+        4 * (4 * weights + 32 * 64), rel=0.1
+    )  # weights, gradients, two moments, the batch
 
 
 def test_what_was_predicted_once_is_kept(tmp_path, monkeypatch):
