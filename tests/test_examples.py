@@ -135,6 +135,31 @@ def test_transfer_small():
     assert found["frozen"] > 0.6
 
 
+@pytest.mark.slow
+def test_mails_small():
+    found = example("15_mails.py")()
+    assert found["reading"]["auc"] > 0.9
+    assert found["all wanted"]["accuracy"] < 0.6
+
+
+def test_mails_are_read_as_they_are_seen(tmp_path):
+    """Two parts, an encoded text, tags; the same mail twice counts once."""
+    mail = (
+        "From: a@b\nSubject: Buy\nContent-Type: text/html\nContent-Transfer-Encoding: base64\n\n"
+        "PGI+Tm93PC9iPiE8YnI+"  # <b>Now</b>!<br>
+    )
+    for group, name, text in (
+        ("spam-1", "1", mail),
+        ("spam-1", "2", mail.replace("a@b", "c@d")),
+        ("easy-ham-1", "1", "Subject: Hi\n\nHow are\nyou?"),
+    ):
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / f"{name}.txt").write_text(text)
+    texts, unwanted = runpy.run_path(str(EXAMPLES / "15_mails.py"))["read"](tmp_path)
+    assert texts.tolist() == ["Hi How are you?", "Buy Now !"]
+    assert unwanted.tolist() == [0, 1]
+
+
 def test_every_example_has_its_test():
     named = Path(__file__).read_text()
     assert [p.name for p in EXAMPLES.glob("[0-9]*.py") if p.name not in named] == []

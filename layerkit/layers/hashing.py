@@ -10,7 +10,7 @@ from layerkit.errors import ArgumentError
 from layerkit.fields import OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType
 from layerkit.layers.features import NotSparse, encoded
-from layerkit.layers.host import _Host, each_different, hashes
+from layerkit.layers.host import TEXT, Numbers, _Host, hashed
 
 HashMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count"))]
 
@@ -48,16 +48,15 @@ class Hashing(_Host):
     sparse: NotSparse = False
 
     def compute(self, inputs: Any) -> Array:
-        numbers = each_different(inputs, self._hash)
+        numbers = Numbers(self._hash).of(inputs)
         if self.output_mode == "int":
             return numbers
         return np.asarray(encoded(numbers, self.num_bins, self.output_mode, self.compute_dtype))
 
-    def _hash(self, values: list[Any]) -> list[int]:
+    def _hash(self, value: Any) -> int:
         if self.mask_value is None:
-            return hashes(values, self.num_bins, self.salt)
-        found = hashes(values, max(1, self.num_bins - 1), self.salt)
-        return [0 if v == self.mask_value else 1 + n for v, n in zip(values, found, strict=True)]
+            return hashed(value, self.num_bins, self.salt)
+        return 0 if value == self.mask_value else 1 + hashed(value, max(1, self.num_bins - 1), self.salt)
 
     def infer(self, shape: tuple[Size, ...]) -> TensorType:
         kind = "int64" if self.output_mode == "int" else self.compute_dtype
@@ -88,8 +87,8 @@ class HashedCrossing(_Host):
                 got=str([getattr(x, "shape", None) for x in inputs]),
             )  # fmt: skip
         rows = zip(*(x.reshape(-1).tolist() for x in inputs), strict=True)
-        joined = np.asarray(["_X_".join(map(str, row)) for row in rows], "str").reshape(inputs[0].shape)
-        numbers = each_different(joined, lambda values: hashes(values, self.num_bins, None))
+        joined = np.array(["_X_".join(map(str, row)) for row in rows], TEXT).reshape(inputs[0].shape)
+        numbers = Numbers(lambda value: hashed(value, self.num_bins, None)).of(joined)
         if self.output_mode == "int":
             return numbers
         return np.asarray(encoded(numbers, self.num_bins, "one_hot", self.compute_dtype))

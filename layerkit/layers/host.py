@@ -6,7 +6,7 @@ data at once, and the programs begin with what they make of it (``layerkit.model
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,8 @@ from layerkit.ir import Array, Node, Size, TensorType, Value
 from layerkit.layers.base import Layer
 from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.trace import current
+
+TEXT = np.dtypes.StringDType()
 
 
 class _Host(Layer):
@@ -63,21 +65,34 @@ class _Host(Layer):
 
 
 def as_data(x: Any) -> Array:
-    """Numbers as they are, texts as an array of ``str``."""
+    """Numbers as they are, texts as an array in which each takes the room that it needs (one longest text would cost all others its length)."""
     x = x.to_numpy() if hasattr(x, "to_numpy") else np.asarray(x)
-    if x.dtype.kind == "S":
-        return np.char.decode(x, "utf-8")
-    if x.dtype.kind == "O":
+    return as_texts(x) if x.dtype.kind in "SUO" else x
+
+
+def as_texts(x: Array) -> Array:
+    """Texts, bytes (UTF-8) or objects as an array of texts."""
+    if x.dtype.kind in "SO":
         flat = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in x.reshape(-1).tolist()]
-        return np.asarray(flat, "str").reshape(x.shape)
-    return np.asarray(x)
+        return np.array(flat, TEXT).reshape(x.shape)
+    return x.astype(TEXT)
 
 
-def each_different(x: Array, compute: Any) -> Array:
-    """``compute`` of a list of values, called with those that differ: i64 of the shape of ``x``."""
-    values, place = np.unique(x.reshape(-1), return_inverse=True)
-    found = np.asarray(compute(values.tolist()), "int64").reshape(-1)
-    return found[place].reshape(x.shape) if x.size else np.zeros(x.shape, "int64")
+class Numbers(dict[Any, int]):
+    """What ``ask`` says of values: asked once for each that differs, and not for those that are known."""
+
+    def __init__(self, ask: Callable[[Any], int], known: Mapping[Any, int] | None = None) -> None:
+        super().__init__(known or {})
+        self.ask = ask
+
+    def __missing__(self, value: Any) -> int:
+        found = self[value] = self.ask(value)
+        return found
+
+    def of(self, values: Array) -> Array:
+        """The number of each value: i64 of the same shape."""
+        found = map(self.__getitem__, values.reshape(-1).tolist())
+        return np.fromiter(found, "int64", values.size).reshape(values.shape)
 
 
 # A hash of texts -----------------------------------------------------------------------------------------------------
@@ -133,7 +148,6 @@ def salted(salt: int | Sequence[int] | None) -> tuple[int, int]:
     return (salt, salt) if isinstance(salt, int) else (int(salt[0]), int(salt[1]))
 
 
-def hashes(values: Iterable[Any], bins: int, salt: int | Sequence[int] | None) -> list[int]:
-    """Texts, or numbers as texts, spread over [0, bins)."""
-    key = salted(salt)
-    return [siphash(str(v).encode("utf-8"), key) % bins for v in values]
+def hashed(value: Any, bins: int, salt: int | Sequence[int] | None) -> int:
+    """A text, or a number as a text, as one of [0, bins)."""
+    return siphash(str(value).encode("utf-8"), salted(salt)) % bins

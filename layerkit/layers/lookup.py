@@ -14,9 +14,9 @@ import numpy as np
 from layerkit.errors import ArgumentError, DataError, StateError
 from layerkit.fields import NonNegativeInt, OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType, axis
-from layerkit.layers.features import NotSparse, encoded
+from layerkit.layers.features import NotSparse
 from layerkit.layers.hashing import encoded_shape
-from layerkit.layers.host import _Host, as_data, each_different, hashes
+from layerkit.layers.host import TEXT, Numbers, _Host, as_data, hashed
 
 VocabularyMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count", "tf_idf"))]
 
@@ -157,11 +157,12 @@ class _Vocabulary(_Host):
         rows = batch.reshape(len(batch), -1) if batch.ndim > 1 else batch.reshape(1 if batch.ndim == 0 else -1, 1)
         return ([self.as_token(t) for t in row] for row in rows.tolist())
 
-    def lookup(self, tokens: Array) -> Array:
-        """The number of each token: i64 of the same shape."""
+    @property
+    def numbers(self) -> Numbers:
+        """The number of each token, also of those that are not in the vocabulary."""
         if self._tokens is None:
             raise StateError("there is no vocabulary yet.", layer=self.describe(), fix="call adapt(data) first")
-        return each_different(tokens, lambda values: [self._number(self.as_token(v)) for v in values])
+        return Numbers(lambda value: self._number(self.as_token(value)), self._numbers)
 
     def _number(self, token: Any) -> int:
         found = self._numbers.get(token)
@@ -183,7 +184,7 @@ class _Vocabulary(_Host):
 
     def spread(self, token: Any) -> int:
         """One of several numbers for an unknown token."""
-        return hashes([token], self.num_oov_indices, self.salt)[0]
+        return hashed(token, self.num_oov_indices, self.salt)
 
     def backwards(self, numbers: Array) -> Array:
         """The tokens of these numbers; there is one for numbers that are none."""
@@ -203,20 +204,27 @@ class _Vocabulary(_Host):
             )  # fmt: skip
         return self.vocabulary_size()
 
-    def vectors(self, numbers: Array) -> Array:
-        """Numbers as vectors by the output mode."""
-        if self.output_mode != "tf_idf":
-            return np.asarray(encoded(numbers, self.width, self.output_mode, "int64"))
-        counted = np.asarray(encoded(numbers, self.width, "count", self.compute_dtype))
-        weights = np.zeros(self.width, self.compute_dtype)
-        weights[: self.vocabulary_size()] = self.token_weights()
-        return np.asarray(counted * weights)
+    def vectors(self, numbers: Array, rows: Array, count: int) -> Array:
+        """``count`` vectors by the output mode, each of the numbers that belong to its row: both are one long list."""
+        width = self.width
+        counts = np.bincount(rows * width + numbers, minlength=count * width).reshape(count, width)
+        if self.output_mode == "tf_idf":
+            weights = np.zeros(width, self.compute_dtype)
+            weights[: self.vocabulary_size()] = self.token_weights()
+            return np.asarray(counts * weights, self.compute_dtype)
+        return counts if self.output_mode == "count" else np.minimum(counts, 1, out=counts)
 
     def compute(self, inputs: Any) -> Array:
         if self.invert:
             return self.backwards(inputs)
-        numbers = self.lookup(inputs)
-        return numbers if self.output_mode == "int" else self.vectors(numbers)
+        numbers = self.numbers.of(inputs)
+        if self.output_mode == "int":
+            return numbers
+        numbers = numbers.reshape(1) if numbers.ndim == 0 else numbers
+        shape = encoded_shape(numbers.shape, self.width, self.output_mode)
+        count = numbers.size if self.output_mode == "one_hot" else math.prod(numbers.shape[:-1])
+        each = numbers.size // count if count else 0
+        return self.vectors(numbers.reshape(-1), np.repeat(np.arange(count), each), count).reshape(shape)
 
     def infer(self, shape: tuple[Size, ...]) -> TensorType:
         if self.output_mode == "int":
@@ -382,10 +390,10 @@ class TextVectorization(_Vocabulary):
         """The words, or runs of words, of each text."""
         texts = texts.reshape(-1)
         if callable(self.standardize):
-            texts = np.asarray(self.standardize(texts))
+            texts = as_data(self.standardize(texts))
         lines = [self._standard(str(t)) for t in texts.tolist()]
         if callable(self.split):
-            rows = [list(map(str, row)) for row in self.split(np.asarray(lines))]
+            rows = [list(map(str, row)) for row in self.split(np.array(lines, TEXT))]
         else:
             cut: Callable[[str], list[str]] = {"whitespace": str.split, "character": list, None: lambda t: [t]}[
                 self.split
@@ -412,16 +420,18 @@ class TextVectorization(_Vocabulary):
                 "each row is one text.", expected="(batch,) or (batch, 1)", got=str(inputs.shape),
                 fix="join the texts of a row, or use a layer for each column",
             )  # fmt: skip
-        rows = self.words(texts)
+        numbers, rows = self.numbers, self.words(texts)
         if self.output_mode != "int":
-            counted = np.stack([self.vectors(self.lookup(np.asarray(row, "str"))) for row in rows])
-            return counted if texts.ndim else counted[0]
+            found = [numbers[word] for row in rows for word in row]
+            place = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+            return self.vectors(np.array(found, "int64"), place, len(rows)).reshape(*texts.shape, self.width)
         if self.split is None:
-            return self.lookup(np.asarray([row[0] for row in rows], "str")).reshape(texts.shape)
-        length = self.output_sequence_length or max(map(len, rows), default=0)
-        padded = [row[:length] + [""] * (length - len(row)) for row in rows]
-        numbers = self.lookup(np.asarray(padded, "str").reshape(len(rows), length))
-        return numbers if texts.ndim else numbers[0]
+            return np.array([numbers[row[0]] for row in rows], "int64").reshape(texts.shape)
+        padded = np.zeros((len(rows), self.output_sequence_length or max(map(len, rows), default=0)), "int64")
+        for line, row in zip(padded, rows, strict=True):
+            found = [numbers[word] for word in row[: len(line)]]
+            line[: len(found)] = found
+        return padded if texts.ndim else padded[0]
 
     def infer(self, shape: tuple[Size, ...]) -> TensorType:
         front = shape[:1]

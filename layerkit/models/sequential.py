@@ -9,7 +9,7 @@ from layerkit.dtypes import STRING
 from layerkit.errors import ArgumentError, StateError
 from layerkit.ir import Value
 from layerkit.layers.base import LAYERS, Layer
-from layerkit.layers.host import as_data
+from layerkit.layers.host import TEXT, as_data
 from layerkit.layers.input import Input, InputLayer
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.model import Model
@@ -125,7 +125,7 @@ class Sequential(Model):
             if not hasattr(x, "shape") and not isinstance(x, Sequence):
                 return Mapped(self._on_host, x)
             first = as_data(x)
-            kind = STRING if first.dtype.kind == "U" else first.dtype.name
+            kind = STRING if first.dtype == TEXT else first.dtype.name
             self._input = Input(first.shape[1:], dtype=kind)
             self._rebuild()
         return super()._on_host(x)

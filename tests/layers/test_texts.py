@@ -295,3 +295,22 @@ def test_lambda_stays_in_python(tmp_path: Any) -> None:
     with pytest.raises(ArgumentError) as caught:
         L.Lambda("x * 2")
     assert "files cannot hold one" in str(caught.value.expected)
+
+
+def test_one_long_text_does_not_cost_the_others_its_length() -> None:
+    texts = np.array(["the cat"] * 2000 + ["x" * 1_000_000], object)  # as an array of equally long texts: 8 GB
+    layer = adapted(L.TextVectorization(output_sequence_length=2), texts)
+    assert layer(texts)[[0, 2000]].tolist() == [[2, 3], [4, 0]]
+    counts = adapted(L.TextVectorization(output_mode="count"), texts)
+    assert counts(texts).sum(0).tolist() == [0, 2000, 2000, 1]
+    assert L.StringLookup(vocabulary=["the cat"])(texts).sum() == 2000
+    assert L.Hashing(1)(texts).sum() == 0
+
+
+def test_own_functions_of_texts_get_an_array_that_numpy_understands() -> None:
+    def clean(texts: Any) -> Any:
+        return np.char.replace(np.char.lower(texts), "<br />", " ")
+
+    layer = adapted(L.TextVectorization(standardize=clean, split=lambda texts: np.char.split(texts)), ["A<br />b", "B"])
+    assert layer.get_vocabulary() == ["", "[UNK]", "b", "a"]
+    assert layer(["b<br />A"]).tolist() == [[2, 3]]
