@@ -81,9 +81,25 @@ def test_moving_digits_small():
 
 @pytest.mark.slow
 def test_wide_and_deep_small():
-    found = example("07_wide_and_deep.py")(rows=6000, epochs=6)
-    assert found["wide and deep"] > 0.7
-    assert max(v for k, v in found.items() if k != "best possible") < found["best possible"]
+    found = {k: v["auc"] for k, v in example("07_wide_and_deep.py")(rows=6000, epochs=6).items()}
+    assert found["wide and deep"] > 0.68
+    assert max(found.values()) == found["best possible"]
+
+
+@pytest.mark.slow
+def test_wide_and_deep_takes_the_census(tmp_path, monkeypatch):
+    """A table of the same form, as pandas reads it from the file."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = {
+        name: rng.choice(["a", "b", "?"], 300)
+        for name in ("education", "occupation", "relationship", "marital-status", "gender")
+    }
+    table |= {"age": rng.integers(17, 90, 300), "fnlwgt": rng.integers(0, 1000, 300)}
+    table["income"] = np.where(table["age"] > 50, ">50K", "<=50K")
+    monkeypatch.setattr(pandas, "read_parquet", lambda path: pandas.DataFrame(table))
+    found = example("07_wide_and_deep.py")("adult.parquet", epochs=10)
+    assert found["wide and deep"]["auc"] > 0.9
 
 
 def test_numbers_in_words_follow_the_rules_of_both_languages():
