@@ -6,7 +6,7 @@ import csv
 import io
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -149,49 +149,70 @@ class CsvRecords(Records):
         with self._opened() as stream:
             lines = _records(self.path, stream)
             _, first = next(lines, (0, b""))
-            self.names = next(self._parse([first], 1), [])
+            self.names = [name.strip() for name in next(iter(self._parse([first], 1)), [])]
             twice = next((n for i, n in enumerate(self.names) if n in self.names[:i]), None)
             if not self.names or twice is not None:
                 summary = "the header names a column twice." if self.names else "the file is empty."
                 raise broken(path, summary, 1, expected="names that differ", got=twice)
-            found = {name: _Seen() for name in self.names}
+            self._seen = {name: _Seen() for name in self.names}
             for chunk in _chunks(lines, self.places):
-                for row in self._rows(chunk, len(self.places) - len(chunk) + 2):
-                    for seen, text in zip(found.values(), row, strict=True):
-                        seen.add(text)
+                rows = self._rows(chunk, len(self.places) - len(chunk) + 2)
+                for seen, fields in zip(self._seen.values(), zip(*rows, strict=True), strict=True):
+                    seen.look(fields)
             self.places.append(stream.tell())
         self.count = len(self.places) - 1
         if not self.count:
             raise broken(path, "the file has no rows.", 1, expected="rows below the header", got="none")
-        self.columns = {name: seen.column() for name, seen in found.items()}
-        self._index = {n: {t: i for i, t in enumerate(c.categories)} for n, c in self.columns.items()}
-        self._wide = {name for name, seen in found.items() if seen.wide}
+        self._index = self._categories([name for name, seen in self._seen.items() if seen.is_text])
+        self.columns = {name: seen.column(tuple(self._index.get(name, ()))) for name, seen in self._seen.items()}
 
     def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
         order = np.argsort(rows, kind="stable")
         ordered = np.asarray(rows)[order]
-        texts: list[list[str]] = []
-        with self._opened() as stream:
-            for run in np.split(ordered, np.flatnonzero(np.diff(ordered) != 1) + 1) if len(ordered) else ():
-                begin, end = self.places[run[0]], self.places[run[-1] + 1]
-                stream.seek(begin)
-                data, cut = stream.read(end - begin), [self.places[r] - begin for r in (*run, run[-1] + 1)]
-                texts += self._rows([data[a:b] for a, b in zip(cut, cut[1:], strict=False)], int(run[0]) + 2)
-        position = {name: self.names.index(name) for name in names}
+        pieces: dict[str, list[Array]] = {name: [self._values(name, ())] for name in names}
+        for fields in self._fields(ordered, names):
+            for name, found in zip(names, fields, strict=True):
+                pieces[name].append(self._values(name, found))
         result = {}
-        for name in names:
-            values = self._values(name, [row[position[name]] for row in texts])
+        for name, parts in pieces.items():
+            values = np.concatenate(parts)
             result[name] = np.empty_like(values)
             result[name][order] = values
         return result
 
-    def _values(self, name: str, fields: list[str]) -> Array:
-        column = self.columns[name]
-        if column.kind == "category":
-            return np.array([self._index[name].get(f, -1) for f in fields], "int32")
-        if column.kind == "whole":
-            return np.array([int(f) for f in fields], "int64" if name in self._wide else "int32")
-        return np.array([float("nan") if f.lower() in MISSING else float(f) for f in fields], "float32")
+    def _fields(self, rows: Array, names: Sequence[str]) -> Iterator[list[Sequence[str]]]:
+        """The texts of some columns, a few thousand of the rows (in rising order) at a time."""
+        position = [self.names.index(name) for name in names]
+        with self._opened() as stream:
+            for start in range(0, len(rows), _CHUNK):
+                part = rows[start : start + _CHUNK]
+                texts: list[list[str]] = []
+                for run in np.split(part, np.flatnonzero(np.diff(part) != 1) + 1):
+                    cut = self.places[int(run[0]) : int(run[-1]) + 2]
+                    stream.seek(cut[0])
+                    data = stream.read(cut[-1] - cut[0])
+                    records = [data[a - cut[0] : b - cut[0]] for a, b in zip(cut, cut[1:], strict=False)]
+                    texts += self._rows(records, int(run[0]) + 2)
+                columns = list(zip(*texts, strict=True))
+                yield [columns[i] for i in position]
+
+    def _categories(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """The different texts of some columns, in the order in which they sort, with their numbers."""
+        found: dict[str, set[str]] = {name: set() for name in names}
+        for fields in self._fields(np.arange(self.count), names) if names else ():
+            for name, texts in zip(names, fields, strict=True):
+                found[name].update(text for text in map(str.strip, set(texts)) if text.lower() not in MISSING)
+                if len(found[name]) > MAX_CATEGORIES:
+                    raise broken(self.path, f"column '{name}' has too many different texts.", expected=f"at most {MAX_CATEGORIES} in a file that is not read whole", got="more")  # fmt: skip
+        return {name: {text: i for i, text in enumerate(sorted(texts))} for name, texts in found.items()}
+
+    def _values(self, name: str, fields: Sequence[str]) -> Array:
+        seen = self._seen[name]
+        if seen.is_text:
+            return np.array([self._index[name].get(f.strip(), -1) for f in fields], "int32")
+        if seen.is_whole:
+            return np.array([int(f) for f in fields], "int64" if seen.is_wide else "int32")
+        return np.array(_floats(fields), "float32")
 
     def _opened(self) -> BinaryIO:
         try:
@@ -199,14 +220,15 @@ class CsvRecords(Records):
         except OSError as error:
             raise broken(self.path, "the file cannot be read.", got=error.strerror, fix="check the path") from error
 
-    def _rows(self, records: list[bytes], line: int) -> Iterator[list[str]]:
-        for i, row in enumerate(self._parse(records, line)):
-            if len(row) != len(self.names):
-                raise broken(self.path, "the row has another number of fields.", line + i,
-                             expected=f"{len(self.names)} as in the header", got=len(row))  # fmt: skip
-            yield row
+    def _rows(self, records: list[bytes], line: int) -> list[list[str]]:
+        rows = self._parse(records, line)
+        odd = next((i for i, row in enumerate(rows) if len(row) != len(self.names)), None)
+        if odd is not None:
+            raise broken(self.path, "the row has another number of fields.", line + odd,
+                         expected=f"{len(self.names)} as in the header", got=len(rows[odd]))  # fmt: skip
+        return rows
 
-    def _parse(self, records: list[bytes], line: int) -> Iterator[list[str]]:
+    def _parse(self, records: list[bytes], line: int) -> list[list[str]]:
         try:
             texts = [record.decode("utf-8-sig" if line == 1 else "utf-8") for record in records]
             rows = [row for row in csv.reader(texts, delimiter=self.delimiter, strict=True) if row]
@@ -216,7 +238,7 @@ class CsvRecords(Records):
             raise broken(
                 self.path, "a quote inside a field is not doubled.", line, expected='""', got=f"near row {line}"
             )
-        return ([field.strip() for field in row] for row in rows)
+        return rows
 
 
 def _records(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -249,39 +271,51 @@ def _chunks(lines: Iterable[tuple[int, bytes]], places: array[int]) -> Iterator[
         yield chunk
 
 
+def _floats(fields: Sequence[str]) -> list[float]:
+    """Numbers, nan where one is missing; a ValueError for a text."""
+    try:
+        return [float(f) for f in fields]
+    except ValueError:
+        return [float("nan") if f.strip().lower() in MISSING else float(f) for f in fields]
+
+
 @dataclass
 class _Seen:
     """What the fields of a column were so far."""
 
-    whole: bool = True
-    wide: bool = False
+    is_whole: bool = True
+    is_wide: bool = False
     """A whole number needs 64 bits."""
-    number: bool = True
+    is_number: bool = True
     missing: int = 0
-    texts: set[str] | None = field(default_factory=set)
+    present: bool = False
 
-    def add(self, text: str) -> None:
-        if text.lower() in MISSING:
-            self.missing += 1
-            return
-        if self.whole:
+    def look(self, fields: Sequence[str]) -> None:
+        """Look at some more fields."""
+        missing = sum(f.strip().lower() in MISSING for f in set(fields)) and sum(
+            f.strip().lower() in MISSING for f in fields
+        )
+        self.missing += missing
+        self.present = self.present or missing < len(fields)
+        if self.is_whole:
             try:
-                size = abs(int(text))
-                self.whole, self.wide = size < 2**63, self.wide or size >= 2**31
+                largest = max((abs(int(f)) for f in fields), default=0)
+                self.is_whole, self.is_wide = largest < 2**63, self.is_wide or largest >= 2**31
             except ValueError:
-                self.whole = False
-        if self.number and not self.whole:
+                self.is_whole = False
+        if self.is_number and not self.is_whole:
             try:
-                float(text)
+                _floats(fields)
             except ValueError:
-                self.number = False
-        if self.texts is not None:
-            self.texts.add(text)
-            if len(self.texts) > MAX_CATEGORIES:
-                self.texts = None
+                self.is_number = False
 
-    def column(self) -> Column:
-        present = self.texts is None or bool(self.texts)
-        if self.number and present:
-            return Column("whole" if self.whole and not self.missing else "number", missing=self.missing)
-        return Column("category", categories=tuple(sorted(self.texts or ())), missing=self.missing)
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds texts, or nothing at all."""
+        return not (self.is_number and self.present)
+
+    def column(self, categories: tuple[str, ...]) -> Column:
+        """What the column holds, now that all of it was seen."""
+        if self.is_text:
+            return Column("category", categories=categories, missing=self.missing)
+        return Column("whole" if self.is_whole else "number", missing=self.missing)
