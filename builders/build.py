@@ -1,434 +1,349 @@
-"""A YAML spec to a model: ``load(path).build()``.
+"""Flat steps to a model: each step's layer is made and called on the tensors that it reads.
 
-In goes a tree of nodes that remember their places (``builders.source``), out comes a compiled ``Model``. The layers, their
-arguments and the checks of those are the library's own (``layerkit.fields``): what is written once in Python is known
-here. All faults of a spec are reported together, each with its place.
+A step that is broken is reported once: what reads its tensor is not reported again, all the rest is. Shapes that do not fit
+are shown with the layers that led there, and with the uses of blocks and repeats.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from builders import source
-from builders.source import Mapping, Node, Scalar, Sequence
-from layerkit import losses, metrics, optimizers
-from layerkit.errors import (
-    ArgumentError,
-    LayerkitError,
-    Span,
-    SpecError,
-    SpecErrors,
-    UnknownArgumentError,
-    did_you_mean,
-    placed,
-)
-from layerkit.fields import signature
-from layerkit.layers import LAYERS, Input, Layer
-from layerkit.models import Model, Sequential
-from layerkit.training.callbacks import CALLBACKS
+from builders import nodes
+from builders.arguments import MISSING, Arguments
+from builders.expand import Expander, Expansion, Ref, Step
+from builders.faults import Faults
+from builders.nodes import Node, Scalar
+from layerkit import tree
+from layerkit.errors import LayerkitError, Span, UnknownArgumentError, did_you_mean
+from layerkit.fields import per_class
+from layerkit.ir import show_shape
+from layerkit.layers import Input, Layer
+from layerkit.models import Model
 
-VERSION = 1
-SECTIONS = ("layerkit", "name", "inputs", "layers", "outputs", "compile", "fit", "data")
-ITEM_KEYS = ("name", "from")
-_NOT_IN_FIT = ("self", "x", "y", "sample_weight", "validation_data", "initial_epoch")
+SHOWN = 6
+"""So many of the layers that led to a fault are shown."""
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A YAML file that was read; ``build`` makes its model."""
+class Graph:
+    """The layers and tensors of a spec, as far as they could be made."""
 
-    root: Mapping
-    file: str
-    layers: tuple[type[Layer], ...] = ()
+    def __init__(self, faults: Faults, classes: Mapping[str, type[Layer]], expander: Expander) -> None:
+        self.faults, self.classes, self.expander = faults, classes, expander
+        self.arguments = Arguments(faults, self._is_layer, self._make)
+        self.values: dict[int, Any] = {}
+        self.layers: dict[int, Layer] = {}
+        self.steps: dict[int, Step] = {}
+        self.inputs: dict[int, nodes.Entry] = {}
+        self.broken: set[int] = set()
+        self.step: Step | None = None
+        self.made: dict[Scalar, Model] = {}
+        """Blocks that are arguments, as models."""
 
-    @cached_property
-    def name(self) -> str:
-        """The name in the spec, or the file's."""
-        node = self.root.get("name")
-        return str(node.value) if isinstance(node, Scalar) and node.value is not None else Path(self.file).stem
+    def build(self, expansion: Expansion) -> tuple[dict[str, Any], Any]:
+        """The inputs by name, and the outputs; None after faults."""
+        self.broken = expansion.broken
+        self.inputs = expansion.inputs
+        for number, entry in expansion.inputs.items():
+            self._input(number, entry)
+        for step in expansion.steps[:]:
+            self._run(step)
+        outputs = self._tensors(expansion.outputs)
+        self._check_unread(expansion)
+        inputs = {e.name: self.values[n] for n, e in expansion.inputs.items() if n in self.values}
+        return inputs, None if outputs is MISSING else outputs
 
-    def build(self) -> Model:
-        """The model, compiled if the spec says how.
+    # Inputs
 
-        Raises:
-            SpecErrors: all faults of the spec, in the order of the file.
-        """
-        return _Builder(self).build()
+    def _input(self, number: int, entry: nodes.Entry) -> None:
+        self.broken.add(number)
+        name, what = entry.name, f"{entry.name} (Input)"
+        if not isinstance(entry.value, nodes.Mapping):
+            if entry.value.tag is None:
+                self.faults.report(f"input '{name}' needs a shape.", entry.value.span, layer=what, expected="{shape: [8, 8, 1]}",
+                                   got=nodes.shown(entry.value))  # fmt: skip
+            return
+        before = len(self.faults)
+        found = self.arguments.of_function(Input, entry.value, f"input '{name}'", ("name", "tensor"))
+        if len(self.faults) > before or nodes.has_hole(entry.value):
+            return
+        arguments = {k: v.plain() for k, v in found.items()}
+        at = entry.value.get("shape")
+        with self.faults.caught(at.span if at is not None else entry.key.span, what):
+            self.values[number] = Input(**{**arguments, "name": name})
+            self.broken.discard(number)
 
-    @cached_property
-    def fit(self) -> dict[str, Any]:
-        """The arguments for ``model.fit``."""
-        node = self.root.get("fit")
-        return node.plain() if isinstance(node, Mapping) else {}  # type: ignore[no-any-return]
+    # Steps
 
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """The section that says which data to train on."""
-        node = self.root.get("data")
-        return node.plain() if isinstance(node, Mapping) else {}  # type: ignore[no-any-return]
-
-
-def load(path: str | Path, *, layers: Iterable[type[Layer]] = ()) -> Spec:
-    """The spec in a YAML file.
-
-    Args:
-        path: the file.
-        layers: layer classes of your own, which the spec may then use.
-
-    Raises:
-        SpecErrors: the file is no well-formed spec.
-    """
-    root = source.read(path)
-    if not isinstance(root, Mapping):
-        raise SpecErrors(
-            [SpecError("a spec is a mapping.", where=root.span, expected="keys such as layers:", got=_kind(root))]
-        )
-    return Spec(root, str(path), tuple(layers))
-
-
-@dataclass
-class _Builder:
-    """One build: collects faults and goes on as long as it can."""
-
-    spec: Spec
-    errors: list[LayerkitError] = field(default_factory=list)
-    tensors: dict[str, Any] = field(default_factory=dict)
-    may_be_misspelt: bool = False
-    """A section has an unknown name: it may be the one that is missing."""
-    broken: set[str] = field(default_factory=set)
-    """Tensors that a fault kept from being made: what reads them is not reported again."""
-
-    def build(self) -> Model:
-        root = self.spec.root
-        self._known_keys(root, SECTIONS, "a spec")
-        self.may_be_misspelt = bool(self.errors)
-        self._version(root)
-        self.classes = {**LAYERS.classes, **{cls.__name__: cls for cls in self.spec.layers}}
-        inputs = self._inputs(root.get("inputs"))
-        last, stack, is_chain = self._layers(root.get("layers"), inputs)
-        outputs = self._outputs(root.get("outputs"), last)
-        compile_arguments = self._compile(root.get("compile"))
-        self._check_section(
-            root.get("fit"), [p for p in inspect.signature(Model.fit).parameters if p not in _NOT_IN_FIT], "fit"
-        )
-        self._callbacks(root.get("fit"))
-        self._finish()
-        model = self._model(inputs, outputs, stack, is_chain)
-        if compile_arguments is not None:
-            with placed(where=self._span(root.get("compile"))):
-                model.compile(**compile_arguments)
-        return model
-
-    def _model(self, inputs: dict[str, Any], outputs: Any, stack: list[Layer], is_chain: bool) -> Model:
+    def _run(self, step: Step) -> None:
+        """Make the step's layer and call it."""
+        self.step = step
+        self.steps[step.id] = step
+        is_broken = step.id in self.broken
+        self.broken.add(step.id)
+        layer = self._layer(step)
+        given = self._tensors((step.reads, step.call))
+        if layer is None or given is MISSING or is_broken:
+            return
+        form = self._form(layer, step, *given)
+        if form is None:
+            return
+        args, kwargs = form
         try:
-            with placed(where=self.spec.root.span):
-                if is_chain and len(inputs) == 1:
-                    return Model(next(iter(inputs.values())), outputs, name=self.spec.name)
-                return Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), outputs, name=self.spec.name)
+            self.values[step.id] = layer(*args, **kwargs)
+            self.broken.discard(step.id)
         except LayerkitError as error:
-            raise SpecErrors([error]) from error
+            self._blame(error, step)
 
-    def _finish(self) -> None:
-        if self.errors:
-            found = {str(error): error for error in self.errors}  # a hole is met by each who reads it
-            raise SpecErrors(
-                sorted(found.values(), key=lambda e: (e.where.line, e.where.column) if e.where else (0, 0))
-            )
-
-    # Sections
-
-    def _known_keys(self, node: Mapping, names: Iterable[str], what: str) -> list[source.Entry]:
-        """The entries whose keys are known; the others are faults."""
-        names, found = list(names), []
-        for entry in node.entries:
-            key = str(entry.key.value)
-            if key in names:
-                found.append(entry)
-                continue
-            error = UnknownArgumentError(
-                f"{what} has no argument '{key}'.", where=entry.key.span, layer=what.strip("'"), expected=", ".join(names), got=key,
-                fix=did_you_mean(key, names),
-            )  # fmt: skip
-            error.argument = key
-            self.errors.append(error)
-        return found
-
-    def _version(self, root: Mapping) -> None:
-        node = root.get("layerkit")
-        if node is None:
-            self._fault("the spec does not say its version.", root.span, expected=f"layerkit: {VERSION}", got="nothing",
-                        fix=f"begin the file with 'layerkit: {VERSION}'")  # fmt: skip
-        elif not isinstance(node, Scalar) or node.value != VERSION:
-            self._fault("the version of the language is another.", node.span, expected=str(VERSION), got=_shown(node),
-                        fix="upgrade layerkit, or correct the number")  # fmt: skip
-
-    def _inputs(self, node: Node | None) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if node is None and self.may_be_misspelt:
-            self.broken.add("")
-            return found
-        if not isinstance(node, Mapping) or not node.entries:
-            self.broken.add("")
-            self._fault(
-                "a spec needs inputs.",
-                self._span(node),
-                expected="inputs: {image: {shape: [8, 8, 1]}}",
-                got=_kind(node),
-            )
-            return found
-        names = list(inspect.signature(Input).parameters)
-        for entry in node.entries:
-            name = str(entry.key.value)
-            if not isinstance(entry.value, Mapping):
-                self._fault(
-                    f"input '{name}' needs a shape.",
-                    entry.value.span,
-                    expected="{shape: [8, 8, 1]}",
-                    got=_shown(entry.value),
-                )
-                self.broken.add(name)
-                continue
-            arguments = self._arguments(entry.value, names, f"input '{name}'")
-            made = self._try(partial(Input, **{**arguments, "name": name}), entry.key.span, f"{name} (Input)")
-            if made is None:
-                self.broken.add(name)
-            else:
-                found[name] = self.tensors[name] = made
-        return found
-
-    def _layers(self, node: Node | None, inputs: dict[str, Any]) -> tuple[str | None, list[Layer], bool]:
-        last = next(iter(inputs)) if len(inputs) == 1 else "" if "" in self.broken else None
-        stack: list[Layer] = []
-        is_chain = True
-        if not isinstance(node, Sequence) or not node.items:
-            self._fault(
-                "a spec needs layers.", self._span(node), expected="layers: followed by a list", got=_kind(node)
-            )
-            return last, stack, is_chain
-        for number, item in enumerate(node.items):
-            before = last
-            last, layer, reads_before = self._item(item, number, last)
-            is_chain &= reads_before and before is not None
-            if layer is not None:
-                stack.append(layer)
-        return last, stack, is_chain
-
-    def _item(self, item: Node, number: int, last: str | None) -> tuple[str, Layer | None, bool]:
-        """One entry of ``layers``: the name of its tensor, its layer, and whether it takes the tensor before it."""
-        own = f"{number}"
-        if isinstance(item, Scalar):
-            item = Mapping((source.Entry(item, Scalar(None, item.span, "", None)),), item.span)
-        if not isinstance(item, Mapping):
-            self._fault(
-                "a layer is its name with its arguments.", item.span, expected="- Dense: {units: 10}", got=_shown(item)
-            )
-            return self._broken(own), None, True
-        kinds = [e for e in item.entries if str(e.key.value) not in ITEM_KEYS]
-        name_node, from_node = item.get("name"), item.get("from")
-        if isinstance(name_node, Scalar) and isinstance(name_node.value, str):
-            own = name_node.value
-            if own in self.tensors or own in self.broken:
-                self._fault(f"two tensors are called '{own}'.", name_node.span, expected="names that differ", got=own)
-        elif name_node is not None:
-            self._fault("a name is text.", name_node.span, expected="text", got=_shown(name_node))
-        if len(kinds) != 1:
-            got = ", ".join(str(e.key.value) for e in kinds) or "none"
-            where = kinds[1].key.span if len(kinds) > 1 else item.span
-            self._fault("an entry of layers holds one layer.", where, expected="one layer, and name: and from:", got=got,
-                        fix="begin each layer with its own '- '" if len(kinds) > 1 else None)  # fmt: skip
-            return self._broken(own), None, True
-        entry = kinds[0]
-        layer = self._layer(entry.key, entry.value, name=own if name_node is not None else None)
-        reads = [last] if from_node is None else self._names(from_node)
-        if layer is None or any(r in self.broken for r in reads if r is not None):
-            return self._broken(own), layer, from_node is None
-        if None in reads:
-            self._fault(
-                "it is not said what this layer reads.",
-                entry.key.span,
-                expected="from: one of " + ", ".join(self.tensors),
-                got="nothing",
-            )
-            return self._broken(own), layer, False
-        missing = [r for r in reads if r not in self.tensors]
-        if missing:
-            return self._broken(own), layer, from_node is None
-        given = [self.tensors[r] for r in reads if r]
-        takes_list = isinstance(from_node, Sequence)
-        where = entry.key.span
-        out = self._try(
-            lambda: layer(given if takes_list else given[0]),
-            where,
-            f"{own if name_node is not None else layer.name} ({entry.key.value})",
-        )
-        if out is None:
-            return self._broken(own), layer, from_node is None
-        outputs = list(out) if isinstance(out, list | tuple) else [out]
-        for i, value in enumerate(outputs):
-            self.tensors[own if i == 0 else f"{own}.{i}"] = value
-        return own, layer, from_node is None
-
-    def _broken(self, name: str) -> str:
-        self.broken.add(name)
-        return name
-
-    def _names(self, node: Node) -> list[str]:
-        nodes = node.items if isinstance(node, Sequence) else (node,)
-        names = []
-        for each in nodes:
-            name = str(each.value) if isinstance(each, Scalar) else ""
-            if name not in self.tensors and name not in self.broken:
-                known = [t for t in self.tensors if not t.isdigit()]
-                self._fault(f"there is no tensor '{name}' before this layer.", each.span, expected=", ".join(known), got=_shown(each),
-                            fix=did_you_mean(name, known) if known else None)  # fmt: skip
-            names.append(name)
-        return names
-
-    def _outputs(self, node: Node | None, last: str | None) -> Any:
-        if node is None:
-            return self.tensors.get(last or "")
-        names = self._names(node)
-        found = [self.tensors.get(n) for n in names]
-        return found if isinstance(node, Sequence) else found[0]
-
-    def _compile(self, node: Node | None) -> dict[str, Any] | None:
-        if node is None:
+    def _layer(self, step: Step) -> Layer | None:
+        if step.share is not None:
+            return self.layers.get(step.share)
+        cls = self.classes[str(step.kind.value)]
+        what = f"{step.name} ({step.kind.value})"
+        layer: Layer | None = self.arguments.object_of(cls, step.arguments, step.kind, what)
+        if layer is not None and any(isinstance(x, BlockArgument) for x in layer.flatten_layers()):
+            self.made = {}
+            layer = self._with_blocks(step, cls, what, layer)
+            self.made = {}
+        if layer is None:
             return None
-        arguments = self._check_section(
-            node, [p for p in inspect.signature(Model.compile).parameters if p != "self"], "compile"
-        )
-        if not isinstance(node, Mapping):
-            return None
-        for key, make in (("optimizer", optimizers.get), ("loss", losses.get)):
-            part = node.get(key)
-            if part is not None and not (
-                key == "loss" and isinstance(part, Sequence | Mapping) and not _is_call(part, losses.LOSSES.classes)
-            ):
-                self._try_argument(part, make)
-        listed = node.get("metrics")
-        for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, metrics.check_name)
-        return arguments
+        layer._span = step.kind.span
+        layer.name = step.name
+        layer._is_named = step.is_named
+        if step.is_named:
+            layer._config["name"] = step.name
+        if step.is_trainable is not None:
+            layer.trainable = step.is_trainable
+        self.layers[step.id] = layer
+        return layer
 
-    def _callbacks(self, node: Node | None) -> None:
-        listed = node.get("callbacks") if isinstance(node, Mapping) else None
-        for each in listed.items if isinstance(listed, Sequence) else ():
-            self._try_argument(each, CALLBACKS.make)
+    def _make(self, key: Scalar, node: Node) -> Layer | None:
+        """A layer that is an argument of another."""
+        word = str(key.value)
+        assert self.step is not None
+        if word in self.classes:
+            return self.arguments.object_of(self.classes[word], node, key, f"{self.step.name} ({self.step.kind.value})")
+        if word in self.step.blocks:
+            return self.made.get(key) or BlockArgument(key, node)
+        known = [*self.classes, *self.step.blocks]
+        self.faults.report(f"there is no layer '{word}'.", key.span, layer=f"{self.step.name} ({self.step.kind.value})",
+                           expected="a layer or a block", got=word, fix=did_you_mean(word, known))  # fmt: skip
+        return None
 
-    def _check_section(self, node: Node | None, names: list[str], what: str) -> dict[str, Any]:
-        if node is None:
-            return {}
-        if not isinstance(node, Mapping):
-            self._fault(f"'{what}' is a mapping.", node.span, expected=", ".join(names), got=_shown(node))
-            return {}
-        return self._arguments(node, names, f"'{what}'")
+    def _is_layer(self, name: str) -> bool:
+        return name in self.classes or (self.step is not None and name in self.step.blocks)
 
-    # Layers and arguments
-
-    def _layer(self, key: Scalar, value: Node, name: str | None) -> Layer | None:
-        kind = str(key.value)
-        if kind not in self.classes:
-            known = [*self.classes, *ITEM_KEYS]
-            self._fault(f"there is no layer '{kind}'.", key.span, got=kind, fix=did_you_mean(kind, known))
-            return None
-        cls = self.classes[kind]
-        parameters = list(signature(cls).parameters)
-        faults = len(self.errors)
-        if isinstance(value, Mapping) and not _is_call(value, self.classes):
-            arguments = self._arguments(value, parameters, f"'{kind}'")
-        elif isinstance(value, Scalar) and value.value is None:
-            arguments = {}
-        elif parameters:
-            arguments = {parameters[0]: self._value(value)}  # a lone value is the first argument
+    def _form(
+        self, layer: Layer, step: Step, reads: Any, call: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]] | None:
+        """The arguments of the call: by place as far as possible, the others by name."""
+        names, needed, takes_any = _call_parameters(type(layer))
+        what = f"{step.name} ({type(layer).__name__})"
+        allowed = [*names, "training"] if "training" not in names else names
+        named = dict(call)
+        first: list[Any]
+        if isinstance(reads, dict) and (len(needed) > 1 or set(reads) <= set(names)):
+            first, named = [], {**reads, **named}
+        elif isinstance(reads, list) and len(needed) > 1:
+            first = reads
         else:
-            self._fault(f"'{kind}' takes no arguments.", value.span, expected="nothing", got=_shown(value))
-            arguments = {}
-        if len(self.errors) > faults:
+            first = [reads]
+        for key in named:
+            if key not in allowed and not takes_any:
+                self.faults.unknown(
+                    f"the call of '{type(layer).__name__}'", key, step.keys.get(key, step.kind.span), allowed, what
+                )
+                return None
+        places = list(first)
+        for name in needed[len(places) :]:
+            if name not in named:
+                break
+            places.append(named.pop(name))
+        missing = [n for n in needed[len(places) :] if n not in named]
+        if missing or len(first) > len(names):
+            error = UnknownArgumentError(
+                f"'{type(layer).__name__}' reads {len(needed)} tensors.", where=self._where_read(step), layer=what,
+                expected=f"from: [{', '.join(needed)}]", got=f"{len(places)} tensor{'s' * (len(places) != 1)}",
+                fix=f"write from: {{{', '.join(f'{n}: ...' for n in needed)}}}",
+            )  # fmt: skip
+            self.faults.add(error)
             return None
-        if name is not None:
-            arguments["name"] = name
-        try:
-            made: Layer = cls(**arguments)
-        except LayerkitError as error:
-            at = value.get(error.argument) if isinstance(value, Mapping) and error.argument else None
-            error.where = error.where or (at.span if at is not None else key.span)
-            error.layer = f"{name} ({kind})" if name else kind
-            if error.expected and isinstance(error, UnknownArgumentError) and error.got:
-                error.got = ", ".join(arguments) or "none"
-            self.errors.append(error)
-            return None
-        made._span = key.span
-        return made
+        return places, named
 
-    def _arguments(self, node: Mapping, names: Iterable[str], what: str) -> dict[str, Any]:
-        return {str(e.key.value): self._value(e.value) for e in self._known_keys(node, names, what)}
+    def _where_read(self, step: Step) -> Span:
+        refs = tree.leaves(step.reads)
+        return next((r.span for r in refs if r.span is not None), step.kind.span)
 
-    def _value(self, node: Node) -> Any:
-        """An argument: plain data, or a layer where it is written as one."""
-        if isinstance(node, Mapping) and _is_call(node, self.classes):
-            entry = node.entries[0]
-            return self._layer(entry.key, entry.value, None)
-        try:
-            return node.plain()
-        except SpecError as error:
-            self.errors.append(error)
+    # Tensors
+
+    def _tensors(self, refs: Any) -> Any:
+        """Refs replaced by tensors; ``MISSING`` if one of them is broken."""
+        leaves, structure = tree.flatten(refs)
+        if any(isinstance(x, Ref) and x.id in self.broken for x in leaves):
+            return MISSING
+        found = [self._select(x) if isinstance(x, Ref) else x for x in leaves]
+        return MISSING if any(x is MISSING for x in found) else tree.unflatten(structure, found)
+
+    def _select(self, ref: Ref) -> Any:
+        """The tensor that a name stands for: the first output, or the one after the dot."""
+        value = self.values[ref.id]
+        if ref.output is None:
+            while isinstance(value, list | tuple | dict):
+                value = next(iter(value.values() if isinstance(value, dict) else value))
+            return value
+        layer = self.layers.get(self.steps[ref.id].share or ref.id) if ref.id in self.steps else None
+        names = [*value] if isinstance(value, dict) else list(getattr(layer, "output_names", ()))
+        listed = (
+            list(value.values())
+            if isinstance(value, dict)
+            else list(value)
+            if isinstance(value, list | tuple)
+            else [value]
+        )
+        if len(names) < len(listed):
+            names = []
+        if ref.output in names[: len(listed)]:
+            return listed[names.index(ref.output)]
+        if ref.output.isdigit() and int(ref.output) < len(listed):
+            return listed[int(ref.output)]
+        known = [*names[: len(listed)], *map(str, range(len(listed)))]
+        what = layer.describe() if layer is not None else "an input"
+        self.faults.report(
+            f"there is no output '{ref.output}'.", ref.span, layer=what, expected=", ".join(known), got=ref.output,
+            fix="ask for it with return_state: true" if len(listed) == 1 and hasattr(layer, "return_state") else did_you_mean(ref.output, known),
+        )  # fmt: skip
+        return MISSING
+
+    def _check_unread(self, expansion: Expansion) -> None:
+        """Report inputs and layers that lead nowhere: something is missing in the file, which is no reason to drop them."""
+        if len(self.faults) or self.broken:
+            return
+        read = {r.id for s in expansion.steps for r in tree.leaves((s.reads, s.call)) if isinstance(r, Ref)}
+        read |= {r.id for r in tree.leaves(expansion.outputs)}
+        for number, entry in expansion.inputs.items():
+            if number not in read:
+                self.faults.report(f"nothing reads the input '{entry.name}'.", entry.key.span, layer=f"{entry.name} (Input)",
+                                   expected="a layer that reads it", got="none", fix=f"write from: {entry.name} beside a layer, or remove it")  # fmt: skip
+        for step in expansion.steps:
+            if step.id not in read and not any(use.block for use in step.uses):
+                fix = "name it in outputs:, let another layer read it, or remove it"
+                self.faults.report(f"nothing reads the layer '{step.name}'.", step.kind.span, layer=f"{step.name} ({step.kind.value})",
+                                   expected="a layer that reads it, or outputs: with its name", got="none", fix=fix)  # fmt: skip
+
+    # Blocks as arguments
+
+    def _with_blocks(self, step: Step, cls: type, what: str, layer: Layer) -> Layer | None:
+        """The layer once more, with models in the place of blocks: the layer itself says what these read."""
+        for _ in range(SHOWN):
+            given = self._tensors((step.reads, step.call))
+            form = None if given is MISSING else self._form(layer, step, *given)
+            if form is None:
+                return None
+            try:
+                layer(*form[0], **form[1])
+                return layer
+            except _Asked as error:
+                asked = error
+            except LayerkitError as error:
+                self._blame(error, step)
+                return None
+            made, self.made = self.made, {}
+            model = self._block_model(asked, step)
+            self.made = made
+            if model is None:
+                return None
+            self.made[asked.block.key] = model
+            layer = self.arguments.object_of(cls, step.arguments, step.kind, what)
+            if layer is None:
+                return None
+        return layer
+
+    def _block_model(self, asked: _Asked, step: Step) -> Model | None:
+        key, node = asked.block.key, asked.block.node
+        first = len(self.expander.steps)
+        entries: list[Ref] = []
+        for value in asked.values:
+            sizes = [n if isinstance(n, int) else None for n in value.shape]
+            ref = Ref(self.expander._id())
+            self.values[ref.id] = Input(sizes[1:], dtype=value.dtype)
+            entries.append(ref)
+        before = len(self.faults)
+        outputs = self.expander.inline(key, node, step, entries)
+        for inner in self.expander.steps[first:]:
+            self._run(inner)
+        del self.expander.steps[first:]
+        self.step = step
+        out = self._tensors(outputs[""])
+        if out is MISSING or len(self.faults) > before:
             return None
+        prefix = f"{step.name}/{key.value}"
+        return Model(self.values[entries[0].id], out, name=prefix)
 
     # Faults
 
-    def _fault(self, summary: str, where: Span | None, **parts: Any) -> None:
-        self.errors.append(SpecError(summary, where=where, **parts))
+    def _blame(self, error: LayerkitError, step: Step) -> None:
+        """Say where and why the call of a step failed."""
+        error.where = step.kind.span
+        error.layer = f"{step.name} ({step.kind.value})"
+        if isinstance(step.arguments, nodes.Mapping) and error.argument:
+            at = step.arguments.get(error.argument)
+            error.where = at.span if at is not None else error.where
+        lines = self._chain(step)
+        error.notes += [("before" if i == 0 else "", line) for i, line in enumerate(lines)]
+        error.notes += [("in" if i == 0 else "", str(use)) for i, use in enumerate(reversed(step.uses))]
+        self.faults.add(error)
 
-    def _try(self, make: Callable[[], Any], where: Span, layer: str) -> Any:
-        try:
-            with placed(layer, where):
-                return make()
-        except LayerkitError as error:
-            error.layer = layer
-            self.errors.append(error)
-            return None
+    def _chain(self, step: Step) -> list[str]:
+        """The nearest steps that led to this one, with what they give, in the order of the file."""
+        seen: dict[int, None] = {}
+        queue = [r.id for r in tree.leaves((step.reads, step.call)) if isinstance(r, Ref)]
+        while queue and len(seen) < SHOWN:
+            number = queue.pop(0)
+            if number in seen or number not in self.values:
+                continue
+            seen[number] = None
+            if number in self.steps:
+                queue += [
+                    r.id for r in tree.leaves((self.steps[number].reads, self.steps[number].call)) if isinstance(r, Ref)
+                ]
+        rows = [self._shown(number) for number in sorted(seen)]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+        return [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows]
 
-    def _try_argument(self, node: Node, make: Callable[[Any], Any]) -> None:
-        try:
-            make(node.plain())
-        except LayerkitError as error:
-            at = _find(node, error.argument or str(error.got)) if isinstance(node, Mapping) else None
-            error.where = error.where or (at or node).span
-            self.errors.append(error)
-        except TypeError as error:
-            self.errors.append(ArgumentError("the arguments do not fit.", where=node.span, got=str(error)))
-
-    def _span(self, node: Node | None) -> Span:
-        return node.span if node is not None else self.spec.root.span
-
-
-def _find(node: Mapping, name: str) -> Node | None:
-    """The value, or the key, called ``name`` in a mapping or the mappings in it."""
-    for entry in node.entries:
-        if entry.key.value == name:
-            return entry.key
-        if isinstance(entry.value, Mapping) and (found := _find(entry.value, name)) is not None:
-            return found
-    return None
-
-
-def _is_call(node: Node, classes: Any) -> bool:
-    return isinstance(node, Mapping) and len(node.entries) == 1 and node.entries[0].key.value in classes
+    def _shown(self, number: int) -> tuple[str, str, str]:
+        shapes = ", ".join(show_shape(v.shape) for v in tree.leaves(self.values[number]))
+        if number in self.steps:
+            step = self.steps[number]
+            return f"{step.name} ({step.kind.value})", shapes, str(step.kind.span)
+        entry = self.inputs.get(number)
+        return (f"{entry.name} (Input)", shapes, str(entry.key.span)) if entry else ("input", shapes, "")
 
 
-def _kind(node: Node | None) -> str:
-    if node is None:
-        return "nothing"
-    return {Mapping: "a mapping", Sequence: "a list"}.get(type(node), _shown(node))
+class BlockArgument(Layer):
+    """Stands for a block as an argument of a layer, until it is known what it reads."""
+
+    def __init__(self, key: Scalar, node: Node) -> None:
+        super().__init__()
+        self.key, self.node = key, node
+
+    def call(self, *values: Any, **kwargs: Any) -> Any:
+        raise _Asked(self, values)
 
 
-def _shown(node: Node) -> str:
-    return repr(node.value) if isinstance(node, Scalar) else _kind(node)
+class _Asked(Exception):
+    """The layer around a block calls it on these tensors."""
+
+    def __init__(self, block: BlockArgument, values: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.block, self.values = block, values
 
 
-__all__ = ["Sequential", "Spec", "load"]
+@per_class
+def _call_parameters(cls: type) -> tuple[list[str], list[str], bool]:
+    """The names of what ``call`` takes, of those the ones without a default, and whether it takes any name."""
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]  # type: ignore[attr-defined]
+    kinds = inspect.Parameter
+    named = [p for p in parameters if p.kind not in (kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL)]
+    needed = [p.name for p in named if p.default is kinds.empty]
+    return [p.name for p in named], needed, any(p.kind is kinds.VAR_KEYWORD for p in parameters)

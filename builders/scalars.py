@@ -6,6 +6,7 @@ for each. PyYAML's own rules are those of YAML 1.1, where ``1e-3`` is text, ``on
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -64,3 +65,27 @@ def core_schema(text: str) -> str | int | float | bool | None:
             fix="write .inf for infinity, or quote it if it is a text",
         )
     return number
+
+
+def write_scalar(value: str | int | float | bool | None) -> str:
+    """The text of a scalar that is read as ``value``, in braces too.
+
+    Example:
+        >>> [write_scalar(v) for v in ("relu", "on", "1e-3", 1e-3, "a, b", None, True, math.inf)]
+        ['relu', 'on', '"1e-3"', '0.001', '"a, b"', 'null', 'true', '.inf']
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+        text = repr(value)
+        return text if core_schema(text) == value and isinstance(core_schema(text), float) else f"{text}.0"
+    if isinstance(value, int):
+        return str(value)
+    return value if _PLAIN.fullmatch(value) and core_schema(value) == value else json.dumps(value, ensure_ascii=False)
+
+
+_PLAIN = re.compile(r"[\w$./\\][\w$./\\() *+-]*(?<! )")

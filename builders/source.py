@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from builders.nodes import Entry, Mapping, Node, Scalar, Sequence
 from builders.scalars import core_schema
 from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, did_you_mean
 
@@ -26,7 +27,7 @@ MAX_SCALAR = 100_000
 MAX_DEPTH = 50
 MAX_NODES = 50_000
 MAX_ERRORS = 100
-TAGS = ("!choice", "!int", "!float")  # holes: kept on the node, filled by a search
+TAGS = ("!choice", "!int", "!float", "!each")  # holes, and what a search fills in: kept on the node
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -35,89 +36,20 @@ _ITEM = r"\s*(?:[-+]?[\w.]+|\$\w+)\s*"
 _TUPLE = re.compile(rf"\({_ITEM}(?:,{_ITEM})+\)|\({_ITEM},\s*\)")
 
 
-@dataclass(frozen=True)
-class Scalar:
-    """A number, a text, a truth value, or nothing; ``text`` is how it was written, without quotes."""
-
-    value: str | int | float | bool | None
-    span: Span
-    text: str
-    tag: str | None = None
-
-    def plain(self) -> Any:
-        """The value alone."""
-        _refuse_hole(self)
-        return self.value
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """A list."""
-
-    items: tuple[Node, ...]
-    span: Span
-    tag: str | None = None
-
-    def plain(self) -> Any:
-        """A plain list.
-
-        Raises:
-            SpecError: a hole (``!choice``) is in it: it has no value before a search draws one.
-        """
-        _refuse_hole(self)
-        return [item.plain() for item in self.items]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A key with its value."""
-
-    key: Scalar
-    value: Node
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Keys with values, in the order of the file."""
-
-    entries: tuple[Entry, ...]
-    span: Span
-    tag: str | None = None
-
-    def get(self, name: str) -> Node | None:
-        """The value of a key, or None."""
-        return next((e.value for e in self.entries if e.key.value == name), None)
-
-    def plain(self) -> Any:
-        """A plain dict.
-
-        Raises:
-            SpecError: a hole (``!choice``) is in it: it has no value before a search draws one.
-        """
-        _refuse_hole(self)
-        return {e.key.value: e.value.plain() for e in self.entries}
-
-
-Node = Scalar | Sequence | Mapping
-
-
-def _refuse_hole(node: Node) -> None:
-    # [3, 5] is a valid kernel size: a choice between 3 and 5 must not pass for one.
-    if node.tag is not None:
-        raise SpecError(
-            "a hole has no value yet.",
-            where=node.span,
-            expected="a value",
-            got=node.tag,
-            fix="search, or write one value",
-        )
-
-
 def read(path: str | Path) -> Node:
     """The content of a YAML file.
 
     Raises:
         SpecErrors: the file cannot be read, or all faults of its text, each with its place.
+    """
+    return parse(read_text(path), str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a YAML file.
+
+    Raises:
+        SpecErrors: the file cannot be read, is too large, or is no UTF-8.
     """
     file = str(path)
     try:
@@ -129,7 +61,7 @@ def read(path: str | Path) -> Node:
     if len(data) > MAX_BYTES:
         raise _one("the file is too large.", Span(file, 1, 1), expected=f"at most {MAX_BYTES} bytes", got="more")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         before = error.object[: error.start].decode("utf-8", "replace")
@@ -140,7 +72,6 @@ def read(path: str | Path) -> Node:
             got="UTF-16" if is_utf16 else f"byte 0x{error.object[error.start]:02x}",
             fix="save the file as UTF-8",
         ) from error
-    return parse(text, file)
 
 
 def parse(text: str, file: str = "<text>") -> Node:
@@ -160,6 +91,18 @@ def parse(text: str, file: str = "<text>") -> Node:
         >>> print(dense.get("Dense").get("units").span)
         <text>:1:16
     """
+    node, faults = parse_leniently(text, file)
+    if faults:
+        raise SpecErrors(sorted(faults, key=lambda e: e.where or Span(file, 1, 1)))
+    return node
+
+
+def parse_leniently(text: str, file: str = "<text>") -> tuple[Node, list[SpecError]]:
+    """The content of YAML text, and those faults of it that leave something to go on with.
+
+    Raises:
+        SpecErrors: faults that leave nothing, such as brackets that do not close.
+    """
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise _one("the text is too large.", Span(file, 1, 1), expected=f"at most {MAX_BYTES} characters", got="more")
@@ -172,7 +115,8 @@ def parse(text: str, file: str = "<text>") -> Node:
             got=ascii(odd.group()),
             fix="remove it, or write it as an escape in double quotes",
         )
-    return _Reader(text, file).document()
+    reader = _Reader(text, file)
+    return reader.document(), reader.errors
 
 
 def report(errors: LayerkitError | Iterable[LayerkitError], text: str) -> str:
@@ -283,10 +227,7 @@ class _Reader:
             elif isinstance(event, yaml.AliasEvent):
                 root = self._add(self._alias(event), None)
         if root is None:
-            self._fault("the file is empty.", Span(self.file, 1, 1), expected="a spec", got="nothing")
-        if self.errors:
-            self._raise()
-        assert root is not None
+            self._stop("the file is empty.", Span(self.file, 1, 1), expected="a spec", got="nothing")
         return root.node
 
     def _events(self) -> Iterator[Any]:
@@ -309,12 +250,18 @@ class _Reader:
     def _end(self, top: _Open, event: Any) -> _Child:
         trapped = self._split_parentheses(top) if top.event.flow_style else frozenset()
         if isinstance(top.event, yaml.MappingStartEvent):
-            node: Node = Mapping(tuple(self._entries(top, trapped)), top.span, top.tag)
+            node: Node = Mapping(tuple(self._entries(top, trapped)), top.span, top.tag, *self._extent(top, event))
         else:
-            node = Sequence(tuple(c.node for c in top.children), top.span, top.tag)
+            node = Sequence(tuple(c.node for c in top.children), top.span, top.tag, *self._extent(top, event))
         weight = 1 + sum(c.weight for c in top.children)
         depth = 1 + max((c.depth for c in top.children), default=0)
-        return _Child(node, top.event.start_mark.index, event.end_mark.index, weight=weight, depth=depth)
+        return _Child(node, node.start, node.end, weight=weight, depth=depth)
+
+    @staticmethod
+    def _extent(top: _Open, event: Any) -> tuple[int, int]:
+        """Where a collection begins and ends; without brackets it ends with the last thing in it."""
+        is_flow = top.event.flow_style or not top.children
+        return top.event.start_mark.index, event.end_mark.index if is_flow else top.children[-1].end
 
     def _add(self, child: _Child, anchor: str | None) -> _Child:
         self.weight += 1
@@ -344,7 +291,7 @@ class _Reader:
                 "half a character.", span, expected="text", got=ascii(text[:40]), fix="write the character itself"
             )
         return _Child(
-            Scalar(value, span, text, tag),
+            Scalar(value, span, text, tag, event.start_mark.index, event.end_mark.index),
             event.start_mark.index,
             event.end_mark.index,
             is_plain,
@@ -364,7 +311,7 @@ class _Reader:
                 got=f"*{name}",
                 fix=None if inside or not self.anchors else did_you_mean(name, list(self.anchors)[:100]),
             )  # fmt: skip
-            return _Child(Scalar(None, span, f"*{name}"), start, end)
+            return _Child(Scalar(None, span, f"*{name}", None, start, end), start, end)
         self.weight += found.weight
         if self.weight > MAX_NODES:
             self._stop(
@@ -372,6 +319,7 @@ class _Reader:
             )
         if len(self.open) + found.depth > MAX_DEPTH:
             self._stop("the aliases nest too deeply.", span, expected=f"at most {MAX_DEPTH} levels", got="more")
+        # The place of the value is that of what the alias names, but here it ends with the alias.
         return _Child(found.node, start, end, weight=found.weight, depth=found.depth)
 
     def _entries(self, top: _Open, trapped: frozenset[int]) -> Iterator[Entry]:

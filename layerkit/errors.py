@@ -63,12 +63,13 @@ class LayerkitError(Exception):
         super().__init__(summary)
         self.summary, self.where, self.layer = summary, where, layer
         self.expected, self.got, self.fix = expected, got, fix
+        self.notes: list[tuple[str, str]] = []
+        """What else helps, such as the layers that led there: a word and a text each."""
 
     def __str__(self) -> str:
         parts = {"at": self.where, "layer": self.layer, "expected": self.expected, "got": self.got, "fix": self.fix}
-        return "\n".join(
-            [f"[{self.code}] {self.summary}", *(f"  {k:<9}{v}" for k, v in parts.items() if v is not None)]
-        )
+        lines = [*((k, v) for k, v in parts.items() if v is not None), *self.notes]
+        return "\n".join([f"[{self.code}] {self.summary}", *(f"  {k:<9}{v}" for k, v in lines)])
 
 
 class ShapeError(LayerkitError, ValueError):

@@ -153,6 +153,8 @@ class Resolved(Check):
 
     resolve: Callable[[Any], Any]
     expected: str = "a name"
+    registry: Any = None
+    """The ``Registry`` whose classes it may name, if it is one."""
 
     def __call__(self, value: Any, owner: Any) -> Any:
         return self.resolve(value)
@@ -345,6 +347,44 @@ def signature(cls: type) -> inspect.Signature:
             p.replace(kind=kinds.KEYWORD_ONLY) for p in common if p.name not in taken and p.default is not REQUIRED
         ]
     return inspect.Signature(written)
+
+
+@per_class
+def checks(cls: type) -> dict[str, Check | None]:
+    """What each argument of a class must be, in either style of writing it; None where that is not declared."""
+    found = {name: field.check for name, field in fields(cls).items()}
+    own = _own_init(cls)
+    if own is not None:
+        found |= checks_of(own)
+    return {name: found.get(name) for name in signature(cls).parameters}
+
+
+def checks_of(function: Callable[..., Any]) -> dict[str, Check | None]:
+    """What the annotations of a function say that its arguments must be."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # names that only a type checker knows
+        return {}
+    return {name: check_of(hint) for name, hint in hints.items()}
+
+
+def fault_of(owner: type, name: str, value: Any, check: Check | None, default: Any = REQUIRED) -> LayerkitError | None:
+    """What is wrong with the value of an argument, before anything is made of it.
+
+    Example:
+        >>> class Scale(Configurable):
+        ...     factor: PositiveInt
+        >>> print(fault_of(Scale, "factor", 0, checks(Scale)["factor"]))
+        [argument-invalid] 'factor' of Scale cannot be 0.
+          layer    Scale
+          expected a whole number >= 1
+          got      0
+    """
+    try:
+        _checked(owner, owner, Field(name, default, False, check), value)
+    except LayerkitError as error:
+        return error
+    return None
 
 
 def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,10 @@ class _Heads(_Drops):
             )  # fmt: skip
         return kernel, bias, summed
 
+    @property
+    def output_names(self) -> Sequence[str]:
+        return ("output", "scores")
+
     def axes(self, rank: int) -> tuple[int, ...]:
         """The axes of positions."""
         return tuple(range(1, rank - 1))

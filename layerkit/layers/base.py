@@ -18,14 +18,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
 from layerkit.errors import LayerkitWarning, ShapeError, Span, placed
-from layerkit.fields import Configurable, per_class
+from layerkit.fields import Check, Configurable, per_class
 from layerkit.ir import BATCH, Array, Value, axis, origin, placeholder
 from layerkit.layers.recorded import record
 from layerkit.ops import cast
@@ -151,6 +151,11 @@ class Layer(Configurable):
         with tracing(Trace()):
             outputs = self(*(_stand_in(a, self.compute_dtype) for a in args), **named)
         return _shape_list(tree.map_leaves(_plain_shape, outputs))
+
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Names for its outputs, where it has several; a spec addresses them by these: ``lstm.h``."""
+        return ()
 
     # State ------------------------------------------------------------------------------------------------------------
 
@@ -473,6 +478,28 @@ class Layer(Configurable):
 
 
 Layer.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class OfLayer(Check):
+    """A layer, or its name with its arguments; ``several`` of them where it may be a list."""
+
+    several: bool = False
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return "a layer, or {name: arguments}" + (", or a list of them" if self.several else "")
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        if self.several and isinstance(value, list | tuple):
+            return [self(v, owner) for v in value]
+        return value if isinstance(value, Layer) else LAYERS.make(value)
+
+
+LayerArgument = Annotated[Any, OfLayer()]
+"""An argument that is a layer itself."""
+LayersArgument = Annotated[Any, OfLayer(several=True)]
+"""One that is a layer, or a list of layers."""
 
 
 def _marking_built(build: Callable[..., None]) -> Callable[..., None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from layerkit import ops, random, tree
 from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveInt, Rate
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import LAYERS, Layer, LayersArgument
 from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer, declared_weight
 
 
@@ -35,6 +34,9 @@ class _Cell(Layer):
         recurrent_dropout: share of the state's numbers that are dropped in training.
         seed: a number, for dropout that does not depend on the model's seed.
     """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """How specs call its states."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
@@ -88,6 +90,8 @@ class SimpleRNNCell(_Cell):
     Source: Elman 1990.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+
     units: PositiveInt
     activation: Activation = "tanh"
     use_bias: bool = True
@@ -128,6 +132,8 @@ class GRUCell(_Cell):
         kernel: (n, 3 units)    recurrent_kernel: (units, 3 units)    bias: (2, 3 units), or (3 units,)
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     units: PositiveInt
     activation: Activation = "tanh"
@@ -185,6 +191,8 @@ class LSTMCell(_Cell):
         kernel: (n, 4 units)    recurrent_kernel: (units, 4 units)    bias: (4 units,)
     Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000.
     """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 
     units: PositiveInt
     activation: Activation = "tanh"
@@ -256,7 +264,7 @@ class StackedRNNCells(Layer):
         ([[4, 4], 3], 3)
     """
 
-    def __init__(self, cells: Sequence[Any], **kwargs: Any) -> None:
+    def __init__(self, cells: LayersArgument, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not cells:
             raise ArgumentError(

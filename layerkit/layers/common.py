@@ -15,9 +15,15 @@ from layerkit.ops.windows import check_images
 from layerkit.trace import Weight
 
 Activation = Annotated[Any, Resolved(activations.get, "the name of an activation, or a function")]
-Initializer = Annotated[Any, Resolved(initializers.get, "the name of an initializer, or an initializer")]
-Regularizer = Annotated[Any, Resolved(regularizers.get, "the name of a regularizer, or a regularizer")]
-Constraint = Annotated[Any, Resolved(constraints.get, "the name of a constraint, or a constraint")]
+Initializer = Annotated[
+    Any, Resolved(initializers.get, "the name of an initializer, or an initializer", initializers.INITIALIZERS)
+]
+Regularizer = Annotated[
+    Any, Resolved(regularizers.get, "the name of a regularizer, or a regularizer", regularizers.REGULARIZERS)
+]
+Constraint = Annotated[
+    Any, Resolved(constraints.get, "the name of a constraint, or a constraint", constraints.CONSTRAINTS)
+]
 DataFormat = Annotated[Any, OneOf((None, "channels_last", "channels_first"))]
 Window = Annotated[Any, PerAxis()]
 

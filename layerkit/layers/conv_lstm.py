@@ -17,6 +17,8 @@ from layerkit.ops.windows import out_sizes
 class _ConvLSTMCell(_Cell):
     """One step of a convolutional LSTM of any rank: the input goes through one convolution, h through another."""
 
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+
     filters: PositiveInt
     kernel_size: Window
     strides: Window = 1

@@ -9,7 +9,7 @@ from typing import Any
 from layerkit import ops
 from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveInt
-from layerkit.layers.base import Layer
+from layerkit.layers.base import Layer, LayerArgument
 from layerkit.layers.common import Constraint, Initializer, Regularizer, declared_weight
 from layerkit.layers.wrapper import Wrapper
 from layerkit.ops.core import axes_of, axis_of, type_of
@@ -306,7 +306,7 @@ class SpectralNormalization(Wrapper):
 
     power_iterations: PositiveInt = 1
 
-    def __init__(self, layer: Any, power_iterations: PositiveInt = 1, **kwargs: Any) -> None:
+    def __init__(self, layer: LayerArgument, power_iterations: PositiveInt = 1, **kwargs: Any) -> None:
         super().__init__(layer, power_iterations=power_iterations, **kwargs)
 
     def build(self, input_shape: Any) -> None:

@@ -15,7 +15,7 @@ from layerkit import ops, tree
 from layerkit.errors import ShapeError
 from layerkit.fields import PositiveInt, Rate
 from layerkit.ir import show_shape, unify
-from layerkit.layers.base import Layer
+from layerkit.layers.base import Layer, LayersArgument
 from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, as_cell, zero_states
 from layerkit.layers.common import Activation, Constraint, Initializer, Regularizer
 from layerkit.ops.core import dtype_of, operand
@@ -43,7 +43,7 @@ class RNN(Layer):
         zero_output_for_mask: whether steps that do not count give zeros, or the output of the step before.
     """
 
-    cell: Any
+    cell: LayersArgument
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
@@ -51,7 +51,7 @@ class RNN(Layer):
     unroll: bool = False
     zero_output_for_mask: bool = False
 
-    def __init__(self, cell: Any, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+    def __init__(self, cell: LayersArgument, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
                  stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:  # fmt: skip
         super().__init__(cell=cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, zero_output_for_mask=zero_output_for_mask, **kwargs)  # fmt: skip
@@ -66,6 +66,10 @@ class RNN(Layer):
     def state_size(self) -> Any:
         """The cell's."""
         return self.cell.state_size
+
+    @property
+    def output_names(self) -> Sequence[str]:
+        return ("output", *getattr(self.cell, "state_names", ())) if self.return_state else ()
 
     def build(self, sequences_shape: Any) -> None:
         if len(sequences_shape) != self.rank:

@@ -8,7 +8,7 @@ from typing import Any
 from layerkit import ops, tree
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import show_shape
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import LAYERS, Layer, LayerArgument
 from layerkit.layers.recurrent import RNN
 from layerkit.layers.wrapper import Wrapper
 from layerkit.trace import get_mask, set_mask
@@ -31,7 +31,7 @@ class Bidirectional(Layer):
     Source: Schuster and Paliwal 1997.
     """
 
-    def __init__(self, layer: Any, merge_mode: str | None = "concat", weights: Any = None, backward_layer: Any = None,
+    def __init__(self, layer: LayerArgument, merge_mode: str | None = "concat", weights: Any = None, backward_layer: LayerArgument = None,
                  **kwargs: Any) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if merge_mode not in ("concat", "sum", "mul", "ave", None):
@@ -75,6 +75,12 @@ class Bidirectional(Layer):
                 raise ArgumentError(
                     f"the two layers differ in '{word}'.", layer="Bidirectional", expected=f"{word}={a}", got=f"{word}={b}",
                 )  # fmt: skip
+
+    @property
+    def output_names(self) -> Sequence[str]:
+        sides = {"forward": self.forward_layer, "backward": self.backward_layer}
+        merged = list(sides) if self.merge_mode is None else ["output"]
+        return [*merged, *(f"{side}_{name}" for side, layer in sides.items() for name in layer.output_names[1:])]
 
     def build(self, sequences_shape: Any) -> None:
         for layer in (self.forward_layer, self.backward_layer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import Layer, LayerArgument
 
 
 class Wrapper(Layer):
@@ -14,11 +14,10 @@ class Wrapper(Layer):
         layer: the layer, or its name and arguments.
     """
 
-    layer: Any
+    layer: LayerArgument
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: LayerArgument, **kwargs: Any) -> None:
         super().__init__(layer=layer, **kwargs)
-        self.layer = layer if isinstance(layer, Layer) else LAYERS.make(layer)
 
     def build(self, input_shape: Any) -> None:
         if not self.layer.built and not self.layer.is_container:

@@ -8,7 +8,7 @@ optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from layerkit.errors import (
     NonFiniteError,
     StateError,
 )
+from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt
 from layerkit.functions import Function, RandomState, value_and_grad
 from layerkit.ir import Array, Value
 from layerkit.layers.base import Layer
@@ -89,7 +90,7 @@ class Trainer(_Base):
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
+        steps_per_execution: PositiveInt = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
         engine: Any = None,
@@ -298,19 +299,19 @@ class Trainer(_Base):
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
+        batch_size: PositiveInt | None = None,
+        epochs: NonNegativeInt = 1,
+        verbose: Annotated[Any, OneOf(("auto", 0, 1, 2))] = "auto",
         callbacks: Sequence[Any] | None = None,
-        validation_split: float = 0.0,
+        validation_split: Annotated[float, Number(float, 0, 1, open_high=True)] = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_batch_size: int | None = None,
+        initial_epoch: NonNegativeInt = 0,
+        steps_per_epoch: PositiveInt | None = None,
+        validation_steps: PositiveInt | None = None,
+        validation_batch_size: PositiveInt | None = None,
         validation_freq: int | Collection[int] = 1,
         check_data: bool = True,
     ) -> History:

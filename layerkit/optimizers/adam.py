@@ -10,6 +10,7 @@ from layerkit import ops
 from layerkit.fields import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
+from layerkit.optimizers.schedules import LearningRate
 from layerkit.trace import Weight
 
 
@@ -40,7 +41,7 @@ class Adam(Optimizer):
         amsgrad: whether the largest mean of squares so far divides. Source: arXiv:1904.09237.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-7
@@ -63,7 +64,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay. Source: Loshchilov and Hutter 2017, arXiv:1711.05101."""
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     weight_decay: NonNegativeFloat = 0.004
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
@@ -123,7 +124,7 @@ class Adamax(Optimizer):
 
     slot_names = ("momentum", "norm")
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-7
@@ -147,7 +148,7 @@ class Nadam(Optimizer):
 
     slot_names = ("momentum", "velocity")
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-7
@@ -188,7 +189,7 @@ class Lamb(Optimizer):
 
     slot_names = ("momentum", "velocity")
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-7

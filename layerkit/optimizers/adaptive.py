@@ -8,6 +8,7 @@ from layerkit import ops
 from layerkit.fields import Fraction, NonNegativeFloat, Number, PositiveFloat
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
+from layerkit.optimizers.schedules import LearningRate
 from layerkit.trace import Weight
 
 
@@ -22,7 +23,7 @@ class RMSprop(Optimizer):
         centered: whether the mean of the gradients is taken off their squares.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     rho: Fraction = 0.9
     momentum: Fraction = 0.0
     epsilon: PositiveFloat = 1e-7
@@ -53,7 +54,7 @@ class Adagrad(Optimizer):
         epsilon: a small number that is added to the divisor.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     initial_accumulator_value: NonNegativeFloat = 0.1
     epsilon: PositiveFloat = 1e-7
 
@@ -76,7 +77,7 @@ class Adadelta(Optimizer):
 
     slot_names = ("accumulated_grad", "accumulated_delta_var")
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     rho: Fraction = 0.95
     epsilon: PositiveFloat = 1e-7
 
@@ -103,7 +104,7 @@ class Adafactor(Optimizer):
         relative_step: without effect: the learning rate is at most 1 / sqrt(step) either way, as in Keras 3.15.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_2_decay: float = -0.8
     epsilon_1: float = 1e-30
     epsilon_2: float = 1e-3
@@ -149,7 +150,7 @@ class Ftrl(Optimizer):
         beta: more of the second kind, less with larger learning rates.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     learning_rate_power: Annotated[float, Number(float, None, 0)] = -0.5
     initial_accumulator_value: NonNegativeFloat = 0.1
     l1_regularization_strength: NonNegativeFloat = 0.0

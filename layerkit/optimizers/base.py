@@ -24,7 +24,7 @@ from layerkit.errors import ArgumentError, LayerkitWarning, ShapeError, StateErr
 from layerkit.fields import Configurable, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from layerkit.ir import origin
 from layerkit.ops.core import dtype_of
-from layerkit.optimizers.schedules import LearningRateSchedule
+from layerkit.optimizers.schedules import LearningRate, LearningRateSchedule
 from layerkit.optimizers.schedules import get as get_schedule
 from layerkit.registry import Registry, snake_case
 from layerkit.trace import Weight
@@ -69,7 +69,7 @@ class Optimizer(Configurable):
     slot_names: ClassVar[tuple[str, ...]] = ()
     """What it keeps for each weight, of the weight's shape and 0 at the start; ``make_slots`` may say more."""
 
-    learning_rate: Any = 0.01
+    learning_rate: LearningRate = 0.01
     weight_decay: NonNegativeFloat | None = None
     clipnorm: PositiveFloat | None = None
     clipvalue: PositiveFloat | None = None

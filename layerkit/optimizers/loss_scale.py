@@ -12,6 +12,7 @@ from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveFloat, PositiveInt, Resolved
 from layerkit.ops.core import dtype_of, operand
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, get, only_if
+from layerkit.optimizers.schedules import LearningRate
 from layerkit.trace import Weight
 
 _OWN = ("inner_optimizer", "initial_scale", "dynamic_growth_steps", "name", "learning_rate")
@@ -34,7 +35,7 @@ class LossScaleOptimizer(Optimizer):
     initial_scale: PositiveFloat = 32768.0
     dynamic_growth_steps: PositiveInt = 2000
     name: str | None = None
-    learning_rate: Any = None
+    learning_rate: LearningRate = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -12,6 +12,7 @@ from layerkit.fields import Fraction, NonNegativeFloat, Number, PositiveFloat, P
 from layerkit.ops.core import dtype_of
 from layerkit.optimizers.adam import correction, means
 from layerkit.optimizers.base import OPTIMIZERS, Optimizer, slot
+from layerkit.optimizers.schedules import LearningRate
 from layerkit.trace import Weight
 
 
@@ -24,7 +25,7 @@ class SGD(Optimizer):
         nesterov: whether momentum is Nesterov's.
     """
 
-    learning_rate: Any = 0.01
+    learning_rate: LearningRate = 0.01
     momentum: Fraction = 0.0
     nesterov: bool = False
 
@@ -49,7 +50,7 @@ class Lion(Optimizer):
 
     slot_names = ("momentum",)
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     beta_1: Annotated[float, Number(float, 0, 1, open_low=True)] = 0.9
     beta_2: Fraction = 0.99
 
@@ -82,7 +83,7 @@ class Muon(Optimizer):
         rms_rate: makes steps as large as AdamW's; None turns it off.
     """
 
-    learning_rate: Any = 0.001
+    learning_rate: LearningRate = 0.001
     adam_beta_1: Fraction = 0.9
     adam_beta_2: Fraction = 0.999
     adam_weight_decay: NonNegativeFloat | None = 0.004

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from layerkit import ops
 from layerkit.errors import ArgumentError
-from layerkit.fields import Configurable, PositiveInt
+from layerkit.fields import Configurable, PositiveInt, Resolved
 from layerkit.registry import Registry
 
 SCHEDULES = Registry("schedule")
@@ -191,3 +191,16 @@ def _cosine(done: Any) -> Any:
 def get(identifier: Any) -> Any:
     """The schedule that a mapping or an object stands for."""
     return SCHEDULES.make(identifier)
+
+
+def as_rate(value: Any) -> Any:
+    """A learning rate as it is kept: a number >= 0, or a schedule, which ``{name: arguments}`` may stand for."""
+    if isinstance(value, dict):
+        return get(value)
+    is_number = isinstance(value, int | float | np.number | np.ndarray) and not isinstance(value, bool)
+    if value is None or isinstance(value, LearningRateSchedule) or (is_number and float(value) >= 0):
+        return value
+    raise ValueError
+
+
+LearningRate = Annotated[Any, Resolved(as_rate, "a number >= 0, or a schedule", SCHEDULES)]

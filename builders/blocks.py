@@ -1,0 +1,246 @@
+"""Blocks: lists of layers with a name and parameters, from the spec, from files beside it, and from the library."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from builders import nodes, source
+from builders.faults import Faults
+from builders.nodes import Node, Scalar, Sequence
+from builders.values import Values, is_name
+from layerkit.errors import Span, UnknownArgumentError, did_you_mean
+
+KEYS = ("parameters", "inputs", "layers", "outputs")
+LIBRARY = Path(__file__).parent / "library"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A list of layers that is used by its name."""
+
+    name: str
+    span: Span
+    parameters: Mapping[str, Node | None]
+    """Their defaults; None for one that has to be given."""
+    inputs: tuple[str, ...]
+    layers: Node | None
+    outputs: Node | None
+    values: Values
+    """The values that have names where it is defined."""
+    blocks: Mapping[str, Block] = field(default_factory=dict, repr=False, compare=False)
+    """The blocks that are known where it is defined."""
+
+    def bind(self, arguments: Node, where: Span, faults: Faults) -> Values | None:
+        """The values of the parameters for one use; None after a fault."""
+        names, given, before = list(self.parameters), {}, len(faults)
+        if isinstance(arguments, nodes.Mapping):
+            for entry in arguments.entries:
+                if entry.name in self.parameters:
+                    given[entry.name] = entry.value
+                else:
+                    faults.unknown(f"the block '{self.name}'", entry.name, entry.key.span, names)
+        elif not nodes.is_empty(arguments):
+            if not names:
+                faults.report(
+                    f"the block '{self.name}' takes no arguments.",
+                    arguments.span,
+                    expected="nothing",
+                    got=nodes.shown(arguments),
+                )
+                return None
+            given[names[0]] = arguments  # a lone value is the first argument
+        named = dict(self.values.named)
+        for name, default in self.parameters.items():
+            if name in given:
+                named[name] = given[name]
+            elif default is not None:
+                named[name] = self.values.bound(named).resolve(default)
+            else:
+                error = UnknownArgumentError(
+                    f"the block '{self.name}' needs '{name}'.", where=where, expected=", ".join(names),
+                    got=", ".join(given) or "nothing", fix=f"write {self.name}: {{{name}: ...}}",
+                )  # fmt: skip
+                faults.add(error)
+        return self.values.bound(named) if len(faults) == before else None
+
+
+class Library:
+    """The blocks that a spec knows: its own, those of files it includes, and those that come with layerkit."""
+
+    def __init__(self, faults: Faults, file: str) -> None:
+        self.faults, self.file = faults, file
+
+    def known(self, root: nodes.Mapping, values: Values) -> Mapping[str, Block]:
+        """All blocks by name; the spec's own win."""
+        shipped: dict[str, Block] = {}
+        for inside in _shipped():
+            shipped.update(self._blocks(inside.get("blocks"), values.bound({}), shipped))
+        included: dict[str, Block] = {}
+        own: dict[str, Block] = {}
+        found = ChainMap(own, included, shipped)
+        for part in self._included(root.get("include")):
+            for name, block in self._blocks(part.get("blocks"), values.bound({}), found).items():
+                if name in included:
+                    self.faults.report(f"two included files have a block '{name}'.", block.span, expected="names that differ",
+                                       got=f"also at {included[name].span}")  # fmt: skip
+                included[name] = block
+        own.update(self._blocks(root.get("blocks"), values, found))
+        return found
+
+    def _blocks(self, node: Node | None, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
+        if nodes.is_empty(node):
+            return {}
+        if not isinstance(node, nodes.Mapping):
+            assert node is not None
+            self.faults.report(
+                "'blocks' is a mapping.",
+                node.span,
+                expected="blocks: {name: {parameters, layers}}",
+                got=nodes.kind(node),
+            )
+            return {}
+        found = {}
+        for entry in node.entries:
+            if is_name(entry.key, self.faults):
+                found[entry.name] = self._block(entry, values, known)
+        return found
+
+    def _block(self, entry: nodes.Entry, values: Values, known: Mapping[str, Block]) -> Block:
+        body, where = entry.value, entry.key.span
+        if not isinstance(body, nodes.Mapping) or body.tag:
+            self.faults.report(
+                f"the block '{entry.name}' needs layers.",
+                where,
+                expected="a mapping with layers:",
+                got=nodes.kind(body),
+            )
+            return Block(entry.name, where, {}, ("input",), None, None, values, known)
+        for part in body.entries:
+            if part.name not in KEYS:
+                self.faults.unknown(f"the block '{entry.name}'", part.name, part.key.span, KEYS)
+        layers = body.get("layers")
+        if not isinstance(layers, Sequence) or not layers.items:
+            self.faults.report(
+                f"the block '{entry.name}' needs layers.",
+                where,
+                expected="layers: followed by a list",
+                got=nodes.kind(layers),
+            )
+            layers = None
+        return Block(entry.name, where, dict(self._parameters(body.get("parameters"))), tuple(self._inputs(body.get("inputs"))), layers,
+                     body.get("outputs"), values, known)  # fmt: skip
+
+    def _parameters(self, node: Node | None) -> Iterator[tuple[str, Node | None]]:
+        """Names with defaults: ``filters:`` has to be given, ``activation: relu`` and ``rate: null`` need not."""
+        if nodes.is_empty(node):
+            return
+        if isinstance(node, Sequence):
+            pairs: list[tuple[Node, Node | None]] = [(item, None) for item in node.items]
+        elif isinstance(node, nodes.Mapping):
+            pairs = [(e.key, e.value) for e in node.entries]
+        else:
+            assert node is not None
+            self.faults.report(
+                "'parameters' is a mapping of names with defaults.",
+                node.span,
+                expected="parameters: {filters: 32}",
+                got=nodes.shown(node),
+            )
+            return
+        for key, value in pairs:
+            if not isinstance(key, Scalar):
+                self.faults.report("a parameter is a name.", key.span, expected="a name", got=nodes.kind(key))
+            elif is_name(key, self.faults):
+                is_required = value is None or (isinstance(value, Scalar) and value.text == "" and value.value is None)
+                yield str(key.value), None if is_required else value
+
+    def _inputs(self, node: Node | None) -> Iterator[str]:
+        if nodes.is_empty(node):
+            yield "input"
+            return
+        items = node.items if isinstance(node, Sequence) else (node,)
+        for item in items:
+            if isinstance(item, Scalar) and is_name(item, self.faults):
+                yield str(item.value)
+            elif not isinstance(item, Scalar) and item is not None:
+                self.faults.report(
+                    "'inputs' of a block is a list of names.",
+                    item.span,
+                    expected="inputs: [query, value]",
+                    got=nodes.kind(item),
+                )
+
+    # Files
+
+    def _included(self, node: Node | None) -> Iterator[nodes.Mapping]:
+        if nodes.is_empty(node):
+            return
+        items = node.items if isinstance(node, Sequence) else (node,)
+        for item in items:
+            assert item is not None
+            if not isinstance(item, Scalar) or not isinstance(item.value, str) or item.tag:
+                self.faults.report(
+                    "'include' is a list of files.",
+                    item.span,
+                    expected="include: [blocks/own.yaml]",
+                    got=nodes.kind(item),
+                )
+                continue
+            path = self._inside(item)
+            if path is None:
+                continue
+            with self.faults.caught(item.span):
+                yield from self._file(path, item.span)
+
+    def _inside(self, node: Scalar) -> Path | None:
+        """The file of that name in the spec's folder; None, and a fault, for anything outside it."""
+        name, folder = Path(str(node.value)), Path(self.file).parent
+        is_outside = name.is_absolute() or ".." in name.parts or "\\" in str(node.value) or "\0" in str(node.value)
+        if not is_outside:
+            path = folder / name
+            try:
+                is_outside = not path.resolve().is_relative_to(folder.resolve())
+            except (OSError, RuntimeError):
+                is_outside = True
+        if is_outside:
+            self.faults.report("an included file is outside the spec's folder.", node.span, expected="a file in the folder of the spec, or below it",
+                               got=str(node.value)[:80], fix="copy it beside the spec")  # fmt: skip
+            return None
+        if not path.is_file():
+            near = (
+                [str(p.relative_to(folder)) for p in list(path.parent.glob("*.y*ml"))[:50]]
+                if path.parent.is_dir()
+                else []
+            )
+            self.faults.report("there is no such file.", node.span, expected="a file beside the spec", got=str(node.value)[:80],
+                               fix=did_you_mean(str(node.value), near) if near else "check the name")  # fmt: skip
+            return None
+        return path
+
+    def _file(self, path: Path, where: Span) -> Iterator[nodes.Mapping]:
+        root, found = source.parse_leniently(source.read_text(path), str(path))
+        for error in found:
+            self.faults.add(error)
+        if not isinstance(root, nodes.Mapping) or not isinstance(root.get("blocks"), nodes.Mapping):
+            self.faults.report(
+                "an included file holds blocks.", where, expected="blocks: {name: {layers: ...}}", got=nodes.kind(root)
+            )
+            return
+        for entry in root.entries:
+            if entry.name not in ("blocks", "layerkit"):
+                self.faults.unknown("a file of blocks", entry.name, entry.key.span, ("blocks", "layerkit"))
+        yield root
+
+
+@cache
+def _shipped() -> tuple[nodes.Mapping, ...]:
+    found = []
+    for path in sorted(LIBRARY.glob("*.yaml")):
+        root = source.parse(path.read_text(encoding="utf-8"), f"library/{path.name}")
+        assert isinstance(root, nodes.Mapping)
+        found.append(root)
+    return tuple(found)

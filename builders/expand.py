@@ -1,0 +1,563 @@
+"""Nodes to flat steps: ``layers`` with its blocks, repeats and names becomes a list of single calls of layers.
+
+In goes the tree of nodes of a spec, out comes an ``Expansion``: each ``Step`` has its final name, its arguments without
+``$``, the tensors that it reads, and the uses of blocks and repeats that led to it. Nothing is made of it yet, and how long
+the list may get is limited before it grows.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from builders import nodes
+from builders.blocks import Block
+from builders.faults import Faults
+from builders.items import Item, Items
+from builders.nodes import Node, Scalar, Sequence
+from builders.values import Values
+from layerkit.errors import Span, did_you_mean
+from layerkit.registry import snake_case
+
+MAX_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor: an output of a step or an input; ``span`` is where it is read."""
+
+    id: int
+    output: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """What led to a step: the use of a block, or a turn of a repeat."""
+
+    name: str
+    where: Span
+    block: Block | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.where}" + (f", defined at {self.block.span}" if self.block else "")
+
+
+@dataclass
+class Step:
+    """One call of a layer."""
+
+    id: int
+    kind: Scalar
+    arguments: Node
+    reads: Any
+    """A ``Ref``, a list of them, or a dict of them by name."""
+    call: dict[str, Any]
+    """Further arguments of the call: tensors (``Ref``) and plain values, in lists too."""
+    keys: dict[str, Span]
+    """Where the arguments of ``call`` and the names in ``reads`` are written."""
+    name: str = ""
+    is_named: bool = False
+    base: str = ""
+    """What its name is made of, if it is given none."""
+    share: int | None = None
+    """The step whose layer is called again."""
+    is_trainable: bool | None = None
+    uses: tuple[Use, ...] = ()
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+    """The blocks that are known where it is written."""
+
+
+@dataclass
+class Expansion:
+    """A spec's ``inputs``, ``layers`` and ``outputs`` without blocks, repeats and ``$``."""
+
+    inputs: dict[int, nodes.Entry]
+    steps: list[Step]
+    outputs: Any
+    broken: set[int]
+    """Tensors that a fault, or a hole, kept from being described."""
+
+
+@dataclass
+class _Frame:
+    """What is known at one place: in the list of the spec, in a block that is used, in a turn of a repeat."""
+
+    values: Values
+    names: MutableMapping[str, Ref]
+    blocks: Mapping[str, Block]
+    last: Ref | None = None
+    prefix: str = ""
+    suffix: str = ""
+    uses: tuple[Use, ...] = ()
+    stack: tuple[str, ...] = ()
+    """The blocks that we are in."""
+    is_trainable: bool | None = None
+    later: frozenset[str] = frozenset()
+    """All names given in this list."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """How many uses without a name there were of each block."""
+    shares: MutableMapping[str, _Used] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Used:
+    """A use of a block, to be shared."""
+
+    steps: range
+    inputs: tuple[Ref, ...]
+    outputs: dict[str, Ref]
+
+
+class TooManySteps(Exception):
+    """The limit is reached; the fault is reported."""
+
+
+class Expander:
+    """Makes the ``Expansion``; keeps faults and goes on."""
+
+    def __init__(self, faults: Faults, is_layer: Callable[[str], bool], known: Iterable[str]) -> None:
+        self.faults, self.is_layer, self.known = faults, is_layer, known
+        self.steps: list[Step] = []
+        self.broken: set[int] = set()
+        self.items = Items(faults, is_layer, known)
+        self._ids = 0
+        self._left = MAX_STEPS
+        self._names: dict[str, Span] = {}
+        self._numbers: dict[str, int] = {}
+
+    def expand(self, root: nodes.Mapping, values: Values, blocks: Mapping[str, Block]) -> Expansion:
+        """All of a spec."""
+        frame = _Frame(values, ChainMap(), blocks, shares=ChainMap())
+        inputs = self._inputs(root.get("inputs"), frame)
+        outputs: Any = None
+        try:
+            self._list(root.get("layers"), frame)
+            node = root.get("outputs")
+            outputs = (
+                frame.last
+                if node is None or nodes.is_empty(node)
+                else self._reads(values.resolve(node), frame, "a spec")
+            )
+        except TooManySteps:
+            outputs = self._unknown()
+        self._number()
+        return Expansion(inputs, self.steps, outputs, self.broken)
+
+    def inline(self, kind: Scalar, arguments: Node, like: Step, inputs: list[Ref]) -> Any:
+        """The steps of one use of a block, as an argument of the layer ``like``; its outputs."""
+        frame = _Frame(Values.none(self.faults), ChainMap(), like.blocks, uses=like.uses, shares=ChainMap())
+        item = Item(nodes.Entry(kind, arguments), kind.span)
+        reads: Any = inputs[0] if len(inputs) == 1 else inputs
+        try:
+            _, outputs = self._use(item, arguments, frame, reads, f"{like.name}/{kind.value}")
+        except TooManySteps:
+            outputs = {"": self._unknown()}
+        self._number()
+        return outputs
+
+    # The parts of a spec
+
+    def _inputs(self, node: Node | None, frame: _Frame) -> dict[int, nodes.Entry]:
+        found = {}
+        if not isinstance(node, nodes.Mapping) or not node.entries:
+            frame.last = self._unknown()
+            return {}
+        for entry in node.entries:
+            ref = Ref(self._id())
+            frame.names[entry.name] = ref
+            found[ref.id] = nodes.Entry(entry.key, frame.values.resolve(entry.value))
+            self.items.check_name(entry.key)
+        frame.last = Ref(next(iter(found))) if len(found) == 1 else None
+        return found
+
+    def _list(self, node: Node | None, frame: _Frame) -> None:
+        if not isinstance(node, Sequence):
+            frame.last = self._unknown()
+            return
+        frame.later = frozenset(self.items.names(node))
+        for item in node.items:
+            frame.last = self._item(item, frame)
+
+    # One entry of a list
+
+    def _item(self, node: Node, frame: _Frame) -> Ref:
+        """Make the steps of an entry; what the next one reads."""
+        self._spend(node.span)
+        item = self.items.read(frame.values.head(node), frame.blocks)
+        if item is None:
+            return self._unknown()
+        name = item.name
+        if item.is_bad:
+            return self._named(frame, name, self._unknown())
+        reads = self._given(item, frame)
+        if item.repeat is None:
+            return self._once(item, frame, reads, name)
+        turns = self._turns(item, frame)
+        if turns is None:
+            return self._named(frame, name, self._unknown())
+        return self._repeated(item, frame, reads, turns)
+
+    def _given(self, item: Item, frame: _Frame) -> Any:
+        if item.reads is None:
+            if frame.last is None:
+                known = ", ".join(frame.names)
+                self.faults.report("it is not said what this layer reads.", item.span, expected=f"from: one of {known}",
+                                   got="nothing", fix=f"write 'from: {next(iter(frame.names), 'name')}' beside it")  # fmt: skip
+                return self._unknown()
+            return frame.last
+        return self._reads(frame.values.resolve(item.reads), frame, "this layer")
+
+    def _turns(self, item: Item, frame: _Frame) -> int | None:
+        assert item.repeat is not None
+        node = frame.values.resolve(item.repeat)
+        if node.tag is not None:
+            return None
+        if not isinstance(node, Scalar) or type(node.value) is not int or node.value < 0:
+            self.faults.report(
+                "'repeat' is a number of times.", node.span, expected="a whole number >= 0", got=nodes.shown(node)
+            )
+            return None
+        if node.value > self._left:
+            self._spend(node.span, node.value)
+        return node.value
+
+    def _repeated(self, item: Item, frame: _Frame, reads: Any, turns: int) -> Ref:
+        """The body ``turns`` times, each turn on what the one before it made."""
+        body = item.layers
+        if body is not None and not isinstance(reads, Ref):
+            self.faults.report("a repeat begins with one tensor.", item.span, expected="from: one name", got="several")
+            reads = self._unknown()
+        last = _first(reads)
+        for turn in range(turns):
+            values = frame.values.turn(turn, turns)
+            use = Use(f"turn {turn + 1} of {turns}", item.span)
+            inner = replace(frame, values=values, uses=(*frame.uses, use))
+            if body is None:
+                name = f"{item.name}_{turn + 1}" if item.name else None
+                last = self._once(item, inner, reads, name)
+            else:
+                last = self._turn(item, body, inner, last, turn, frame)
+            reads = _with_first(reads, last)
+        if item.name and body is None and turns:  # without a number: of the last turn
+            ended = f"{item.name}_{turns}"
+            frame.names.update({item.name + k[len(ended) :]: r for k, r in [*frame.names.items()] if k[len(ended) :][:1] in ("/", ".") and k.startswith(ended)})  # fmt: skip
+        return self._named(frame, item.name, last)
+
+    def _turn(self, item: Item, body: Node, inner: _Frame, start: Ref, turn: int, frame: _Frame) -> Ref:
+        """One turn of a repeat that has a list of its own; its names are then known outside with the turn's number."""
+        own: dict[str, Ref] = {"input": start}
+        shares: dict[str, _Used] = {}
+        if item.name:
+            inner.prefix, inner.suffix = f"{frame.prefix}{item.name}{frame.suffix}_{turn + 1}/", ""
+        else:
+            inner.suffix = f"{frame.suffix}_{turn + 1}"
+        inner.names, inner.shares, inner.last = ChainMap(own, frame.names), ChainMap(shares, frame.shares), start
+        if item.is_trainable is not None:
+            inner.is_trainable = item.is_trainable
+        self._list(body, inner)
+        del own["input"]
+        for name, ref in own.items():
+            outside = f"{item.name}_{turn + 1}/{name}" if item.name else _numbered(name, turn)
+            frame.names[outside] = ref
+            if not item.name:
+                frame.names[name] = ref  # without a number: of the last turn
+        assert inner.last is not None
+        return inner.last
+
+    def _once(self, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+        """One call of a layer, or one use of a block."""
+        self._check_free(name, item, frame)
+        if item.share is not None:
+            return self._shared(item, frame, reads, name)
+        assert item.entry is not None
+        arguments = frame.values.resolve(item.entry.value)
+        kind = item.entry.key
+        if arguments.tag is not None:
+            return self._named(frame, name, self._unknown())
+        if not self.is_layer(str(kind.value)):
+            frame_now = frame if item.is_trainable is None else replace(frame, is_trainable=item.is_trainable)
+            used, outputs = self._use(item, arguments, frame_now, reads, name)
+            return self._export(frame, name, used, outputs)
+        ref = self._step(item, kind, arguments, frame, reads, name)
+        return self._named(frame, name, ref)
+
+    def _check_free(self, name: str | None, item: Item, frame: _Frame) -> None:
+        if name is not None and item.name_node is not None and name in _own(frame.names):
+            self.faults.report(f"two tensors are called '{name}'.", item.name_node.span, expected="names that differ", got=name,
+                               fix="choose another name for one of them")  # fmt: skip
+
+    def _step(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
+        call, keys = self._call(item, frame)
+        step = Step(
+            self._id(), kind, arguments, reads, call, keys | item.read_keys,
+            name=f"{frame.prefix}{name}{frame.suffix}" if name else "", is_named=name is not None,
+            base="" if name else f"{frame.prefix}{snake_case(str(kind.value))}", uses=frame.uses, blocks=frame.blocks,
+            is_trainable=item.is_trainable if item.is_trainable is not None else frame.is_trainable,
+        )  # fmt: skip
+        self.steps.append(step)
+        if name is not None:
+            self._take(step.name, item)
+        return Ref(step.id)
+
+    def _take(self, name: str, item: Item) -> None:
+        """Note the full name of a layer; two layers may not share one."""
+        where = item.name_node.span if item.name_node is not None else item.span
+        if name in self._names:
+            self.faults.report(f"two layers are called '{name}'.", where, expected="names that differ",
+                               got=f"'{name}' also at {self._names[name]}", fix="choose another name for one of them")  # fmt: skip
+        self._names.setdefault(name, where)
+
+    def _call(self, item: Item, frame: _Frame) -> tuple[dict[str, Any], dict[str, Span]]:
+        """The further arguments of the call: texts are names of tensors."""
+        if item.call is None:
+            return {}, {}
+        node = frame.values.resolve(item.call)
+        if not isinstance(node, nodes.Mapping):
+            self.faults.report("'call' is a mapping.", node.span, expected="call: {mask: name}", got=nodes.kind(node))
+            return {}, {}
+
+        def value(node: Node) -> Any:
+            if node.tag is not None:
+                return self._unknown()
+            if isinstance(node, Scalar):
+                return self._tensor(node, frame, "this layer") if isinstance(node.value, str) else node.value
+            if isinstance(node, Sequence):
+                return [value(n) for n in node.items]
+            return {e.name: value(e.value) for e in node.entries}
+
+        return {e.name: value(e.value) for e in node.entries}, {e.name: e.key.span for e in node.entries}
+
+    # Tensors by name
+
+    def _reads(self, node: Node, frame: _Frame, what: str) -> Any:
+        if node.tag is not None:
+            return self._unknown()
+        if isinstance(node, Scalar):
+            return self._tensor(node, frame, what)
+        if isinstance(node, Sequence):
+            return [self._reads(n, frame, what) for n in node.items]
+        return {e.name: self._reads(e.value, frame, what) for e in node.entries}
+
+    def _tensor(self, node: Scalar, frame: _Frame, what: str) -> Ref:
+        name = str(node.value) if node.value is not None else ""
+        found, output = frame.names.get(name), None
+        if found is None and "." in name:
+            base, _, output = name.rpartition(".")
+            found = frame.names.get(base)
+        if found is not None:
+            return Ref(found.id, output if output is not None else found.output, node.span)
+        known = list(frame.names)
+        if name in frame.later:
+            fix: str | None = f"'{name}' is made after it: change the order"
+        elif frame.blocks.get(name) or self.is_layer(name):
+            fix = "give that layer a name: with 'name: ...' beside it, and use the name"
+        else:
+            fix = did_you_mean(name.partition(".")[0], known) if known else None
+        self.faults.report(f"there is no tensor '{name}' before {what}." if what != "a spec" else f"there is no tensor '{name}'.",
+                           node.span, expected=", ".join(known), got=nodes.shown(node), fix=fix)  # fmt: skip
+        return self._unknown()
+
+    def _named(self, frame: _Frame, name: str | None, ref: Ref) -> Ref:
+        if name is not None:
+            frame.names[name] = ref
+        return ref
+
+    # Blocks
+
+    def _use(
+        self, item: Item, arguments: Node, frame: _Frame, reads: Any, name: str | None
+    ) -> tuple[_Used, dict[str, Ref]]:
+        """The steps of a block; its outputs, the first one also under ""."""
+        assert item.entry is not None
+        word = str(item.entry.key.value)
+        block = frame.blocks[word]
+        first = len(self.steps)
+        if word in frame.stack:
+            cycle = " -> ".join([*frame.stack[frame.stack.index(word) :], word])
+            self.faults.report(f"the block '{word}' uses itself.", item.span, expected="blocks that do not lead back to themselves",
+                               got=cycle, fix="write repeat: for a number of times")  # fmt: skip
+            return _Used(range(0), (), {}), {"": self._unknown()}
+        values = block.bind(arguments, item.span, self.faults)
+        given = self._inputs_of(block, reads, item)
+        if values is None or given is None or block.layers is None:
+            return _Used(range(0), (), {}), {"": self._unknown()}
+        label = name or self._use_name(word, frame)
+        full = f"{frame.prefix}{label}{frame.suffix}"
+        names: ChainMap[str, Ref] = ChainMap(dict(given))
+        inner = _Frame(
+            values, names, block.blocks, next(iter(given.values())), f"{full}/", "",
+            (*frame.uses, Use(f"{full} ({word})", item.span, block)), (*frame.stack, word), frame.is_trainable,
+            shares=ChainMap(),
+        )  # fmt: skip
+        self._list(block.layers, inner)
+        outputs = self._outputs_of(block, inner)
+        used = _Used(range(first, len(self.steps)), tuple(given.values()), outputs)
+        for key, ref in _own(names).items():
+            if key not in given:
+                outputs.setdefault(f"/{key}", ref)
+        return used, outputs
+
+    def _use_name(self, word: str, frame: _Frame) -> str:
+        base = snake_case(word)
+        while True:
+            number = frame.numbers.get(base, 0)
+            frame.numbers[base] = number + 1
+            label = f"{base}_{number}" if number else base
+            if label not in frame.later:
+                return label
+
+    def _inputs_of(self, block: Block, reads: Any, item: Item) -> dict[str, Ref] | None:
+        names = list(block.inputs)
+        refs = [reads] if isinstance(reads, Ref) else reads
+        where = item.reads.span if item.reads is not None else item.span
+        if isinstance(refs, dict):
+            for key in refs:
+                if key not in names:
+                    self.faults.unknown(f"the block '{block.name}'", key, item.read_keys.get(key, where), names)
+                    return None
+            missing = [n for n in names if n not in refs]
+            if not missing:
+                return {n: refs[n] for n in names}
+        elif len(refs) == len(names) and all(isinstance(r, Ref) for r in refs):
+            return dict(zip(names, refs, strict=True))
+        self.faults.report(
+            f"the block '{block.name}' takes {len(names)} tensor{'s' * (len(names) != 1)}.", where, expected=", ".join(names),
+            got=", ".join(refs) if isinstance(refs, dict) else str(len(refs)),
+        )  # fmt: skip
+        return None
+
+    def _outputs_of(self, block: Block, inner: _Frame) -> dict[str, Ref]:
+        """What a use of the block gives: under "" the first output, and each by its name or number."""
+        if nodes.is_empty(block.outputs):
+            assert inner.last is not None
+            return {"": inner.last}
+        assert block.outputs is not None
+        found = self._reads(inner.values.resolve(block.outputs), inner, f"the end of '{block.name}'")
+        if isinstance(found, Ref):
+            return {"": found}
+        named = found if isinstance(found, dict) else {str(i): ref for i, ref in enumerate(found)}
+        if not named:
+            self.faults.report("a block needs an output.", block.outputs.span, expected="a name", got="none")
+            return {"": self._unknown()}
+        return {"": next(iter(named.values())), **{f".{k}": ref for k, ref in named.items()}}
+
+    def _export(self, frame: _Frame, name: str | None, used: _Used, outputs: dict[str, Ref]) -> Ref:
+        if name is not None:
+            for end, ref in outputs.items():
+                frame.names[name + end] = ref
+            frame.shares[name] = used
+        return outputs[""]
+
+    # Shared layers
+
+    def _shared(self, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+        node = frame.values.resolve(item.share) if item.share is not None else None
+        if node is None or node.tag is not None:
+            return self._named(frame, name, self._unknown())
+        assert isinstance(node, Scalar)
+        word = str(node.value)
+        if word in frame.shares:
+            return self._share_block(frame.shares[word], item, frame, reads, name)
+        ref = frame.names.get(word)
+        source = None if ref is None else next((s for s in self.steps if s.id == ref.id), None)
+        if source is None or ref is None or ref.id in self.broken:
+            if ref is None or ref.id not in self.broken:
+                known = [n for n, r in frame.names.items() if any(s.id == r.id for s in self.steps)]
+                self.faults.report(f"there is no layer '{word}' before this entry.", node.span, expected=", ".join(known) or "a named layer",
+                                   got=nodes.shown(node), fix=did_you_mean(word, known) if known else None)  # fmt: skip
+            return self._named(frame, name, self._unknown())
+        call, keys = self._call(item, frame)
+        origin = source.id if source.share is None else source.share
+        step = replace(source, id=self._id(), reads=reads, call=call, keys=keys | item.read_keys, share=origin, uses=frame.uses,
+                       kind=replace(source.kind, span=item.span))  # fmt: skip
+        self.steps.append(step)
+        return self._named(frame, name, Ref(step.id))
+
+    def _share_block(self, used: _Used, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+        """The steps of a use once more, with the layers of that use."""
+        given = [reads] if isinstance(reads, Ref) else list(reads.values()) if isinstance(reads, dict) else reads
+        if len(given) != len(used.inputs):
+            self.faults.report("a shared block takes as many tensors as at its first use.", item.span, expected=str(len(used.inputs)),
+                               got=str(len(given)))  # fmt: skip
+            return self._named(frame, name, self._unknown())
+        now = {(old.id, old.output): new for old, new in zip(used.inputs, given, strict=True)}
+
+        def there(x: Any) -> Any:
+            if isinstance(x, Ref):
+                found = now.get((x.id, x.output)) or now.get((x.id, None))
+                return x if found is None else Ref(found.id, found.output or x.output, x.span)
+            if isinstance(x, list):
+                return [there(v) for v in x]
+            return {k: there(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+        first = len(self.steps)
+        for number in used.steps:
+            self._spend(item.span)
+            source = self.steps[number]
+            step = replace(source, id=self._id(), reads=there(source.reads), call=there(source.call), uses=(*frame.uses, Use("a shared block", item.span)),
+                           share=source.id if source.share is None else source.share)  # fmt: skip
+            now[source.id, None] = Ref(step.id)
+            if source.id in self.broken:
+                self.broken.add(step.id)
+            self.steps.append(step)
+        outputs = {k: there(ref) for k, ref in used.outputs.items()}
+        return self._export(frame, name, _Used(range(first, len(self.steps)), tuple(given), outputs), outputs)
+
+    # Counting
+
+    def _id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def _unknown(self) -> Ref:
+        """A tensor of which nothing is said: a fault is reported already, or a hole decides."""
+        ref = Ref(self._id())
+        self.broken.add(ref.id)
+        return ref
+
+    def _spend(self, where: Span, steps: int = 1) -> None:
+        self._left -= steps
+        if self._left < 0:
+            self.faults.report("the spec has too many layers.", where, expected=f"at most {MAX_STEPS} with all repeats and blocks",
+                               got="more", fix="a smaller repeat")  # fmt: skip
+            raise TooManySteps
+
+    def _number(self) -> None:
+        """Give layers without a name the name of their class, numbered as Keras does."""
+        for step in self.steps:
+            if step.name or step.share is not None:
+                continue
+            step.name = step.base
+            while step.name in self._names:
+                self._numbers[step.base] = self._numbers.get(step.base, 0) + 1
+                step.name = f"{step.base}_{self._numbers[step.base]}"
+            self._names[step.name] = step.kind.span
+            step.is_named = "/" in step.name
+        for step in self.steps:
+            if step.share is not None:
+                step.name = next((s.name for s in self.steps if s.id == step.share), "")
+
+
+def _own(names: MutableMapping[str, Ref]) -> MutableMapping[str, Ref]:
+    return names.maps[0] if isinstance(names, ChainMap) else names
+
+
+def _first(reads: Any) -> Ref:
+    found = reads if isinstance(reads, Ref) else next(iter(reads.values() if isinstance(reads, dict) else reads))
+    return found if isinstance(found, Ref) else _first(found)
+
+
+def _with_first(reads: Any, ref: Ref) -> Any:
+    """``reads`` with another first tensor."""
+    if isinstance(reads, dict):
+        return {k: ref if i == 0 else v for i, (k, v) in enumerate(reads.items())}
+    return ref if isinstance(reads, Ref) else [ref, *reads[1:]]
+
+
+def _numbered(name: str, turn: int) -> str:
+    """``name_2`` for the second turn; of ``block/layer`` and ``block.output`` the block is numbered."""
+    cut = min((i for i in (name.find("/"), name.find(".")) if i >= 0), default=len(name))
+    return f"{name[:cut]}_{turn + 1}{name[cut:]}"

@@ -1,0 +1,241 @@
+"""Named values and formulas: ``$width`` and ``$(width * 2)``.
+
+In goes the text of a scalar with the values that have names, out comes a value. A formula is parsed with ``ast`` and walked
+by hand: numbers, texts, names, lists, arithmetic, comparisons, ``and or not``, ``a if b else c`` and a few functions, all of
+limited size. Nothing of Python can be reached from it: no attribute, no call of anything else, no name that was not given.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from layerkit.errors import SpecError, did_you_mean
+
+MAX_LENGTH = 500
+MAX_PARTS = 200
+MAX_DEPTH = 25
+MAX_SIZE = 2.0**53  # beyond it whole numbers are no longer exact as floats
+
+NAME = re.compile(r"[^\W\d]\w*")
+_VALUE = re.compile(r"\$([^\W\d]\w*)")
+_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "int": int, "round": round, "len": len}
+ALLOWED = f"numbers, names, + - * / // % **, comparisons, and or not, if else, {' '.join(FUNCTIONS)}"
+
+
+class Unknown(Exception):
+    """A hole is needed, which has no value yet."""
+
+
+HOLE = object()
+"""Stands for the value of a hole."""
+
+
+def is_formula(text: str) -> bool:
+    """Whether a scalar's text is a name or a formula; ``$$`` is an escaped ``$``."""
+    return text.startswith("$") and not text.startswith("$$")
+
+
+def evaluate(text: str, names: Mapping[str, Any]) -> Any:
+    """The value of ``$name`` or ``$(formula)``.
+
+    Args:
+        text: the scalar.
+        names: the values that have names; ``HOLE`` for one that is not known yet.
+
+    Raises:
+        SpecError: it is no formula, or has no value; the caller knows the place.
+        Unknown: it depends on a hole.
+
+    Example:
+        >>> evaluate("$(width * 2 if is_wide else min(width, 8))", {"width": 32, "is_wide": True})
+        64
+        >>> evaluate("$(9 ** 9 ** 9)", {})
+        Traceback (most recent call last):
+            ...
+        layerkit.errors.SpecError: [spec-invalid] a number is too large.
+          expected at most 9007199254740992 in size
+          got      $(9 ** 9 ** 9)
+    """
+    try:
+        name = _VALUE.fullmatch(text)
+        if name:
+            return _named(name[1], names)
+        if not (text.startswith("$(") and text.endswith(")")):
+            raise SpecError("this is neither a name nor a formula.", expected="$name, or $(formula)",
+                            fix=f"write $({text[1:40].strip('()')}), or $$ for a text that begins with $")  # fmt: skip
+        return _Formula(names).value(_parsed(text[2:-1]), 0)
+    except SpecError as error:
+        error.got = error.got or (text if len(text) <= 80 else text[:79] + "…")
+        raise
+
+
+def _parsed(text: str) -> ast.expr:
+    if len(text) > MAX_LENGTH:
+        raise SpecError("a formula is too long.", expected=f"at most {MAX_LENGTH} characters", got=str(len(text)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        message = str(error.msg).split("(")[0].strip().rstrip(".")
+        raise SpecError(f"this is no formula: {message}.", expected=ALLOWED) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise SpecError("this is no formula.", expected=ALLOWED) from None
+    if sum(1 for _ in ast.walk(tree)) > MAX_PARTS:
+        raise SpecError("a formula is too long.", expected=f"at most {MAX_PARTS} numbers, names and signs")
+    return tree
+
+
+def _named(name: str, names: Mapping[str, Any]) -> Any:
+    if name not in names:
+        fix = did_you_mean(name, names) if names else "name it in let:"
+        raise SpecError(f"there is no named value '{name}'.", expected=", ".join(names) or "a name from let:", fix=fix)
+    if names[name] is HOLE:
+        raise Unknown
+    return names[name]
+
+
+class _Formula:
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.names = names
+
+    def value(self, node: ast.expr, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise SpecError("a formula is nested too deeply.", expected=f"at most {MAX_DEPTH} levels")
+
+        def inner(part: ast.expr) -> Any:
+            return self.value(part, depth + 1)
+
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None):
+                return _limited(node.value)
+            case ast.Name(id=name):
+                return _limited(_named(name, self.names) if name not in ("true", "false") else name == "true")
+            case ast.BinOp() if type(node.op) in _ARITHMETIC:
+                return _arithmetic(node.op, inner(node.left), inner(node.right))
+            case ast.UnaryOp(op=ast.Not()):
+                return not _truth(inner(node.operand))
+            case ast.UnaryOp(op=ast.USub()):
+                return -_number(inner(node.operand))
+            case ast.UnaryOp(op=ast.UAdd()):
+                return +_number(inner(node.operand))
+            case ast.BoolOp():
+                wanted = isinstance(node.op, ast.Or)
+                return (
+                    any(_truth(inner(v)) for v in node.values) if wanted else all(_truth(inner(v)) for v in node.values)
+                )
+            case ast.IfExp():
+                return inner(node.body if _truth(inner(node.test)) else node.orelse)
+            case ast.Compare():
+                values = [inner(v) for v in (node.left, *node.comparators)]
+                return all(_compare(op, a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False))
+            case ast.List():
+                return [inner(v) for v in node.elts]
+            case ast.Subscript():
+                return _item(inner(node.value), inner(node.slice))
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS and not node.keywords:
+                return _call(name, [inner(v) for v in node.args])
+        raise SpecError(
+            f"'{_written(node)}' is not allowed in a formula.", expected=ALLOWED,
+            fix="use / and // to divide, ** for powers" if isinstance(node, ast.BinOp) else None,
+        )  # fmt: skip
+
+
+def _written(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpecError(f"{_short(value)} is no number.", expected="a number")
+    return value
+
+
+def _short(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 40 else repr(value)[:39] + "…"
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SpecError(f"{_short(value)} is neither true nor false.", expected="a comparison, or true or false")
+    return value
+
+
+def _limited(value: Any) -> Any:
+    if isinstance(value, complex):
+        raise SpecError("the result is no real number.", expected="a number")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value or value in (math.inf, -math.inf):
+            raise SpecError("the result is no finite number.", expected="a number")
+        if isinstance(value, int) and abs(value) > MAX_SIZE:
+            raise SpecError("a number is too large.", expected=f"at most {int(MAX_SIZE)} in size")
+    return value
+
+
+def _arithmetic(op: ast.operator, a: Any, b: Any) -> Any:
+    _number(a), _number(b)
+    if isinstance(op, ast.Pow) and a and b > 1 and abs(a) > 1 and b * math.log2(abs(a)) > 1100:
+        raise SpecError("a number is too large.", expected=f"at most {int(MAX_SIZE)} in size")
+    try:
+        return _limited(_ARITHMETIC[type(op)](a, b))
+    except ZeroDivisionError:
+        raise SpecError("a division by zero.", expected="a divisor that is not 0") from None
+    except OverflowError:
+        raise SpecError("a number is too large.", expected="at most 1.8e308 in size") from None
+
+
+def _compare(op: ast.cmpop, a: Any, b: Any) -> bool:
+    if type(op) not in _COMPARISONS:
+        raise SpecError("'in' and 'is' are not allowed in a formula.", expected=ALLOWED, fix="compare with == or !=")
+    if not isinstance(op, ast.Eq | ast.NotEq):
+        _number(a), _number(b)
+    return bool(_COMPARISONS[type(op)](a, b))
+
+
+def _item(values: Any, index: Any) -> Any:
+    if not isinstance(values, list) or isinstance(index, bool) or not isinstance(index, int):
+        raise SpecError("only lists have numbered items.", expected="name[number]")
+    if not -len(values) <= index < len(values):
+        raise SpecError(
+            f"the list has no item {index}.", expected=f"a number from 0 to {len(values) - 1}" if values else "a list with items"
+        )  # fmt: skip
+    return values[index]
+
+
+def _call(name: str, given: list[Any]) -> Any:
+    if name == "len":
+        if len(given) != 1 or not isinstance(given[0], list):
+            raise SpecError("'len' takes one list.", expected="len(name)")
+        return len(given[0])
+    if name in ("min", "max"):
+        given = given[0] if len(given) == 1 and isinstance(given[0], list) else given
+        if not given:
+            raise SpecError(f"'{name}' takes numbers.", expected=f"{name}(a, b)")
+        return FUNCTIONS[name](*map(_number, given)) if len(given) > 1 else _number(given[0])
+    if len(given) != 1:
+        raise SpecError(f"'{name}' takes one number.", expected=f"{name}(a)")
+    return _limited(FUNCTIONS[name](_number(given[0])))

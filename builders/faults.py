@@ -1,0 +1,73 @@
+"""The faults of a spec: collected while going on as far as possible, reported once, in the order of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, UnknownArgumentError, did_you_mean
+
+MAX_FAULTS = 200
+
+
+class Faults:
+    """A list of faults; one that is met again at the same place, by another use of a block, counts once."""
+
+    def __init__(self, file: str, found: Iterable[LayerkitError] = ()) -> None:
+        self.file = file
+        self._errors: dict[tuple[Span | None, str], LayerkitError] = {}
+        self._lines = {(e.where.file, e.where.line) for e in found if e.where is not None}
+        for error in found:
+            self._errors[error.where, error.summary] = error
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def add(self, error: LayerkitError) -> None:
+        """Keep an error; not one in a line that could not be read rightly to begin with."""
+        if error.where is not None and (error.where.file, error.where.line) in self._lines:
+            return
+        if len(self._errors) < MAX_FAULTS:
+            self._errors.setdefault((error.where, error.summary), error)
+
+    def report(self, summary: str, where: Span | None, **parts: Any) -> None:
+        """Keep a fault of the language."""
+        self.add(SpecError(summary, where=where, **parts))
+
+    def unknown(self, what: str, key: str, where: Span, known: Iterable[str], layer: str | None = None) -> None:
+        """Keep the fault that ``what`` has no argument ``key``."""
+        known = list(known)
+        error = UnknownArgumentError(
+            f"{what} has no argument '{key}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=key,
+            fix=did_you_mean(key, known) if known else "remove it",
+        )  # fmt: skip
+        error.argument = key
+        self.add(error)
+
+    @contextmanager
+    def caught(self, where: Span | None = None, layer: str | None = None) -> Iterator[None]:
+        """Keep an error that is raised inside, with its place, and go on after it."""
+        try:
+            yield
+        except SpecErrors as several:
+            for error in several.errors:
+                self.add(error)
+        except LayerkitError as error:
+            error.where = error.where or where
+            error.layer = layer or error.layer
+            self.add(error)
+
+    def sorted(self) -> list[LayerkitError]:
+        """All of them: those of the spec's own file in its order, then those of other files."""
+
+        def place(error: LayerkitError) -> tuple[Any, ...]:
+            at = error.where
+            return (False, "", 0, 0) if at is None else (at.file != self.file, at.file, at.line, at.column)
+
+        return sorted(self._errors.values(), key=place)
+
+    def raise_all(self) -> None:
+        """Raise them together, if there are any."""
+        if self._errors:
+            raise SpecErrors(self.sorted())

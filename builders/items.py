@@ -1,0 +1,200 @@
+"""One entry of a list ``layers``: which of its keys is the layer, and what the others say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builders import nodes
+from builders.faults import Faults
+from builders.nodes import Entry, Node, Scalar, Sequence
+from layerkit.errors import Span, did_you_mean, nearest
+
+KEYS = ("name", "from", "repeat", "layers", "share", "call", "trainable")
+_NAME = re.compile(r"[\w-][\w -]*(/[\w-][\w -]*)*")
+
+
+@dataclass
+class Item:
+    """An entry, taken apart; nothing in it is computed yet."""
+
+    entry: Entry | None
+    """The layer or block with its arguments."""
+    span: Span
+    name_node: Scalar | None = None
+    reads: Node | None = None
+    repeat: Node | None = None
+    layers: Node | None = None
+    share: Node | None = None
+    call: Node | None = None
+    is_trainable: bool | None = None
+    is_bad: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The name it is given."""
+        return str(self.name_node.value) if self.name_node is not None else None
+
+    @property
+    def read_keys(self) -> dict[str, Span]:
+        """Where the names of ``from: {name: tensor}`` are written."""
+        return {e.name: e.key.span for e in self.reads.entries} if isinstance(self.reads, nodes.Mapping) else {}
+
+
+class Items:
+    """Takes entries apart, and says what is wrong with them."""
+
+    def __init__(self, faults: Faults, is_layer: Callable[[str], bool], known: Iterable[str]) -> None:
+        self.faults, self.is_layer, self.known = faults, is_layer, known
+
+    def names(self, node: Sequence) -> Iterator[str]:
+        """The names given in a list."""
+        for item in node.items:
+            name = item.get("name") if isinstance(item, nodes.Mapping) else None
+            if isinstance(name, Scalar) and isinstance(name.value, str):
+                yield name.value
+
+    def read(self, node: Node, blocks: Mapping[str, Any]) -> Item | None:
+        """The entry; None if nothing can be made of it, not even its name."""
+        if node.tag is not None:
+            return None
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            node = nodes.Mapping((Entry(node, Scalar(None, node.span, "")),), node.span)
+        if not isinstance(node, nodes.Mapping):
+            self.faults.report("a layer is its name with its arguments.", node.span, expected="- Dense: {units: 10}", got=nodes.shown(node),
+                               fix="remove the empty '- '" if nodes.is_empty(node) else None)  # fmt: skip
+            return None
+        item = Item(None, node.span)
+        kinds = []
+        for entry in node.entries:
+            if entry.name in KEYS:
+                self._option(item, entry)
+            else:
+                kinds.append(entry)
+        self._kind(item, kinds, node, blocks)
+        return item
+
+    def _option(self, item: Item, entry: Entry) -> None:
+        name, value = entry.name, entry.value
+        if name == "name":
+            if isinstance(value, Scalar) and self.check_name(value):
+                item.name_node = value
+            elif not isinstance(value, Scalar):
+                self.faults.report("a name is text.", value.span, expected="text", got=nodes.shown(value))
+        elif name == "trainable":
+            if isinstance(value, Scalar) and isinstance(value.value, bool):
+                item.is_trainable = value.value
+            elif value.tag is None:
+                self.faults.report(
+                    "'trainable' is true or false.", value.span, expected="true or false", got=nodes.shown(value)
+                )
+        elif nodes.is_empty(value):
+            self.faults.report(
+                f"'{name}' says nothing.", entry.key.span, expected=_EXPECTED[name], got="nothing", fix="remove it"
+            )
+            item.is_bad = item.is_bad or name in ("layers", "repeat", "share")
+        else:
+            setattr(item, {"from": "reads"}.get(name, name), value)
+            if name == "from" and isinstance(value, Sequence | nodes.Mapping) and not any(nodes.children(value)):
+                self.faults.report("'from' says nothing.", value.span, expected=_EXPECTED[name], got=nodes.kind(value))
+                item.is_bad = True
+
+    def check_name(self, node: Scalar) -> bool:
+        """Whether a text can be the name of a tensor; if not, that is reported."""
+        name = node.value
+        if isinstance(name, str) and _NAME.fullmatch(name) and "__" not in (name[:2], name[-2:]):
+            return True
+        fix = (
+            "a dot names an output of a layer: use _ or -"
+            if isinstance(name, str) and "." in name
+            else "choose another name"
+        )
+        self.faults.report(
+            "this cannot be a name.", node.span, expected="letters, digits, _ and -", got=nodes.shown(node), fix=fix
+        )
+        return False
+
+    def _kind(self, item: Item, kinds: list[Entry], node: nodes.Mapping, blocks: Mapping[str, Any]) -> None:
+        """Find out which key is the layer; the other ones are faults."""
+        known = [e for e in kinds if self.is_layer(e.name) or e.name in blocks]
+        if item.layers is not None or item.share is not None:
+            self._without_layer(item, kinds)
+            return
+        if not kinds:
+            self.faults.report("an entry of layers holds one layer.", node.span, expected="one layer, and name: or from: beside it", got="none",
+                               fix="begin the entry with a layer: - Dense: {units: 10}")  # fmt: skip
+            item.is_bad = True
+            return
+        item.entry = (known or kinds)[0]
+        item.span = item.entry.key.span
+        if not known:
+            names = [*self.known, *blocks, *KEYS]
+            name = item.entry.name
+            self.faults.report(
+                f"there is no layer '{name}'.",
+                item.span,
+                expected="a layer or a block",
+                got=name,
+                fix=_nearest_layer(name, names),
+            )
+            item.is_bad = True
+        for entry in kinds:
+            if entry is item.entry:
+                continue
+            if entry in known:
+                self.faults.report(
+                    "an entry of layers holds one layer.", entry.key.span, expected="one layer, and name: or from: beside it",
+                    got=", ".join(e.name for e in known), fix="begin each layer with its own '- '",
+                )  # fmt: skip
+                item.is_bad = True
+            else:
+                self._unknown_key(entry, item.entry)
+                item.is_bad = item.is_bad or nodes.is_empty(item.entry.value)
+
+    def _unknown_key(self, entry: Entry, layer: Entry) -> None:
+        match = nearest(entry.name, KEYS)
+        fix = f"did you mean '{match}'?" if match else f"if it is an argument of {layer.name}, indent it further"
+        self.faults.report(f"an entry of layers has no key '{entry.name}'.", entry.key.span, expected=", ".join([layer.name, *KEYS]),
+                           got=entry.name, fix=fix)  # fmt: skip
+
+    def _without_layer(self, item: Item, kinds: list[Entry]) -> None:
+        what = "layers" if item.layers is not None else "share"
+        for entry in kinds:
+            self.faults.report(f"an entry with '{what}' holds no layer of its own.", entry.key.span, expected=", ".join(KEYS), got=entry.name,
+                               fix="begin each layer with its own '- '")  # fmt: skip
+            item.is_bad = True
+        if item.layers is not None and item.share is not None:
+            self.faults.report("an entry has 'layers' or 'share'.", item.span, expected="one of them", got="both")
+            item.is_bad = True
+        if item.layers is not None and item.repeat is None:
+            self.faults.report("a list of layers in an entry is repeated.", item.layers.span, expected="repeat: 2 beside it", got="no repeat",
+                               fix="write 'repeat: 1' to use it once")  # fmt: skip
+            item.is_bad = True
+        if item.layers is not None and not (isinstance(item.layers, Sequence) or item.layers.tag):
+            self.faults.report(
+                "'layers' is a list.", item.layers.span, expected="- Dense: {units: 10}", got=nodes.kind(item.layers)
+            )
+            item.is_bad = True
+        if item.call is not None and item.layers is not None:
+            self.faults.report(
+                "'call' belongs to one layer.", item.call.span, expected="a layer", got="a list of layers"
+            )
+
+
+_EXPECTED = {
+    "from": "the name of a tensor", "repeat": "a whole number", "layers": "a list of layers", "share": "the name of a layer",
+    "call": "call: {mask: name}",
+}  # fmt: skip
+
+
+def _nearest_layer(name: str, names: list[str]) -> str | None:
+    match = nearest(name, names)
+    return (
+        f"did you mean '{match}'?"
+        if match
+        else did_you_mean(name, sorted(names))
+        if len(names) < 20
+        else "see the list of layers in the documentation"
+    )

@@ -1,0 +1,228 @@
+"""Named values put in the place of ``$name`` and ``$(...)``: nodes in, nodes without ``$`` out.
+
+A hole stays what it is; whatever depends on one becomes a hole too. ``!each [a, b]`` becomes the value of the turn of the
+repeat that it stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from builders import nodes
+from builders.expressions import HOLE, NAME, Unknown, evaluate, is_formula
+from builders.faults import Faults
+from builders.nodes import Entry, Node, Scalar, Sequence
+from layerkit.errors import Span, SpecError
+
+MAX_VALUES = 50_000
+
+
+@dataclass
+class _Common:
+    """What all the values of a spec have in common."""
+
+    faults: Faults
+    left: int = MAX_VALUES
+    """Values that may still be put in the place of names."""
+    weights: dict[int, int] = field(default_factory=dict)
+    fixed: dict[int, bool] = field(default_factory=dict)
+    """Of the nodes seen, by identity, whether nothing in them has to be replaced."""
+    kept: list[Node] = field(default_factory=list)
+    """The nodes of ``fixed`` and ``weights``, whose identities must not be given to others."""
+    turns: dict[Span, int] = field(default_factory=dict)
+    """How many turns of repeats each hole marked ``each`` sees."""
+
+
+class Values(Mapping[str, Any]):
+    """The values that have names at one place, as formulas see them."""
+
+    def __init__(self, common: _Common, named: Mapping[str, Node], turns: tuple[tuple[int, int], ...] = ()) -> None:
+        self.common, self.named, self.turns = common, named, turns
+
+    @staticmethod
+    def none(faults: Faults) -> Values:
+        """No named values."""
+        return Values(_Common(faults), {})
+
+    def let(self, node: Node | None, what: str = "let") -> Values:
+        """These values, and those of a mapping, each of which may use the ones before it."""
+        if nodes.is_empty(node):
+            return self
+        faults = self.common.faults
+        if not isinstance(node, nodes.Mapping):
+            faults.report(
+                f"'{what}' is a mapping.",
+                node.span if node else None,
+                expected=f"{what}: {{width: 32}}",
+                got=nodes.kind(node),
+            )
+            return self
+        named = dict(self.named)
+        for entry in node.entries:
+            if is_name(entry.key, faults):
+                later = {e.name for e in node.entries} - set(named)
+                named[entry.name] = Values(self.common, named, self.turns).resolve(entry.value, later)
+        return Values(self.common, named, self.turns)
+
+    def bound(self, named: Mapping[str, Node]) -> Values:
+        """Other names, outside all repeats."""
+        return Values(self.common, named)
+
+    def turn(self, number: int, of: int) -> Values:
+        """The same, inside one turn of a repeat."""
+        return Values(self.common, self.named, (*self.turns, (number, of)))
+
+    # What formulas see
+
+    def __getitem__(self, name: str) -> Any:
+        return _number_or_text(self.named[name], name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.named)
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.named
+
+    # Replacing
+
+    def head(self, node: Node) -> Node:
+        """What a ``$name``, or ``!each``, stands for; what is inside is left as it is."""
+        if node.tag == "!each":
+            return self.head(self._of_turn(node))
+        if isinstance(node, Scalar):
+            return self._scalar(node, frozenset())
+        return node
+
+    def resolve(self, node: Node, later: frozenset[str] | set[str] = frozenset()) -> Node:
+        """``node`` with values in the place of all names; ``later`` are names that are known only after it."""
+        if self._is_fixed(node):
+            return node
+        if node.tag == "!each":
+            return self.resolve(self._of_turn(node), later)
+        if node.tag is not None:
+            self._see(node)
+            return node
+        if isinstance(node, Scalar):
+            return self._scalar(node, later)
+        if isinstance(node, Sequence):
+            return replace(node, items=tuple(self.resolve(n, later) for n in node.items))
+        return replace(node, entries=tuple(Entry(e.key, self.resolve(e.value, later)) for e in node.entries))
+
+    def _is_fixed(self, node: Node) -> bool:
+        found = self.common.fixed.get(id(node))
+        if found is None:
+            if isinstance(node, Scalar):
+                found = node.tag is None and not (isinstance(node.value, str) and node.value.startswith("$"))
+            else:
+                found = node.tag is None and all(self._is_fixed(n) for n in nodes.children(node))
+            self.common.fixed[id(node)] = found
+            self.common.kept.append(node)
+        return found
+
+    def _scalar(self, node: Scalar, later: frozenset[str] | set[str]) -> Node:
+        text = node.value
+        if node.tag is not None:
+            self._see(node)
+            return node
+        if not isinstance(text, str) or not text.startswith("$"):
+            return node
+        if not is_formula(text):
+            return replace(node, value=text[1:])
+        if text[1:] in self.named:
+            return self._put(self.named[text[1:]], node)
+        try:
+            return _node(evaluate(text, self), node)
+        except Unknown:
+            return replace(node, value=None, tag="!choice")
+        except SpecError as error:
+            error.where = node.span
+            if text[1:] in later:
+                error.fix = f"'{text[1:]}' is named after it: change the order"
+            self.common.faults.add(error)
+            return replace(node, value=None, tag="!choice")  # nothing is known of it, as of a hole
+
+    def _put(self, value: Node, where: Scalar) -> Node:
+        if isinstance(value, Scalar):
+            return replace(value, span=where.span, text=str(where.value), written=value.written or value.span)
+        self.common.left -= self._weight(value)
+        if self.common.left < 0:
+            self.common.faults.report(
+                "the names stand for too many values.",
+                where.span,
+                expected=f"at most {MAX_VALUES} in the file",
+                got="more",
+            )
+            return replace(where, value=None, tag="!choice")
+        return nodes.moved(value, where.span)
+
+    def _weight(self, node: Node) -> int:
+        found = self.common.weights.get(id(node))
+        if found is None:
+            found = self.common.weights[id(node)] = 1 + sum(self._weight(n) for n in nodes.children(node))
+            self.common.kept.append(node)
+        return found
+
+    # Turns of repeats
+
+    def _see(self, node: Node) -> None:
+        """Note that a hole is met in a turn, so that one marked ``each`` is known to need as many values."""
+        total = 1
+        for _, of in self.turns:
+            total *= of
+        self.common.turns[node.span] = max(total if self.turns else 0, self.common.turns.get(node.span, 0))
+
+    def _of_turn(self, node: Node) -> Node:
+        total, index = 1, 0
+        for number, of in self.turns:
+            total, index = total * of, index * of + number
+        faults = self.common.faults
+        if not self.turns:
+            faults.report("'!each' stands in no repeat.", node.span, expected="a place inside repeat:", got="!each")
+        elif not isinstance(node, Sequence) or len(node.items) != total:
+            got = str(len(node.items)) if isinstance(node, Sequence) else nodes.kind(replace(node, tag=None))
+            faults.report(
+                "'!each' has one value for each turn of the repeat.", node.span, expected=f"{total} values", got=got
+            )
+        else:
+            return node.items[index]
+        return Scalar(None, node.span, "", "!choice")
+
+
+def is_name(key: Scalar, faults: Faults) -> bool:
+    """Whether a key can name a value; if not, that is reported."""
+    name = key.value
+    if (
+        isinstance(name, str)
+        and NAME.fullmatch(name)
+        and not name.startswith("__")
+        and name not in ("true", "false", "if", "else", "and", "or", "not")
+    ):
+        return True
+    faults.report("this cannot be the name of a value.", key.span, expected="letters, digits and _, such as width", got=nodes.shown(key),
+                  fix="choose another name")  # fmt: skip
+    return False
+
+
+def _number_or_text(node: Node, name: str) -> Any:
+    if node.tag is not None:
+        return HOLE
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [_number_or_text(n, name) for n in node.items]
+    raise SpecError(
+        f"'{name}' is a mapping, with which nothing can be computed.",
+        expected="a number, a text or a list",
+        got=f"${name}",
+    )
+
+
+def _node(value: Any, where: Scalar) -> Node:
+    if isinstance(value, list):
+        return Sequence(tuple(_node(v, where) for v in value), where.span)
+    return replace(where, value=value)
