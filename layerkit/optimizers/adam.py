@@ -86,7 +86,7 @@ class ScheduleFreeAdamW(Optimizer):
         warmup_steps: steps in which the learning rate grows from 0, evenly.
     """
 
-    learning_rate: Any = 0.0025
+    learning_rate: LearningRate = 0.0025
     beta_1: Fraction = 0.9
     beta_2: Fraction = 0.999
     epsilon: PositiveFloat = 1e-8
