@@ -12,6 +12,7 @@ from layerkit.dtypes import is_floating
 from layerkit.errors import DTypeError, ShapeError
 from layerkit.ir import Node, Value, constant, origin, toposort
 from layerkit.ops import fill
+from layerkit.ops.attend import AttendGrad
 from layerkit.ops.scan import Scan
 
 
@@ -65,3 +66,4 @@ def gradient(output: Value, inputs: Sequence[Value]) -> list[Value]:
 
 
 Scan.gradients = staticmethod(gradients)  # the body of a loop is differentiated by the same walk
+AttendGrad.gradients = staticmethod(gradients)  # and so is what attention is composed of

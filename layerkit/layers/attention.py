@@ -12,7 +12,8 @@ from layerkit.fields import OneOf, PositiveInt, Rate
 from layerkit.ir import product, show_shape
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.common import Constraint, Initializer, Regularizer
-from layerkit.ops.attention import attend, both, causal
+from layerkit.ops.attend import MASKED, Attend, both, dropped, seen
+from layerkit.ops.attention import attend
 from layerkit.ops.core import axis_of
 from layerkit.trace import Weight, get_mask
 
@@ -28,10 +29,9 @@ class _Drops(Layer):
         self.seed_generator = random.SeedGenerator(self._config.get("seed"))
         return self
 
-    def drop(self, weights: Any) -> Any:
-        """Some of the weights set to 0, the others made larger."""
-        keep = random.uniform(weights.shape, seed=self.seed_generator) >= self.dropout
-        return ops.where(keep, weights / (1.0 - self.dropout), 0.0)
+    def dropping(self, training: bool) -> tuple[float, Any]:
+        """The share of the weights that is dropped, and a key that says which."""
+        return (self.dropout, self.seed_generator.next()) if training and self.dropout > 0 else (0.0, None)
 
 
 class _Heads(_Drops):
@@ -97,31 +97,25 @@ class _Heads(_Drops):
         masks = [get_mask(x) if m is None else m for m, x in ((value_mask, value), (key_mask, key))]
         axes = self.axes(query.ndim)
         places = _Places(query.shape, key.shape, axes)
-        allowed = self._allowed(places, masks, attention_mask, use_causal_mask)
-        q = _project(query, *self._query)
-        q, k, v = (places.heads_first(x) for x in (q, _project(key, *self._key), _project(value, *self._value)))
-        drop = self.drop if training and self.dropout > 0 else None
-        q = q * (1.0 / math.sqrt(q.shape[-1]))
-        keeps = return_attention_scores
-        y, scores = attend(q, k, v, allowed=allowed, drop=drop, keeps_weights=keeps, is_final=not training)
-        y = places.heads_last(y)
+        allowed = self._allowed(places, masks, attention_mask)
+        q, k, v = _project(query, *self._query), _project(key, *self._key), _project(value, *self._value)
+        rate, random_key = self.dropping(training)
+        factor = 1.0 / math.sqrt(q.shape[-1])
+        op = Attend(factor, causal=use_causal_mask, window=self.sliding_window or 0, rate=rate)
+        q, k, v = map(places.apart, (q, k, v))
+        y, scores = attend(op, q, k, v, allowed, random_key=random_key, keeps_weights=return_attention_scores)
+        y = places.together(y)
         if self._gate is not None:
             y = y * ops.sigmoid(_project(query, *self._gate))
         y = _project(y, *self._output)
         return (y, places.scores(scores)) if return_attention_scores else y
 
-    def _allowed(self, places: _Places, masks: Sequence[Any], attention_mask: Any, is_causal: bool) -> Any:
+    def _allowed(self, places: _Places, masks: Sequence[Any], attention_mask: Any) -> Any:
         value_mask, key_mask = masks
         allowed = None if attention_mask is None else places.mask(ops.cast(attention_mask, "bool"))
         for mask in (value_mask, key_mask if key_mask is not value_mask else None):
             if mask is not None:
                 allowed = both(allowed, ops.expand_dims(places.along(mask), -2))
-        rows, columns = places.rows, places.columns
-        if is_causal:
-            allowed = both(allowed, causal(rows, columns))
-        if self.sliding_window is not None:
-            i, j = ops.expand_dims(ops.arange(rows), 1), ops.expand_dims(ops.arange(columns), 0)
-            allowed = both(allowed, ops.abs(i - j) < self.sliding_window)
         return allowed
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -136,21 +130,19 @@ class _Places:
         self.others = tuple(i for i in range(1, len(query) - 1) if i not in axes)
         self.rows, self.columns = (product(tuple(s[a] for a in axes)) for s in (query, key))
 
-    def heads_first(self, x: Any) -> Any:
-        """(batch, *sizes, heads, n) -> (batch, *others, heads, positions, n)."""
-        front = ops.transpose(x, (0, *self.others, x.ndim - 2, *self.attended, x.ndim - 1))
+    def apart(self, x: Any) -> Any:
+        """(batch, *sizes, heads, n) -> (batch, *others, positions, heads, n)."""
+        x = ops.transpose(x, (0, *self.others, *self.attended, x.ndim - 2, x.ndim - 1))
         return (
-            front
-            if len(self.attended) == 1
-            else ops.reshape(front, (*front.shape[: len(self.others) + 2], -1, x.shape[-1]))
+            x if len(self.attended) == 1 else ops.reshape(x, (*x.shape[: len(self.others) + 1], -1, *x.shape[-2:]))
         )
 
-    def heads_last(self, y: Any) -> Any:
+    def together(self, y: Any) -> Any:
         """The way back, for the positions of the query."""
-        rank, k = len(self.query) + 1, len(self.others)
+        rank, k = len(self.query) + 1, len(self.others) + 1
         if len(self.attended) != 1:
-            y = ops.reshape(y, (*y.shape[: k + 2], *(self.query[a] for a in self.attended), y.shape[-1]))
-        order = [0, *self.others, rank - 2, *self.attended, rank - 1]
+            y = ops.reshape(y, (*y.shape[:k], *(self.query[a] for a in self.attended), *y.shape[-2:]))
+        order = [0, *self.others, *self.attended, rank - 2, rank - 1]
         return ops.transpose(y, [order.index(i) for i in range(rank)])
 
     def scores(self, x: Any) -> Any:
@@ -302,6 +294,13 @@ def _project(x: Any, kernel: Weight, bias: Weight | None, summed: int) -> Any:
 class _OneHead(_Drops):
     """Attention without projections; ``scores`` says how queries and keys are compared."""
 
+    is_product = False
+    """Whether scores are products of ``scaled`` queries with keys."""
+
+    def scaled(self, x: Any) -> Any:
+        """With the layer's scale, if it has one."""
+        return x if self.scale is None else x * self.scale
+
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
         raise NotImplementedError
@@ -317,16 +316,24 @@ class _OneHead(_Drops):
         query, value, *rest = _listed(self, inputs, "inputs")
         key = rest[0] if rest else value
         query_mask, value_mask, *_ = (None, None) if mask is None else _listed(self, mask, "mask")
-        scores = self.scores(query, key)
-        allowed = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
-        if use_causal_mask:
-            allowed = both(allowed, causal(query.shape[-2], key.shape[-2]))
-        if allowed is not None:
-            scores = ops.where(allowed, scores, scores - 1e9)
-        weights = ops.softmax(scores)
-        if training and self.dropout > 0:
-            weights = self.drop(weights)
-        y = ops.matmul(weights, value)
+        rate, random_key = self.dropping(training)
+        op = Attend(1.0, causal=use_causal_mask and value_mask is None, rate=rate)
+        bias = None
+        if value_mask is not None:
+            allowed = ops.expand_dims(ops.cast(value_mask, "bool"), -2)
+            if use_causal_mask:
+                allowed = both(allowed, seen(Attend(1.0, causal=True), query.shape[-2], key.shape[-2]))
+            bias = ops.where(allowed, 0.0, MASKED)
+        weights = None
+        if self.is_product and not return_attention_scores:
+            q, k, v = (ops.expand_dims(x, -2) for x in (self.scaled(query), key, value))
+            y = ops.squeeze(attend(op, q, k, v, bias=None if bias is None else bias[:, None], random_key=random_key)[0], -2)
+        else:
+            scores = self.scores(query, key)
+            if op.causal:
+                bias = ops.where(seen(op, *scores.shape[-2:]), 0.0, MASKED)
+            weights = dropped(ops.softmax(scores if bias is None else scores + bias), rate, random_key)
+            y = ops.matmul(weights, value)
         if query_mask is not None:
             y = ops.where(ops.expand_dims(ops.cast(query_mask, "bool"), -1), y, 0.0)
         return (y, weights) if return_attention_scores else y
@@ -360,6 +367,7 @@ class Attention(_OneHead):
     dropout: Rate = 0.0
 
     def build(self, input_shape: Any) -> None:
+        self.is_product = self.score_mode == "dot"
         self.scale = self.concat_score_weight = None
         if self.use_scale:
             self.scale = self.add_weight((), "ones", name="scale")
@@ -368,11 +376,9 @@ class Attention(_OneHead):
 
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
-        if self.score_mode == "dot":
-            scores = ops.matmul(query, ops.swapaxes(key, -1, -2))
-            return scores if self.scale is None else scores * self.scale
-        together = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
-        together = together if self.scale is None else together * self.scale
+        if self.is_product:
+            return ops.matmul(self.scaled(query), ops.swapaxes(key, -1, -2))
+        together = self.scaled(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
         return self.concat_score_weight * ops.sum(ops.tanh(together), -1)
 
 
@@ -405,7 +411,7 @@ class AdditiveAttention(_OneHead):
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
         together = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
-        return ops.sum(together if self.scale is None else together * self.scale, -1)
+        return ops.sum(self.scaled(together), -1)
 
 
 def _listed(layer: Layer, given: Any, what: str) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from layerkit.engines.base import Cost
 from layerkit.engines.llvm.codegen.target import host
-from layerkit.engines.llvm.lowering import ordering, pooling, products, rules, scan  # their rules
+from layerkit.engines.llvm.lowering import attention, ordering, pooling, products, rules, scan  # their rules
 from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.engines.llvm.runtime.cost import predict
 from layerkit.engines.llvm.runtime.program import LLVMProgram
@@ -37,4 +37,4 @@ class LLVMEngine:
         return LLVMProgram(Compilation(graph, self.pipeline(), host(), donated or {}, tuple(kept)))
 
 
-__all__ = ["LLVMEngine", "LLVMProgram", "pooling", "products", "rules", "scan"]
+__all__ = ["LLVMEngine", "LLVMProgram", "attention", "ordering", "pooling", "products", "rules", "scan"]

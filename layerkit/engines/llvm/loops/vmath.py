@@ -107,7 +107,7 @@ def expm1(f: Function, x: Reg) -> Reg:
     return f.select(f.compare("ogt", x, _k(x, top)), exp(f, x), near)
 
 
-def _exp_below(f: Function, x: Reg) -> Reg:
+def exp_below(f: Function, x: Reg) -> Reg:
     """exp(x) for x <= 0, where subnormal results are 0: half of the work of ``exp``."""
     n, q = _reduce_exp(f, x)
     y = f.binary("fmul", f.binary("fadd", q, _k(x, 1.0)), _power_of_two(f, n, x))
@@ -173,7 +173,7 @@ def tanh(f: Function, x: Reg) -> Reg:
 
 def sigmoid(f: Function, x: Reg) -> Reg:
     """1 / (1 + exp(-x))."""
-    e = _exp_below(f, f.unary("fneg", f.intrinsic("fabs", x)))
+    e = exp_below(f, f.unary("fneg", f.intrinsic("fabs", x)))
     y = f.binary("fdiv", _k(x, 1.0), f.binary("fadd", e, _k(x, 1.0)))
     return f.select(f.compare("olt", x, _k(x, 0.0)), f.binary("fmul", e, y), y)
 
@@ -186,7 +186,7 @@ def erf(f: Function, x: Reg) -> Reg:
     near = f.binary("fmul", x, f.binary("fdiv", top, horner(f, t, (1.0, *ERF_SMALL_Q))))
     t = _clamp(f, y, 0.46875, 6.0)
     ratio = f.binary("fdiv", horner(f, t, (ERF_MIDDLE[8], *ERF_MIDDLE[:8])), horner(f, t, (1.0, *ERF_MIDDLE_Q)))
-    tail = f.binary("fmul", _exp_below(f, f.unary("fneg", f.binary("fmul", t, t))), ratio)
+    tail = f.binary("fmul", exp_below(f, f.unary("fneg", f.binary("fmul", t, t))), ratio)
     far = f.intrinsic("copysign", f.binary("fsub", _k(x, 1.0), tail), x)
     return f.select(f.compare("ogt", y, _k(x, 0.46875)), far, near)
 
