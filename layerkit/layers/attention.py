@@ -133,9 +133,7 @@ class _Places:
     def apart(self, x: Any) -> Any:
         """(batch, *sizes, heads, n) -> (batch, *others, positions, heads, n)."""
         x = ops.transpose(x, (0, *self.others, *self.attended, x.ndim - 2, x.ndim - 1))
-        return (
-            x if len(self.attended) == 1 else ops.reshape(x, (*x.shape[: len(self.others) + 1], -1, *x.shape[-2:]))
-        )
+        return x if len(self.attended) == 1 else ops.reshape(x, (*x.shape[: len(self.others) + 1], -1, *x.shape[-2:]))
 
     def together(self, y: Any) -> Any:
         """The way back, for the positions of the query."""
@@ -294,12 +292,9 @@ def _project(x: Any, kernel: Weight, bias: Weight | None, summed: int) -> Any:
 class _OneHead(_Drops):
     """Attention without projections; ``scores`` says how queries and keys are compared."""
 
-    is_product = False
-    """Whether scores are products of ``scaled`` queries with keys."""
-
-    def scaled(self, x: Any) -> Any:
-        """With the layer's scale, if it has one."""
-        return x if self.scale is None else x * self.scale
+    def asking(self, query: Any) -> Any:
+        """What has the scores as its products with keys; None if scores are no products."""
+        return None
 
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
@@ -325,9 +320,12 @@ class _OneHead(_Drops):
                 allowed = both(allowed, seen(Attend(1.0, causal=True), query.shape[-2], key.shape[-2]))
             bias = ops.where(allowed, 0.0, MASKED)
         weights = None
-        if self.is_product and not return_attention_scores:
-            q, k, v = (ops.expand_dims(x, -2) for x in (self.scaled(query), key, value))
-            y = ops.squeeze(attend(op, q, k, v, bias=None if bias is None else bias[:, None], random_key=random_key)[0], -2)
+        asking = None if return_attention_scores else self.asking(query)
+        if asking is not None:
+            q, k, v = (ops.expand_dims(x, -2) for x in (asking, key, value))
+            y = ops.squeeze(
+                attend(op, q, k, v, bias=None if bias is None else bias[:, None], random_key=random_key)[0], -2
+            )
         else:
             scores = self.scores(query, key)
             if op.causal:
@@ -367,18 +365,22 @@ class Attention(_OneHead):
     dropout: Rate = 0.0
 
     def build(self, input_shape: Any) -> None:
-        self.is_product = self.score_mode == "dot"
         self.scale = self.concat_score_weight = None
         if self.use_scale:
             self.scale = self.add_weight((), "ones", name="scale")
         if self.score_mode == "concat":
             self.concat_score_weight = self.add_weight((), "ones", name="concat_score_weight")
 
+    def asking(self, query: Any) -> Any:
+        """The query, scaled."""
+        return _scaled(query, self.scale) if self.score_mode == "dot" else None
+
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
-        if self.is_product:
-            return ops.matmul(self.scaled(query), ops.swapaxes(key, -1, -2))
-        together = self.scaled(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+        asking = self.asking(query)
+        if asking is not None:
+            return ops.matmul(asking, ops.swapaxes(key, -1, -2))
+        together = _scaled(ops.expand_dims(query, -2) + ops.expand_dims(key, -3), self.scale)
         return self.concat_score_weight * ops.sum(ops.tanh(together), -1)
 
 
@@ -411,7 +413,11 @@ class AdditiveAttention(_OneHead):
     def scores(self, query: Any, key: Any) -> Any:
         """(batch, T, n), (batch, S, n) -> (batch, T, S)."""
         together = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
-        return ops.sum(self.scaled(together), -1)
+        return ops.sum(_scaled(together, self.scale), -1)
+
+
+def _scaled(x: Any, scale: Weight | None) -> Any:
+    return x if scale is None else x * scale
 
 
 def _listed(layer: Layer, given: Any, what: str) -> list[Any]:

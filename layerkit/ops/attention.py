@@ -127,4 +127,9 @@ def _is_whole(query: Any, key: Any, value: Any) -> bool:
     rows, columns = query.shape[-3], key.shape[-3]
     sizes = (query.shape[-1], value.shape[-1])
     is_few = isinstance(rows, int) and rows <= FEW
-    return dtype_of(query) in ("float32", "float64") and not is_few and columns != 0 and all(isinstance(n, int) for n in sizes)
+    return (
+        dtype_of(query) in ("float32", "float64")
+        and not is_few
+        and columns != 0
+        and all(isinstance(n, int) for n in sizes)
+    )

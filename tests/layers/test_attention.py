@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import layerkit as keras
-from layerkit import layers, tree
+from layerkit import layers
 from layerkit.errors import ArgumentError, LayerkitError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -62,38 +62,6 @@ def test_an_embedding_begins_with_the_weights_it_is_given() -> None:
     layer = layers.Embedding(5, 2, weights=table)
     np.testing.assert_array_equal(layer(np.array([[4, 0]])), table[[[4, 0]]])
     assert layer.get_config()["weights"] is None
-
-
-@pytest.mark.parametrize("mask", ["none", "causal", "padding", "any"])
-@pytest.mark.parametrize("groups", [4, 2])
-def test_long_attention_goes_by_heads_with_the_same_numbers_and_gradients(
-    groups: int, mask: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    q, k, v, g = (RNG.standard_normal((2, 64, n, 2)).astype("float32") for n in (4, groups, groups, 4))
-    masks = {"padding": RNG.integers(0, 2, (2, 1, 1, 64)) > 0, "any": RNG.integers(0, 2, (2, 1, 64, 64)) > 0}
-
-    def both(*a: Any) -> Any:
-        y = keras.ops.dot_product_attention(*a, mask=masks.get(mask), is_causal=mask == "causal")
-        return keras.ops.sum(y * g), y
-
-    found = []
-    for least in (1, 10**6):
-        monkeypatch.setattr("layerkit.ops.attention.LONG", least)
-        found.append(keras.value_and_grad(both, (0, 1, 2), has_aux=True)(q, k, v))
-    for a, b in zip(tree.leaves(found[0]), tree.leaves(found[1]), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("settings", [{}, {"use_causal_mask": True}, {"value_mask": RNG.integers(0, 2, (2, 64)) > 0}])
-def test_long_attention_without_gradients_keeps_a_tile_of_scores(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x, layer = RNG.standard_normal((2, 64, 4)).astype("float32"), layers.GroupQueryAttention(2, 4, 2)
-    expected = layer(x, x, **settings)  # at once, in one product
-    monkeypatch.setattr("layerkit.ops.attention.LONG", 1)
-    monkeypatch.setattr("layerkit.ops.attention.TILE", 32 * 64 * 2)  # blocks of 32 rows
-    found = keras.function(lambda a: layer(a, a, **settings))(x)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 BAD: dict[str, tuple[Any, type[LayerkitError], str]] = {

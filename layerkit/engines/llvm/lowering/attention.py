@@ -13,7 +13,7 @@ from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
 from layerkit.engines.llvm.lowering.products import _is_own
 from layerkit.engines.llvm.runtime.plan import CHUNK_NS
 from layerkit.engines.llvm.tiles import attention
-from layerkit.engines.llvm.tiles.attention import Heads
+from layerkit.engines.llvm.tiles.scores import Heads
 from layerkit.ir import BATCH, Node, Shape, Size, Value, number, product, usual
 from layerkit.ops.attend import Attend, AttendGrad
 
@@ -44,7 +44,7 @@ class _Work:
         self, lowering: Lowering, node: Node, strided: Sequence[str], plain: Sequence[str], results: Sequence[str]
     ) -> None:
         self.lowering, self.node = lowering, node
-        self.op: Any = node.op
+        op: Any = node.op
         self.element = TYPES[node.types[0].dtype]
         self.places: dict[str, Affine] = {}
         self.reads: list[tuple[Buffer, Affine, Shape]] = []
@@ -54,7 +54,7 @@ class _Work:
             self._read(x, self._strided(x), name)
         for x in node.inputs[len(strided) : first]:
             self._read(x, (lowering.ensure(x), affine.whole(x.shape)))
-        allowed, bias, key = self.op.extras(node.inputs[first:])
+        allowed, bias, key = op.extras(node.inputs[first:])
         for name, x in (("allowed", allowed), ("bias", bias)):
             if x is not None:
                 still = [0 if n == 1 else s for n, s in zip(x.shape, affine.strides(x.shape), strict=True)]
@@ -82,7 +82,7 @@ class _Work:
         """What the kernel computes."""
         *front, rows, heads, size = self.given["q"].shape
         *_, columns, groups, values = self.given["v"].shape
-        op = Attend(**vars(self.op))
+        op = Attend(**vars(self.node.op))
         return Heads(
             op, tuple(front), rows, columns, number(heads), number(groups), number(size), number(values), tuple(self.places.items())
         )  # fmt: skip
@@ -90,14 +90,15 @@ class _Work:
     def add(self, what: Heads, write: Callable[..., str], units: Size) -> None:
         """The kernel; its units are samples, if these are small."""
         lowering = self.lowering
-        flops = 2 * self.op.multiply_adds(*(x.type for x in self.node.inputs))
+        flops = 2 * self.node.op.multiply_adds(*(x.type for x in self.node.inputs))
         price = usual(flops) / FLOPS_NS
         samples, scale = _units(units)
         if samples != BATCH or price / usual(BATCH) > SMALL_NS:
             samples, scale = units, 1
         function = write(lowering.module, lowering.target, self.element, what, lowering.names, scale)
         reads, writes = (
-            [Use(b, _is_own(place, b, shape, samples)) for b, place, shape in uses] for uses in (self.reads, self.writes)
+            [Use(b, _is_own(place, b, shape, samples)) for b, place, shape in uses]
+            for uses in (self.reads, self.writes)
         )
         kernel = Kernel(function, reads, writes, samples, price / max(usual(samples), 1), flops=flops)
         lowering.add_kernel(kernel, self.node)

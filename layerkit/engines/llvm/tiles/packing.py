@@ -7,7 +7,9 @@ copy that fits the cache costs little, and without it rows at a distance of a po
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
@@ -88,12 +90,77 @@ def _turned_to_panel(f: Function, shape: Tile, element: str, b: Matrix, columns:
         for j, values in enumerate(transpose(f, turned)[:count]):
             f.store(values, f.at(line, j * shape.width, element))
 
-    whole = depth // lanes * lanes
     for v in range(-(-columns // lanes)):
-        with f.loop(0, whole, lanes) as c:
-            square(v, c.index, lanes)
-        if depth > whole:
-            square(v, whole, depth - whole)
+        _squares(f, depth, lanes, partial(square, v))
+
+
+def rows_to_panel(
+    f: Function, shape: Tile, element: str, rows: Matrix, count: Index, depth: int, to: Reg, factor: float
+) -> None:
+    """Rows as columns of one panel, times a factor; the last of them stands for those that are missing."""
+    lanes = shape.lanes
+    name = f.module.once(
+        ("rows_to_panel", element, shape, depth, factor), lambda: _write_turn(f.module, shape, element, depth, factor)
+    )
+    for v in range(shape.vectors):
+        own, last = rows.moved(f, element, v * lanes, 0).at, f.sub(count, v * lanes + 1)
+        f.run(name, [own, f.at(to, v * lanes, element), f.reg(rows.row), f.reg(last)])
+
+
+def _write_turn(module: Module, shape: Tile, element: str, depth: int, factor: float) -> str:
+    """``(rows, panel, stride, last)``: a vector of columns, from the rows up to number ``last``."""
+    source, to, stride, last = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%stride", INT), Reg("%last", INT)
+    lanes, kind = shape.lanes, vector(element, shape.lanes)
+    f = module.function([source, to, stride, last])
+    rows = [f.at(source, f.mul(f.min(i, last), stride), element) for i in range(lanes)]
+
+    def square(first: Index, count: int) -> None:
+        mask = f.mask(count, lanes) if count < lanes else None
+        values = [f.load(f.at(row, first, element), kind, mask) for row in rows]
+        line = f.at(to, f.mul(first, shape.width), element)
+        for j, x in enumerate(transpose(f, values)[:count]):
+            f.store(f.binary("fmul", x, literal(factor, kind)), f.at(line, j * shape.width, element))
+
+    _squares(f, depth, lanes, square)
+    return module.add(f, "rows_to_panel")
+
+
+def panel_to_rows(f: Function, shape: Tile, element: str, panel: Reg, depth: int, rows: Matrix, count: Index) -> None:
+    """``count`` columns of one panel as rows."""
+    lanes = shape.lanes
+    name = f.module.once(
+        ("panel_to_rows", element, shape, depth), lambda: _write_turn_back(f.module, shape, element, depth)
+    )
+    for v in range(shape.vectors):
+        own, valid = rows.moved(f, element, v * lanes, 0).at, f.sub(count, v * lanes)
+        f.run(name, [f.at(panel, v * lanes, element), own, f.reg(rows.row), f.reg(valid)])
+
+
+def _write_turn_back(module: Module, shape: Tile, element: str, depth: int) -> str:
+    """``(panel, rows, stride, valid)``: so many of a vector of columns as rows."""
+    source, to, stride, valid = Reg("%a", "ptr"), Reg("%b", "ptr"), Reg("%stride", INT), Reg("%valid", INT)
+    lanes, kind = shape.lanes, vector(element, shape.lanes)
+    f = module.function([source, to, stride, valid])
+
+    def square(first: Index, count: int) -> None:
+        mask = f.mask(count, lanes) if count < lanes else None
+        line = f.at(source, f.mul(first, shape.width), element)
+        values = [f.load(f.at(line, j * shape.width, element), kind) if j < count else zero(kind) for j in range(lanes)]
+        for i, x in enumerate(transpose(f, values)):
+            with f.when(f.compare("sgt", valid, literal(i, INT))):
+                f.store(x, f.at(f.at(to, f.mul(stride, i), element), first, element), mask)
+
+    _squares(f, depth, lanes, square)
+    return module.add(f, "panel_to_rows")
+
+
+def _squares(f: Function, depth: int, lanes: int, write: Callable[[Index, int], None]) -> None:
+    """``write(first, count)`` for all squares along an axis."""
+    whole = depth // lanes * lanes
+    with f.loop(0, whole, lanes) as c:
+        write(c.index, lanes)
+    if depth > whole:
+        write(whole, depth - whole)
 
 
 def transpose(f: Function, rows: list[Reg]) -> list[Reg]:
