@@ -167,7 +167,7 @@ def test_memory_grows_with_the_length_not_with_its_square() -> None:
     def bytes_for(length: int) -> int:
         q, g = (np.empty((2, length, 2, 8), "float32") for _ in range(2))
         graph = both_ways(Attend(0.3), [q, q, q], g, fused)
-        return engines.get("llvm").memory(graph, {"b": 2})
+        return engines.get("llvm").cost(graph, {"b": 2}).peak_bytes
 
     assert bytes_for(2048) < 2.1 * bytes_for(1024)
 
