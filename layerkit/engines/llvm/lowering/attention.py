@@ -11,13 +11,12 @@ from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.elements import TYPES
 from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
 from layerkit.engines.llvm.lowering.products import _is_own
-from layerkit.engines.llvm.runtime.plan import CHUNK_NS
 from layerkit.engines.llvm.tiles import attention
 from layerkit.engines.llvm.tiles.scores import Heads
 from layerkit.ir import BATCH, Node, Shape, Size, Value, number, product, usual
 from layerkit.ops.attend import Attend, AttendGrad
 
-SMALL_NS = 4 * CHUNK_NS  # up to this price, a sample goes as a whole with what comes before and after
+SMALL_NS = 400_000.0  # up to this price (some chunks), a sample goes as a whole with what comes before and after
 FLOPS_NS = 80  # operations in a nanosecond
 
 
