@@ -292,22 +292,22 @@ class _Seen:
 
     def look(self, fields: Sequence[str]) -> None:
         """Look at some more fields."""
-        missing = sum(f.strip().lower() in MISSING for f in set(fields)) and sum(
-            f.strip().lower() in MISSING for f in fields
-        )
-        self.missing += missing
-        self.present = self.present or missing < len(fields)
         if self.is_whole:
             try:
                 largest = max((abs(int(f)) for f in fields), default=0)
                 self.is_whole, self.is_wide = largest < 2**63, self.is_wide or largest >= 2**31
             except ValueError:
                 self.is_whole = False
+        missing = 0
         if self.is_number and not self.is_whole:
             try:
-                _floats(fields)
+                missing = int(np.isnan(_floats(fields)).sum())
             except ValueError:
                 self.is_number = False
+        if not self.is_number:
+            missing = sum(f.strip().lower() in MISSING for f in fields)
+        self.missing += missing
+        self.present = self.present or missing < len(fields)
 
     @property
     def is_text(self) -> bool:
