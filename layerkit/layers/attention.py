@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from layerkit import ops, random
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.fields import OneOf, PositiveInt, Rate
+from layerkit.fields import OneOf, PositiveInt, Rate, Shape
 from layerkit.ir import product, show_shape
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.common import Constraint, Initializer, Regularizer
@@ -213,15 +213,15 @@ class MultiHeadAttention(_Heads):
     value_dim: PositiveInt | None = None
     dropout: Rate = 0.0
     use_bias: bool = True
-    output_shape: Any = None
+    output_shape: Annotated[Any, Shape(1)] = None
     attention_axes: Any = None
     sliding_window: PositiveInt | None = None
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
-        out = query_shape[-1] if self.output_shape is None else self.output_shape
+        out = self.output_shape or (query_shape[-1],)
         self.add_projections(
             (query_shape, key_shape or value_shape, value_shape), (self.num_heads, self.num_heads),
-            (self.key_dim, self.value_dim or self.key_dim), (out,) if isinstance(out, int) else tuple(out),
+            (self.key_dim, self.value_dim or self.key_dim), out,
         )  # fmt: skip
 
     def axes(self, rank: int) -> tuple[int, ...]:
@@ -336,8 +336,8 @@ class _OneHead(_Drops):
             y = ops.where(ops.expand_dims(ops.cast(query_mask, "bool"), -1), y, 0.0)
         return (y, weights) if return_attention_scores else y
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return previous_mask[0] if isinstance(previous_mask, list | tuple) else None
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return _listed(self, mask, "mask")[0] if isinstance(mask, list | tuple) else None
 
 
 class Attention(_OneHead):
@@ -407,7 +407,9 @@ class AdditiveAttention(_OneHead):
     dropout: Rate = 0.0
 
     def build(self, input_shape: Any) -> None:
-        size = _listed(self, input_shape, "inputs")[0][-1]
+        if not isinstance(input_shape, list):
+            return  # call says it better
+        size = input_shape[0][-1]
         self.scale = self.add_weight((size,), "glorot_uniform", name="scale") if self.use_scale else None
 
     def scores(self, query: Any, key: Any) -> Any:

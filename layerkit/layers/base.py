@@ -524,6 +524,11 @@ def _call_arguments(cls: type) -> _CallArguments:
     return _CallArguments(names, "training" in names, "mask" in names)
 
 
+def takes_mask(layer: Layer) -> bool:
+    """Whether ``layer.call`` takes a mask."""
+    return _call_arguments(type(layer)).mask
+
+
 def _mask_leaves(inputs: Any) -> list[Any]:
     return [get_mask(x) for x in tree.leaves(inputs)]
 

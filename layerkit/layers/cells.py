@@ -285,13 +285,15 @@ class StackedRNNCells(Layer):
         return getattr(last, "output_size", None) or tree.leaves(last.state_size)[0]
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
-        """The states of each cell before the first step."""
-        return [
-            c.get_initial_state(batch_size=batch_size)
-            if hasattr(c, "get_initial_state")
-            else zero_states(c.state_size, batch_size, self.compute_dtype)
-            for c in self.cells
-        ]
+        """The states of each cell before the first step: one tensor for a cell that says no more than its one size."""
+
+        def start(cell: Any) -> Any:
+            if hasattr(cell, "get_initial_state"):
+                return cell.get_initial_state(batch_size=batch_size)
+            zeros = zero_states(cell.state_size, batch_size, self.compute_dtype)
+            return zeros if isinstance(cell.state_size, list | tuple) else zeros[0]
+
+        return [start(c) for c in self.cells]
 
     def build(self, input_shape: Any) -> None:
         for cell in self.cells:

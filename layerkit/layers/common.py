@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from layerkit import activations, constraints, initializers, ops, regularizers
 from layerkit.errors import ShapeError
-from layerkit.fields import OneOf, PerAxis, Resolved
+from layerkit.fields import Check, OneOf, PerAxis, Resolved
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.ops.core import type_of
 from layerkit.ops.windows import check_images
 from layerkit.trace import Weight
+
+
+@dataclass(frozen=True)
+class _Axes(Check):
+    """An axis or several."""
+
+    expected: str = "a whole number, or a list of them"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        given = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(a, int) and not isinstance(a, bool) for a in given):
+            raise TypeError
+        return value
+
 
 Activation = Annotated[Any, Resolved(activations.get, "the name of an activation, or a function")]
 Initializer = Annotated[
@@ -24,6 +39,7 @@ Regularizer = Annotated[
 Constraint = Annotated[
     Any, Resolved(constraints.get, "the name of a constraint, or a constraint", constraints.CONSTRAINTS)
 ]
+Axes = Annotated[Any, _Axes()]
 DataFormat = Annotated[Any, OneOf((None, "channels_last", "channels_first"))]
 Window = Annotated[Any, PerAxis()]
 

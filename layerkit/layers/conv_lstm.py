@@ -51,7 +51,6 @@ class _ConvLSTMCell(_Cell):
         return [self.filters, self.filters]
 
     def build(self, input_shape: Any) -> None:
-        _check_steps(self)
         gates = 4 * self.filters
         window, channels = tuple(self.kernel_size), input_shape[-1]
         self.add_gates((*window, channels, gates), (*window, self.filters, gates), forget_bias(self), (gates,))
@@ -116,6 +115,7 @@ class _ConvLSTM(RNN):
             recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
             recurrent_dropout, seed, dtype=kwargs.get("dtype"),
         )  # fmt: skip
+        _check_steps(cell)
         super().__init__(
             cell,
             return_sequences=return_sequences,

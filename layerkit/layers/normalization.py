@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from layerkit import ops
+import numpy as np
+
+from layerkit import initializers, ops
 from layerkit.errors import ArgumentError
-from layerkit.fields import PositiveInt
+from layerkit.fields import Check, PositiveInt
 from layerkit.layers.base import Layer, LayerArgument
-from layerkit.layers.common import Constraint, Initializer, Regularizer, declared_weight
+from layerkit.layers.common import Axes, Constraint, Initializer, Regularizer, declared_weight
 from layerkit.layers.wrapper import Wrapper
 from layerkit.ops.core import axes_of, axis_of, type_of
+
+
+@dataclass(frozen=True)
+class _Bounds(Check):
+    """How far batch renormalisation may go."""
+
+    expected: str = "a mapping of rmin, rmax and dmax, with 0 <= rmin <= rmax and dmax >= 0"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise TypeError
+        low, high, shift = value.get("rmin", 0.0), value.get("rmax", math.inf), value.get("dmax", math.inf)
+        if set(value) - {"rmax", "rmin", "dmax"} or not 0 <= low <= high or shift < 0:
+            raise ValueError
+        return value
+
+
+@dataclass(frozen=True)
+class _Groups(Check):
+    """Into how many groups channels are divided."""
+
+    expected: str = "a whole number > 0, or -1"
+
+    def __call__(self, value: Any, owner: Any) -> int:
+        if type(value) is not int or value < -1 or value == 0:
+            raise ValueError
+        return value
+
+
+Bounds = Annotated[Any, _Bounds()]
+Groups = Annotated[int, _Groups()]
 
 
 class _Scaled(Layer):
@@ -83,7 +117,7 @@ class BatchNormalization(_Scaled):
     beta_constraint: Constraint = None
     gamma_constraint: Constraint = None
     renorm: bool = False
-    renorm_clipping: Any = None
+    renorm_clipping: Bounds = None
     renorm_momentum: float = 0.99
     synchronized: bool = False
 
@@ -95,17 +129,14 @@ class BatchNormalization(_Scaled):
             shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
         if self.renorm:
-            self._check_clipping()
-            self.moving_stddev = self.add_weight(shape, "ones", trainable=False, name="moving_stddev")
-            self.renorm_mean = self.add_weight(shape, "zeros", trainable=False, name="renorm_mean")
-            self.renorm_stddev = self.add_weight(shape, "ones", trainable=False, name="renorm_stddev")
+            variance = initializers.starting(self.moving_variance_initializer)
 
-    def _check_clipping(self) -> None:
-        clipping = self.renorm_clipping or {}
-        if not isinstance(clipping, Mapping) or set(clipping) - {"rmax", "rmin", "dmax"}:
-            raise ArgumentError(
-                "unknown bounds in 'renorm_clipping'.", expected="rmin, rmax, dmax", got=repr(self.renorm_clipping)
-            )
+            def deviation(shape: tuple[int, ...], dtype: str) -> Any:
+                return np.sqrt(variance(shape, dtype, (0, 0)))
+
+            self.moving_stddev = self.add_weight(shape, deviation, trainable=False, name="moving_stddev")
+            self.renorm_mean = self.add_weight(shape, "zeros", trainable=False, name="renorm_mean")
+            self.renorm_stddev = self.add_weight(shape, deviation, trainable=False, name="renorm_stddev")
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_of(self.axis, inputs.ndim, "BatchNormalization")
@@ -145,15 +176,15 @@ class BatchNormalization(_Scaled):
     def _moments(self, inputs: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:
         if mask is None:
             return ops.moments(inputs, axes)
-        weight = ops.cast(mask, type_of(inputs).dtype)
+        weight = ops.cast(mask, type_of(inputs).dtype)  # where no step counts at all, mean and variance are 0
         weight = ops.broadcast_to(
             ops.reshape(weight, (*weight.shape, *(1,) * (inputs.ndim - weight.ndim))), inputs.shape
         )
         total = ops.sum(weight, axes)
-        mean = ops.sum(inputs * weight, axes) / total
+        mean = ops.divide_no_nan(ops.sum(inputs * weight, axes), total)
         axis = next(i for i in range(inputs.ndim) if i not in axes)
         centred = inputs - ops.reshape(mean, tuple(n if i == axis else 1 for i, n in enumerate(inputs.shape)))
-        return mean, ops.sum(weight * centred * centred, axes) / total
+        return mean, ops.divide_no_nan(ops.sum(weight * centred * centred, axes), total)
 
 
 def _follow(moving: Any, batch: Any, momentum: float) -> None:
@@ -180,7 +211,7 @@ class LayerNormalization(_Scaled):
     Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450.
     """
 
-    axis: Any = -1
+    axis: Axes = -1
     epsilon: float = 1e-3
 
     def build(self, input_shape: Any) -> None:
@@ -216,13 +247,13 @@ class GroupNormalization(_Scaled):
         (1, 3, 3, 4)
     """
 
-    groups: int = 32
+    groups: Groups = 32
     axis: int = -1
     epsilon: float = 1e-3
 
     def build(self, input_shape: Any) -> None:
         channels = input_shape[axis_of(self.axis, len(input_shape), "GroupNormalization")]
-        if channels is None or self.groups == 0 or self.groups < -1 or channels % self.groups:
+        if channels is None or channels % self.groups:
             raise ArgumentError(
                 "the channels are divided among the groups.",
                 expected="groups that divide the channels, or -1", got=f"{self.groups} groups, {channels} channels",
@@ -252,7 +283,7 @@ class RMSNormalization(Layer):
     Source: Zhang and Sennrich 2019, arXiv:1910.07467.
     """
 
-    axis: Any = -1
+    axis: Axes = -1
     epsilon: float = 1e-6
 
     def build(self, input_shape: Any) -> None:
@@ -280,7 +311,7 @@ class UnitNormalization(Layer):
         array([[0.6, 0.8]], dtype=float32)
     """
 
-    axis: Any = -1
+    axis: Axes = -1
 
     def call(self, inputs: Any) -> Any:
         length = ops.sqrt(ops.sum(inputs * inputs, self.axis, keepdims=True))

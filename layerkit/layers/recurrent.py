@@ -30,7 +30,7 @@ class RNN(Layer):
     ``get_initial_state(batch_size)`` (otherwise states begin as zeros). States may be nested, as those of several cells are.
 
     Shapes:
-        sequences: (batch, time, n)    mask: (batch, time), true for the steps that count
+        sequences: (batch, time, n)    mask: (batch, time), true for the steps that count; or (batch,), for all steps of a row
         initial_state: what the states are before the first step, nested as the cell's, or a list of them all
         returns: (batch, units), or (batch, time, units) with return_sequences; with return_state a tuple of that and the states
     Args:
@@ -59,6 +59,7 @@ class RNN(Layer):
         self.states: Any = None
         """What a ``stateful`` layer keeps between calls: weights, nested as the states are."""
 
+    accepted_no_ops = frozenset({"implementation"})  # in configs of older Keras
     rank: ClassVar[int] = 3
     """Axes of the sequences."""
 
@@ -89,6 +90,8 @@ class RNN(Layer):
             )  # fmt: skip
         start = self._start(sequences, initial_state)
         steps = ops.swapaxes(sequences, 0, 1)
+        if mask is not None and mask.ndim == 1:
+            mask = ops.broadcast_to(ops.expand_dims(mask, 1), sequences.shape[:2])
         masks = None if mask is None else ops.swapaxes(mask, 0, 1)
         structure = tree.flatten(start)[1]
 
@@ -322,7 +325,7 @@ class GRU(RNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.units = cell.units
+        self.units, self.use_cudnn = cell.units, use_cudnn
 
 
 class LSTM(RNN):
@@ -382,4 +385,4 @@ class LSTM(RNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.units = cell.units
+        self.units, self.use_cudnn = cell.units, use_cudnn

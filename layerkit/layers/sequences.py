@@ -7,11 +7,11 @@ from typing import Any
 
 from layerkit import ops, tree
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.ir import show_shape
-from layerkit.layers.base import LAYERS, Layer, LayerArgument
+from layerkit.ir import show_shape, unify
+from layerkit.layers.base import LAYERS, Layer, LayerArgument, takes_mask
 from layerkit.layers.recurrent import RNN
 from layerkit.layers.wrapper import Wrapper
-from layerkit.trace import get_mask, set_mask
+from layerkit.trace import set_mask
 
 
 class Bidirectional(Layer):
@@ -150,8 +150,8 @@ def _anew(layer: Layer, **changes: Any) -> Any:
 class TimeDistributed(Wrapper):
     """A layer applied to each time step: (batch, time, ...) -> (batch, time, ...).
 
-    All steps of all rows go through the layer as one batch, so statistics of a batch are over all of them. A mask for whole
-    steps passes by; of one with more axes, the layer gets the part of each step.
+    All steps of all rows go through the layer as one batch, so statistics of a batch are over all of them. A layer that takes
+    a mask gets the part of each step.
     """
 
     def build(self, input_shape: Any) -> None:
@@ -164,12 +164,20 @@ class TimeDistributed(Wrapper):
                 "'TimeDistributed' needs a time axis.", expected="(batch, time, ...)", got=show_shape(inputs.shape)
             )
         batch, time = inputs.shape[:2]
+        if mask is not None:
+            self._check_mask(inputs.shape, mask.shape)
         merged = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
-        inner = get_mask(inputs) if mask is None else mask
-        if inner is not None and inner.ndim > 2:
-            set_mask(merged, ops.reshape(inner, (batch * time, *inner.shape[2:])))
+        if mask is not None and takes_mask(self.layer):
+            set_mask(merged, ops.reshape(mask, (batch * time, *mask.shape[2:])))
         y = self.layer(merged, training=training)
         return tree.map_leaves(lambda v: ops.reshape(v, (batch, time, *v.shape[1:])), y)
+
+    def _check_mask(self, shape: Sequence[Any], mask_shape: Sequence[Any]) -> None:
+        if len(mask_shape) < 2 or any(unify(m, n) is None for m, n in zip(mask_shape[:2], shape[:2], strict=True)):
+            raise ShapeError(
+                "the mask has other rows or steps than the series.", expected=f"{show_shape(shape[:2])}, with or without more axes",
+                got=show_shape(mask_shape),
+            )  # fmt: skip
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask

@@ -104,7 +104,10 @@ def axes_of(axis: Axis, rank: int, op: str) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(rank))
     given = axis if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
-    return tuple(sorted({axis_of(a, rank, op) for a in given}))
+    found = sorted(axis_of(a, rank, op) for a in given)
+    if len(set(found)) < len(found):
+        raise ShapeError(f"'{op}' is given an axis twice.", expected=f"different axes of {rank}", got=f"axis={axis}")
+    return tuple(found)
 
 
 def axis_of(axis: int, rank: int, op: str) -> int:

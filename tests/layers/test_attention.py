@@ -74,9 +74,23 @@ BAD: dict[str, tuple[Any, type[LayerkitError], str]] = {
     "no-list": (lambda: layers.Attention()(X), ArgumentError, "[query, value], or [query, value, key]"),
     "groups": (lambda: layers.GroupNormalization(3)(X), ArgumentError, "groups that divide the channels, or -1"),
     "clipping": (
-        lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"max": 3})(X),
+        lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"max": 3}),
         ArgumentError,
-        "rmin, rmax, dmax",
+        "a mapping of rmin, rmax and dmax, with 0 <= rmin <= rmax and dmax >= 0",
+    ),
+    "clipping-order": (
+        lambda: layers.BatchNormalization(renorm=True, renorm_clipping={"rmin": 2, "rmax": 1}),
+        ArgumentError,
+        "a mapping of rmin, rmax and dmax, with 0 <= rmin <= rmax and dmax >= 0",
+    ),
+    "no-groups": (lambda: layers.GroupNormalization(0), ArgumentError, "a whole number > 0, or -1"),
+    "no-axis": (lambda: layers.LayerNormalization({"axis": 1}), ArgumentError, "a whole number, or a list of them"),
+    "axis-twice": (lambda: layers.LayerNormalization([-1, 2])(X), ShapeError, "different axes of 3"),
+    "output-shape": (lambda: layers.MultiHeadAttention(2, 3, output_shape=8.0), ArgumentError, "a list of sizes"),
+    "no-list-to-build": (
+        lambda: layers.AdditiveAttention()(X),
+        ArgumentError,
+        "[query, value], or [query, value, key]",
     ),
     "no-kernel": (
         lambda: layers.SpectralNormalization(layers.ReLU())(X),
@@ -93,3 +107,25 @@ def test_what_does_not_fit_is_said(name: str) -> None:
     with pytest.raises(kind) as caught:
         make()
     assert caught.value.expected == expected
+
+
+def test_batch_normalization_where_no_step_counts() -> None:
+    layer = layers.BatchNormalization(scale=False, center=False)
+    y = layer(np.zeros((4, 5)), mask=np.zeros(4), training=True)
+    assert y.tolist() == np.zeros((4, 5)).tolist()
+    assert layer.moving_mean.numpy().tolist() == [0.0] * 5
+
+
+def test_renormalization_starts_from_the_deviations_that_belong_to_the_variances() -> None:
+    layer = layers.BatchNormalization(renorm=True, moving_variance_initializer=keras.initializers.Constant(4.0))
+    layer.build((None, 3))
+    assert layer.moving_stddev.numpy().tolist() == layer.renorm_stddev.numpy().tolist() == [2.0, 2.0, 2.0]
+
+
+def test_attention_says_the_mask_of_its_output() -> None:
+    mask = np.array([True, False])
+    for layer in (layers.Attention(), layers.AdditiveAttention()):
+        assert layer.compute_mask([X, X], mask=[mask, None]) is mask
+        assert layer.compute_mask([X, X], mask=None) is None
+        with pytest.raises(ArgumentError):
+            layer.compute_mask([X, X], mask=[mask])

@@ -121,3 +121,49 @@ def test_what_does_not_fit_is_said(name: str) -> None:
     with pytest.raises(kind) as caught:
         make()
     assert caught.value.expected == expected
+
+
+class Sum(layers.Layer):
+    """A cell that says its size and no more."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size = units
+
+    def call(self, inputs, states):
+        output = ops.sum(inputs, -1, keepdims=True) + states[0]
+        return output, [output]
+
+
+def test_a_stack_of_cells_with_one_state_each_returns_one_tensor_for_each() -> None:
+    y, first, second = layers.RNN([Sum(3), Sum(2)], return_state=True)(np.ones((2, 4, 5)))
+    assert first.tolist() == [[20.0] * 3] * 2  # 4 steps of 5
+    assert y.tolist() == second.tolist() == [[150.0] * 2] * 2  # 3 * (5 + 10 + 15 + 20)
+
+
+def test_a_layer_of_each_step_gets_the_mask_of_each_step() -> None:
+    x = np.arange(12, dtype="float32").reshape(2, 3, 2)
+    mask = np.array([[1, 0, 1], [0, 1, 1]], bool)
+    norm = layers.BatchNormalization(momentum=0.0)
+    layers.TimeDistributed(norm)(x, mask=mask, training=True)
+    np.testing.assert_allclose(norm.moving_mean.numpy(), x[mask].mean(0))
+    inner = layers.TimeDistributed(layers.LSTM(2, return_sequences=True))
+    series = np.ones((2, 3, 4, 2), "float32")
+    y = inner(series, mask=mask)
+    assert not y[~mask].any()
+    np.testing.assert_array_equal(y[mask], inner(series)[mask])
+
+
+def test_masks_of_other_rows_or_steps_are_an_error() -> None:
+    layer = layers.TimeDistributed(layers.Dense(2))
+    for shape in ((2, 4), (3, 3), (2,)):
+        with pytest.raises(ShapeError, match="other rows or steps"):
+            layer(np.ones((2, 3, 2)), mask=np.ones(shape, bool))
+    assert layer(np.ones((2, 3, 2)), mask=np.ones((2, 3, 1), bool)).shape == (2, 3, 2)
+
+
+def test_arguments_of_recurrent_layers_that_only_keras_uses() -> None:
+    assert layers.GRU(2, use_cudnn=False).use_cudnn is False
+    assert layers.LSTM.from_config({**layers.LSTM(2).get_config(), "implementation": 0}).units == 2
+    with pytest.raises(ArgumentError, match="exclude each other"):
+        layers.ConvLSTM2D(2, 3, strides=2, dilation_rate=2)
