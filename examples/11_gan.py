@@ -24,8 +24,7 @@ class GAN(keras.Model):
         self.g_optimizer.build(self.generator.trainable_weights)
         self.d_optimizer.build(self.discriminator.trainable_weights)
 
-    def train_step(self, data):
-        real = data[0]
+    def train_step(self, real):
         points = keras.random.normal((ops.shape(real)[0], self.latent), seed=self.seed_generator)
 
         def d_loss(weights):

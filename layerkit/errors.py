@@ -24,9 +24,12 @@ The parts of the message are attributes; whoever catches the error on its way up
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -173,6 +176,14 @@ class MissingExtraError(LayerkitError, ImportError):
 
 class LayerkitWarning(UserWarning):
     """Something is legal but probably not meant."""
+
+
+def warn(message: str) -> None:
+    """Warn of it at the line outside the library that led here."""
+    here, level, frame = str(Path(__file__).parent), 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(LayerkitWarning(message), stacklevel=level)
 
 
 @contextmanager

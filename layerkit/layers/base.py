@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import wraps
@@ -24,7 +23,7 @@ import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
-from layerkit.errors import LayerkitWarning, ShapeError, Span, placed
+from layerkit.errors import ShapeError, Span, placed, warn
 from layerkit.fields import Check, Configurable, per_class
 from layerkit.ir import BATCH, Array, Value, axis, origin, placeholder
 from layerkit.layers.recorded import record
@@ -64,6 +63,8 @@ class Layer(Configurable):
     _owner: tuple[Layer, str | None] | None
     _seed: int | None
     _is_named: bool
+    _mask_ends: bool
+    """Whether the mask of its input ended here, which was said once."""
     _span: Span | None
     """Where it stands in a spec."""
     if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Layer(Configurable):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls, *args, **kwargs)
         self._created = next(_CREATED)
+        self._mask_ends = False
         self._weights = []
         self._owner = None
         self._seed = None
@@ -461,12 +463,10 @@ class Layer(Configurable):
                 masks = list(mask) if isinstance(mask, list | tuple) else [mask]
                 for x, m in zip(flat, masks, strict=False):
                     set_mask(x, m)
-        elif has_mask and not self.is_container and not _call_arguments(type(self)).mask:
-            warnings.warn(
-                LayerkitWarning(
-                    f"layer '{self.path}' ({type(self).__name__}) does not support masks: the mask of its input ends here."
-                ),
-                stacklevel=4,
+        elif has_mask and not self.is_container and not self._mask_ends and not _call_arguments(type(self)).mask:
+            self._mask_ends = True
+            warn(
+                f"layer '{self.path}' ({type(self).__name__}) does not support masks: the mask of its input ends here."
             )
 
     def _regularize(self, trace: Trace, outputs: Any) -> None:

@@ -11,7 +11,7 @@ from layerkit.dtypes import canonical
 from layerkit.errors import DTypeError, LayerkitError, ShapeError
 from layerkit.ir import Node, Op, TensorType, Value, placeholder
 from layerkit.ops.core import operand
-from layerkit.trace import Trace, tracing
+from layerkit.trace import Trace, get_mask, set_mask, tracing
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,8 @@ def record(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     arguments = tree.map_leaves(slot, (args, kwargs))
     types = [x.type for x in inputs]
     stand_ins = [placeholder(f"in{i}", t.dtype, t.shape) for i, t in enumerate(types)]
+    for stand_in, x in zip(stand_ins, inputs, strict=True):
+        set_mask(stand_in, _stand_in_of(get_mask(x)))
     abstract = LayerCall(layer, arguments, None)
     given, named = abstract.given(stand_ins)
     try:
@@ -76,4 +78,11 @@ def record(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     result = [operand(x) for x in leaves]
     kinds = tuple(x.type if isinstance(x, Value) else TensorType(canonical(x.dtype), x.shape) for x in result)
     node = Node(LayerCall(layer, arguments, structure), tuple(inputs), kinds, True, layer.name or "")
+    for output, x in zip(node.outputs, result, strict=True):
+        set_mask(output, _stand_in_of(get_mask(x)))
     return tree.unflatten(structure, node.outputs)
+
+
+def _stand_in_of(mask: Any) -> Value | None:
+    """What says that there is a mask, and of what shape, while calls are recorded."""
+    return None if mask is None else placeholder("mask", canonical(mask.dtype), mask.shape)

@@ -21,11 +21,12 @@ from layerkit.engines import Batches
 from layerkit.engines.base import bind_sizes
 from layerkit.errors import NonFiniteError
 from layerkit.functions import Function
-from layerkit.ir import BATCH, Array, Const, Graph, Input, Node, Value, number, toposort
+from layerkit.ir import BATCH, Array, Const, Dim, Graph, Input, Node, Value, number, toposort
 from layerkit.ir.types import bind
 from layerkit.layers.base import Layer
 from layerkit.ops.checks import RequireFinite
 from layerkit.ops.scan import Scan
+from layerkit.ops.shape import Reshape
 from layerkit.trace import Weight
 from layerkit.training.data import Arrays
 
@@ -69,10 +70,23 @@ class Culprit:
     @property
     def rows(self) -> tuple[int, ...]:
         """The rows of the batch that are not finite."""
-        if self.value.shape[:1] != (BATCH,) or not self.array.ndim:
+        each = _parts_of_row(self.value) if self.array.ndim else None
+        if each is None:
             return ()
         bad = ~np.isfinite(self.array).reshape(len(self.array), -1).all(1)
-        return tuple(int(i) for i in np.flatnonzero(bad))
+        return tuple(sorted({int(i) // each for i in np.flatnonzero(bad)}))
+
+
+def _parts_of_row(value: Value) -> int | None:
+    """How many places of the first axis belong to a row of the batch: 1, or more where rows were taken apart; None: unknown."""
+    first = value.shape[0]
+    if first == BATCH:
+        return 1
+    for node in reversed(toposort([value])):
+        if isinstance(node.op, Reshape) and node.outputs[0].shape[:1] == (first,):
+            each = first._divide(BATCH) if isinstance(first, Dim) and node.inputs[0].shape[:1] == (BATCH,) else None
+            return each if isinstance(each, int) else None
+    return None
 
 
 def find(graph: Graph, arrays: Sequence[Array], roots: Sequence[Value]) -> Culprit | None:
@@ -152,13 +166,14 @@ def _inside(op: Scan, given: Sequence[Array], sizes: Mapping[str, int]) -> Culpr
 
 @dataclass
 class Watch:
-    """The state at the start of an epoch, and the steps since then."""
+    """The state at the start of an epoch, the last at which it was finite, and the steps since then."""
 
     model: Trainer
     kept: dict[Weight, Array] = field(default_factory=dict)
     runs: int = 0
     batches: list[Batches] = field(default_factory=list)
     data: Arrays | None = None
+    _before: list[Batches] = field(default_factory=list)
     _is_due: bool = False
     _began: float = 0.0
     _took: float = 0.0
@@ -167,7 +182,7 @@ class Watch:
         """The state is to be kept, unless that took long against the last epoch."""
         now = perf_counter()
         self._is_due = not self._began or self._took * SHARE < now - self._began
-        self._began, self.batches = now, []
+        self._began, self._before, self.batches = now, self.batches, []
         if not self._is_due:
             self.kept = {}
 
@@ -183,6 +198,9 @@ class Watch:
         state = [*self.model.weights, *([] if optimizer is None else optimizer.variables)]
         if sum(w.array.nbytes for w in state) > KEPT_BYTES:
             self._is_due = False
+            return
+        if self.kept and any(map(_is_bad, (w.array for w in state))):
+            self.batches, self._is_due = self._before, False
             return
         for w in state:
             if w in self.kept:
@@ -254,7 +272,7 @@ def explained(
     """``error`` with everything that can be found out about the step that raised it."""
     given = _Inputs(model, function, step)
     checked = [n.inputs[0] for n in given.graph.nodes() if isinstance(n.op, RequireFinite)]
-    culprit, at = find(given.graph, given.arrays, checked), _steps_done(model) + 1
+    culprit, at = find(given.graph, given.arrays, checked), _steps_done(model, error.step) + 1
     if culprit is None:
         error.summary = "the loss is not finite, though the reference engine finds it finite."
         error.fix = (
@@ -277,8 +295,11 @@ def explained(
     return _report(model, given, culprit, error, at)
 
 
-def _steps_done(model: Trainer) -> int:
-    return 0 if model.optimizer is None else int(model.optimizer._iterations.array)
+def _steps_done(model: Trainer, here: int) -> int:
+    """Updates before this step; a step of the model's own may have none, or many: then those that ``fit`` counted."""
+    if model.optimizer is None or model.has_own_step:
+        return model.steps_done + here
+    return int(model.optimizer._iterations.array)
 
 
 def _layer(model: Trainer, origin: str) -> Layer | None:
@@ -307,20 +328,17 @@ def _report(model: Trainer, given: _Inputs, culprit: Culprit, error: NonFiniteEr
             place += f" ({_listed(tuple(int(given.step.rows[r]) for r in rows))} of the data)"
     if isinstance(node.op, Input):
         error.summary = f"the loss is not finite: the data of step {at} holds such numbers."
-        error.layer, error.got, error.fix = (
-            node.op.label,
-            place,
-            "remove or fill these rows, for instance with np.nan_to_num",
-        )
+        error.layer, error.got = _argument(node.op.label), place
+        error.fix = "remove or fill these rows, for instance with np.nan_to_num"
         return error
     error.op = node.op.word
     is_late = node not in set(toposort([n.inputs[0] for n in given.graph.nodes() if isinstance(n.op, RequireFinite)]))
-    where = " in the gradient" if is_late and node.origin != "optimizer" and culprit.turn is None else ""
+    where = " in the gradient" if is_late and not node.origin.startswith("optimizer") and culprit.turn is None else ""
     error.summary = f"the loss is not finite: in step {at} '{error.op}'{where} made the first such number."
     _name(error, model, node.origin)
     seen = [f"{a[index]}" for a in culprit.given if a.shape == culprit.array.shape]
     error.got = place + (f", from {' and '.join(seen)}" if seen else "")
-    error.fix = _fix(model, given, culprit)
+    error.fix = _fix(model, given, culprit, at)
     return error
 
 
@@ -335,11 +353,23 @@ def _of_weights(model: Trainer, given: _Inputs, error: NonFiniteError, at: int) 
     order = {name: i for i, name in enumerate(dict.fromkeys(n.origin for n in given.graph.nodes()))}
     worst = max(bad, key=lambda w: order.get(w.path.rpartition("/")[0], -1))
     error.step = at
-    error.summary = f"the loss is not finite in step {at}: weights were not after step {at - 1}."
+    before = f"after step {at - 1}" if at > 1 else "before it"
+    error.summary = f"the loss is not finite in step {at}: weights were not {before}."
     _name(error, model, worst.path.rpartition("/")[0])
     error.got = ", ".join(w.path for w in bad)
-    error.fix = "look at the gradient of this layer and of what follows it, or lower the learning rate"
+    error.fix = (
+        "look at the gradient of this layer and of what follows it, or lower the learning rate"
+        if at > 1
+        else "look at the initializer of this layer, or at the weights that were loaded"
+    )
     return error
+
+
+def _argument(label: str) -> str:
+    """What an input of a step is called by who gave it: ``x``, ``y.name``, ``sample_weight``."""
+    argument, _, path = label.removeprefix("arg0.").partition(".")
+    name = ("x", "y", "sample_weight")[int(argument)]
+    return f"{name}.{path}" if path else name
 
 
 def _listed(rows: Sequence[int]) -> str:
@@ -359,17 +389,30 @@ _HINTS = {
 }
 
 
-def _fix(model: Trainer, given: _Inputs, culprit: Culprit) -> str:
+def _fix(model: Trainer, given: _Inputs, culprit: Culprit, at: int) -> str:
     """What helps most likely: for the op itself, or for what is too large."""
+    if culprit.node.origin == "optimizer/learning_rate":
+        return "look at the schedule of the learning rate: what it gives for this step is not finite"
     hints = [_HINTS[culprit.node.op.word]] if culprit.node.op.word in _HINTS else []
     weight = max(model.weights, key=lambda w: _size(w.array), default=None)
     if weight is not None and _size(weight.array) > LARGE:
         hints.append(
             f"'{weight.path}' has grown to {_size(weight.array):.3g}: lower the learning rate, or use clipnorm"
+            if at > 1
+            else f"'{weight.path}' is as large as {_size(weight.array):.3g}: look at its initializer"
         )
     x = max((_size(a) for a in tree.leaves(given.step.batch[0])), default=0.0)
     if x > LARGE:
         hints.append(f"inputs are as large as {x:.3g}: scale them, for instance with Rescaling or Normalization")
+    if not hints and culprit.turn is not None:
+        hints.append(
+            "what the loop hands on grows at every step: use a bounded activation, or smaller recurrent weights"
+        )
+    is_nan = bool(np.isnan(culprit.array[culprit.index]))
+    if not hints and is_nan:
+        hints.append("infinity stands against infinity: to mask something use a large negative number, such as -1e9")
+    if not hints and at == 1:
+        hints.append(f"{culprit.value.type.dtype} holds no number that large: make smaller what this is made of")
     return "; ".join(hints) or "lower the learning rate, or use clipnorm"
 
 

@@ -24,9 +24,11 @@ class CompiledStep:
         arguments = self._arguments(batch)
         function = self.model._function(self.kind)
         try:
-            return self._result(function(*arguments))
+            found = function(*arguments)
         except NonFiniteError as error:
             raise explained(self.model, function, Step(batch), error, None) from None
+        self.model.steps_done += self.kind == "train"
+        return self._result(found)
 
     def repeat(self, data: Arrays, batches: Batches) -> Any:
         """One step for each of the batches."""
@@ -35,10 +37,12 @@ class CompiledStep:
         if self.kind == "train":
             self.watch.add(data, batches)
         try:
-            return self._result(function.repeat(arguments, batches))
+            found = function.repeat(arguments, batches)
         except NonFiniteError as error:
             step = Step.of(data, batches, error.step)
             raise explained(self.model, function, step, error, self.watch) from None
+        self.model.steps_done += batches.steps if self.kind == "train" else 0
+        return self._result(found)
 
     def _arguments(self, batch: Batch) -> tuple[Any, ...]:
         self.model._ensure_ready(batch[0])

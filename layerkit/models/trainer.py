@@ -8,6 +8,7 @@ optimizer and metrics. Where to follow a number: ``fit`` -> ``_step`` -> ``train
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -33,9 +34,10 @@ from layerkit.registry import serialize
 from layerkit.trace import Weight, current
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
-from layerkit.training.data import Arrays, Batch, Stream, adapt, as_arrays, split_off, with_class_weight
+from layerkit.training.data import Arrays, Stream, adapt, as_arrays, split_off, with_class_weight
 from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
+from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 if TYPE_CHECKING:
     from layerkit.models.functional import LayerGraph
@@ -77,7 +79,7 @@ class Trainer(_Base):
         self._seen: Any = None
         """What told that this is so, when it was last looked at."""
         self._random: RandomState | None = None
-        self._epochs_done = 0
+        self._epochs_done = self.steps_done = 0
         self.history: History | None = None
 
     # Compiling --------------------------------------------------------------------------------------------------------
@@ -171,10 +173,13 @@ class Trainer(_Base):
 
     # One step ---------------------------------------------------------------------------------------------------------
 
-    def train_step(self, data: Batch) -> dict[str, Any]:
-        """One training step, traced into one program: loss, gradients, update, metrics. Override it for your own."""
-        x, y, sample_weight = data
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One training step, traced into one program: loss, gradients, update, metrics. Override it for your own.
 
+        Args:
+            data: the batch as it was given to ``fit``: x alone, (x, y), or (x, y, sample_weight).
+        """
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         assert self.optimizer is not None
         optimizer = self.optimizer
 
@@ -192,16 +197,16 @@ class Trainer(_Base):
         optimizer.apply(gradients, weights)
         return self.compute_metrics(x, y, y_pred, sample_weight, ops.require_finite(loss))
 
-    def test_step(self, data: Batch) -> dict[str, Any]:
-        """Loss and metrics of one batch."""
-        x, y, sample_weight = data
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Loss and metrics of one batch, given as to ``train_step``."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
         return self.compute_metrics(x, y, y_pred, sample_weight, loss)
 
     def predict_step(self, data: Any) -> Any:
-        """Predictions for one batch."""
-        return self(data, training=False)
+        """Predictions for one batch, given as to ``train_step``."""
+        return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -238,13 +243,14 @@ class Trainer(_Base):
     def _function(self, kind: str) -> Function:
         """The compiled form of ``train_step``, ``test_step`` or ``predict_step``."""
         if kind not in self._functions:
-            steps: dict[str, Callable[..., Any]] = {
-                "train": self.train_step,
-                "test": self.test_step,
-                "predict": self.predict_step,
-            }
+            step: Callable[[Any], Any] = getattr(self, f"{kind}_step")
+
+            @wraps(step)
+            def on_batch(batch: Any) -> Any:
+                return step(pack_x_y_sample_weight(*([batch] if kind == "predict" else batch)))
+
             self._functions[kind] = Function(
-                steps[kind],
+                on_batch,
                 engine=self.engine,
                 symbolic_batch=True,
                 training=kind == "train",
@@ -290,8 +296,13 @@ class Trainer(_Base):
 
     def _builds_itself(self) -> bool:
         """Whether all its layers have their weights and its own training step says what to call: a GAN has no ``call``."""
-        has_own_step = type(self).train_step is not Trainer.train_step and type(self).build is Layer.build
-        return has_own_step and bool(self.layers) and all(layer.built for layer in self.layers)
+        has_no_build = self.has_own_step and type(self).build is Layer.build
+        return has_no_build and bool(self.layers) and all(layer.built for layer in self.layers)
+
+    @property
+    def has_own_step(self) -> bool:
+        """Whether its class says itself what a training step is."""
+        return type(self).train_step is not Trainer.train_step
 
     # fit, evaluate, predict -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from layerkit import initializers, ops
-from layerkit.errors import ArgumentError, LayerkitWarning, ShapeError, StateError
+from layerkit.errors import ArgumentError, ShapeError, StateError, warn
 from layerkit.fields import Configurable, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from layerkit.ir import origin
 from layerkit.ops.core import dtype_of
@@ -134,7 +133,10 @@ class Optimizer(Configurable):
         rate = self._rate
         if isinstance(rate, Weight):
             return rate.value
-        return rate(self._iterations.value) if isinstance(rate, LearningRateSchedule) else _rate_of(self, rate())
+        if isinstance(rate, LearningRateSchedule):
+            with origin("optimizer/learning_rate"):
+                return rate(self._iterations.value)
+        return _rate_of(self, rate())
 
     @property
     def iterations(self) -> Any:
@@ -273,8 +275,7 @@ class Optimizer(Configurable):
         if weights and not have:
             raise ArgumentError("no weight has a gradient.", expected="a gradient for some weight", got="None for all")
         if without:
-            text = f"these weights have no gradient and stay as they are: {', '.join(without)}."
-            warnings.warn(LayerkitWarning(text), stacklevel=3)
+            warn(f"these weights have no gradient and stay as they are: {', '.join(without)}.")
 
     def _apply(self, gradients: list[Any], weights: Sequence[Weight]) -> None:
         if self.gradient_accumulation_steps is None:
@@ -411,9 +412,13 @@ def only_if(condition: Any, weights: Iterable[Weight]) -> Iterator[None]:
 
 
 def _rate_of(optimizer: Any, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number | np.ndarray) or not float(value) >= 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number | np.ndarray)
+        or not 0 <= float(value) < float("inf")
+    ):
         raise ArgumentError(
-            "a learning rate is a number.",
+            "a learning rate is a finite number.",
             layer=type(optimizer).__name__,
             expected="a number >= 0, or a schedule",
             got=repr(value),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from layerkit.errors import ArgumentError, LayerkitWarning, did_you_mean
+from layerkit.errors import ArgumentError, did_you_mean, warn
 from layerkit.fields import Configurable
 from layerkit.registry import Registry
 
@@ -169,10 +168,7 @@ class Monitor(Callback):
         value = (logs or {}).get(monitor)
         if value is None:
             hint = did_you_mean(monitor, logs or {})
-            warnings.warn(
-                LayerkitWarning(f"{type(self).__name__} watches '{monitor}', which is not in the logs; {hint}."),
-                stacklevel=3,
-            )
+            warn(f"{type(self).__name__} watches '{monitor}', which is not in the logs; {hint}.")
         return value
 
 

@@ -5,13 +5,12 @@ Each check reads the data once; ``fit(..., check_data=False)`` turns them off.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from layerkit import tree
-from layerkit.errors import DataError, LayerkitWarning
+from layerkit.errors import DataError, warn
 from layerkit.ir import Array
 from layerkit.losses import (
     BinaryCrossentropy,
@@ -161,4 +160,4 @@ def check_activation(loss: Loss, activation: str | None, output: str) -> None:
         )
     else:
         return
-    warnings.warn(LayerkitWarning(message), stacklevel=4)
+    warn(message)

@@ -42,7 +42,11 @@ def as_arrays(data: Any, what: str) -> Any:
             return value
         if hasattr(value, "to_numpy"):
             value = value.to_numpy()
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:  # parts of unequal length
+            array = np.empty(len(value), object)
+            array[:] = list(value)
         if array.dtype.kind in "OUSMmVc" and array.dtype.name != "bfloat16":
             raise _no_numbers(what, array)
         known = {
@@ -68,12 +72,16 @@ def as_arrays(data: Any, what: str) -> Any:
 
 
 def _no_numbers(what: str, array: Array) -> DataError:
-    odd = next((v for v in array.reshape(-1)[:1000].tolist() if not isinstance(v, int | float)), None)
+    odd = [
+        f"a {type(v).__name__} of length {len(v)}" if isinstance(v, list | tuple | np.ndarray) else repr(v)
+        for v in array.reshape(-1)[:1000].tolist()
+        if not isinstance(v, int | float)
+    ]
     return DataError(
         f"'{what}' is no array of numbers.",
         expected="an array of floats, whole numbers or truth values",
-        got=f"dtype {array.dtype}" + (f", for instance {odd!r}" if odd is not None else ""),
-        fix="convert texts to numbers; rows of unequal length must be padded to one length",
+        got=f"dtype {array.dtype}" + (f", for instance {odd[0]}" if odd else ""),
+        fix="convert texts to numbers; rows of unequal length must be padded to one length; batches are given as an iterator",
     )
 
 

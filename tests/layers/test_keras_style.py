@@ -7,6 +7,7 @@ import pytest
 
 import layerkit as keras
 from layerkit import Model, Sequential, layers, ops
+from layerkit.errors import LayerkitWarning
 
 RNG = np.random.default_rng(0)
 
@@ -206,10 +207,39 @@ def test_config_of_a_keras_style_layer():
         Linear(unit=3)
 
 
+def test_a_layer_that_needs_a_mask_has_it_when_the_model_is_written():
+    class MaskedMean(layers.Layer):
+        def call(self, x, mask=None):
+            weight = ops.cast(ops.expand_dims(mask, -1), x.dtype)
+            return ops.sum(x * weight, 1) / ops.sum(weight, 1)
+
+        def compute_mask(self, x, mask=None):
+            return None
+
+    inputs = keras.Input((None,), dtype="int32")
+    h = layers.Dropout(0.5)(layers.Embedding(5, 2, mask_zero=True, embeddings_initializer="ones")(inputs))
+    inner = keras.Input((None, 2))
+    model = keras.Model(inputs, keras.Model(inner, layers.Identity()(inner))(MaskedMean()(h)[:, None]))
+    assert model.predict(np.array([[1, 2, 0, 0], [1, 1, 1, 1]])).tolist() == [[[1, 1]], [[1, 1]]]
+
+
+def test_a_mask_that_ends_is_warned_of_once_where_the_layer_is_called():
+    class Sum(layers.Layer):
+        def call(self, x):
+            return ops.sum(x, 1)
+
+    inputs = keras.Input((4,), dtype="int32")
+    h = layers.Embedding(5, 2, mask_zero=True)(inputs)
+    with pytest.warns(LayerkitWarning, match="does not support masks") as found:
+        h = Sum()(h)
+    assert [w.filename for w in found] == [__file__]
+    keras.Model(inputs, h).predict(np.ones((2, 4)))
+
+
 def test_own_train_step_is_one_program():
     class Doubled(Model):
         def train_step(self, data):
-            x, y, _ = data
+            x, y = data
 
             def loss(weights):
                 return 2.0 * ops.mean(ops.square(self(x, training=True) - y))

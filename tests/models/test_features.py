@@ -52,6 +52,34 @@ def test_layers_add_losses_and_metrics() -> None:
     assert float(model.losses[0]) == pytest.approx(0.04)
 
 
+def test_own_steps_get_the_batch_as_it_was_given() -> None:
+    """x alone, (x, y), or (x, y, sample_weight): as ``keras.utils.pack_x_y_sample_weight`` makes it."""
+    seen = []
+
+    class Own(Model):
+        def train_step(self, data):
+            seen.append(len(data) if isinstance(data, tuple) else data.shape[1:])
+            return {"n": ops.sum(layerkit.utils.unpack_x_y_sample_weight(data)[0])}
+
+        def test_step(self, data):
+            return super().test_step(data)
+
+        def predict_step(self, data):
+            return super().predict_step(data) + ops.shape(data)[1]
+
+    inputs = layerkit.Input((3,))
+    model = Own(inputs, Dense(1, kernel_initializer="ones")(inputs))
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 1), "float32")
+    model.fit(x, verbose=0)
+    model.fit(x, y, verbose=0)
+    model.fit(x, y, sample_weight=np.ones(4), verbose=0)
+    model.fit(iter([(x, y)]), verbose=0)
+    assert seen == [(3,), 2, 3]  # a program is traced once for each form
+    assert model.evaluate(x, y, verbose=0) == 4.0
+    assert model.predict(x).tolist() == [[6.0]] * 4
+
+
 def test_own_train_step_as_users_write_it() -> None:
     class Own(Model):
         def __init__(self):
@@ -67,7 +95,7 @@ def test_own_train_step_as_users_write_it() -> None:
             return [self.tracker]
 
         def train_step(self, data):
-            x, y, _ = data
+            x, y = data
 
             def loss(weights):
                 return ops.mean(ops.square(self(x, training=True) - y)) + sum(self.losses)
@@ -78,7 +106,7 @@ def test_own_train_step_as_users_write_it() -> None:
             return {m.name: m.result() for m in self.metrics}
 
         def test_step(self, data):
-            x, y, _ = data
+            x, y = data
             return {"far": ops.max(ops.abs(self(x) - y))}
 
         def predict_step(self, data):
@@ -239,7 +267,7 @@ def test_two_optimizers_in_one_step() -> None:
             self.optimizers = maker_optimizer, judge_optimizer
 
         def train_step(self, data):
-            real, noise = data[0][:, :2], data[0]
+            real, noise = data[:, :2], data
 
             def judged(_):
                 return ops.mean(self.judge(self.maker(noise))) - ops.mean(self.judge(real))

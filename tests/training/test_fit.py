@@ -57,6 +57,7 @@ FAULTS = {
     "target-that-would-broadcast": (lambda: regressor(3).fit(X, Y[:, None]), DataError, "broadcast"),
     "unequal-lengths": (lambda: classifier().fit(X, Y[:-1]), DataError, "39"),
     "empty": (lambda: classifier().fit(X[:0], Y[:0]), DataError, "empty"),
+    "unequal-rows": (lambda: classifier().fit([[1, 2], [3]], Y[:2]), DataError, "a list of length 2"),
     "objects": (lambda: classifier().fit(np.array([["a"] * 5] * 40, object), Y), DataError, "no array of numbers"),
     "wrong-shape": (lambda: classifier().fit(X[:, :4], Y), ShapeError, "(None, 5)"),
     "batch-size": (lambda: classifier().fit(X, Y, batch_size=0), ArgumentError, "batch_size"),

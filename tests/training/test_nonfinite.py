@@ -16,7 +16,7 @@ import builders
 import layerkit
 from layerkit import Model, Sequential, ops
 from layerkit.callbacks import Callback, TerminateOnNaN
-from layerkit.errors import NonFiniteError
+from layerkit.errors import ArgumentError, NonFiniteError
 from layerkit.layers import (
     LSTM,
     Activation,
@@ -31,6 +31,7 @@ from layerkit.layers import (
     Layer,
     Reshape,
     SimpleRNN,
+    TimeDistributed,
 )
 
 RNG = np.random.default_rng(0)
@@ -86,8 +87,8 @@ FAULTS: dict[str, tuple[Callable[[], list[Layer]], str, str, dict[str, Any]]] = 
     "cubes of unscaled inputs": (lambda: [custom("own", lambda x: x * x * x), Dense(1)], "own", "multiply", {"x": X * 1e20}),
     "unscaled inputs in a product": (lambda: [Dense(3, name="wide", **WEIGHTS_1E20), Dense(1)], "wide", "matmul", {"x": X * 1e20}),
     "unscaled targets": (lambda: [Dense(1)], "the loss", "", {"y": Y * 1e30}),
-    "inputs that are nan": (lambda: [Dense(1)], "arg", "", {"x": np.where(ONE_ZERO_ROW == 0, np.nan, X)}),
-    "targets that are infinite": (lambda: [Dense(1)], "arg", "", {"y": np.where(np.arange(32)[:, None] == 9, np.inf, Y)}),
+    "inputs that are nan": (lambda: [Dense(1)], "x", "", {"x": np.where(ONE_ZERO_ROW == 0, np.nan, X)}),
+    "targets that are infinite": (lambda: [Dense(1)], "y", "", {"y": np.where(np.arange(32)[:, None] == 9, np.inf, Y)}),
     "tan near a pole": (lambda: after_dense("own", lambda x: 1.0 / ops.sin(x * 0.0)), "own", "divide", {}),
     "own softmax overflows": (
         lambda: after_dense("own", lambda x: ops.exp(200 * x) / ops.sum(ops.exp(200 * x), -1, keepdims=True)), "own", "exp", {"x": 10 * X},
@@ -278,6 +279,80 @@ def test_own_train_step() -> None:
     with pytest.raises(NonFiniteError) as found:
         model.fit(X, Y, verbose=0)
     assert found.value.op == "log"
+
+
+def test_an_own_step_of_several_updates_is_one_step() -> None:
+    class Own(Model):
+        def train_step(self, data):
+            x, y = data
+            for power in (1, 90):
+                loss, gradients = layerkit.value_and_grad(
+                    lambda _, n=power: ops.mean((self(x) - y) ** 2) * x[0, 0] ** n
+                )(self.trainable_weights)
+                self.optimizer.apply(gradients, self.trainable_weights)
+            return {"loss": loss}
+
+    inputs = Input((4,))
+    model = Own(inputs, Dense(1)(inputs))
+    model.compile("sgd")
+    x = np.clip(X, -0.5, 0.5)
+    x[20] = 50
+    with pytest.raises(NonFiniteError) as found:
+        model.fit(x, Y, batch_size=4, shuffle=False, verbose=0)
+    assert found.value.step == 6
+    assert found.value.op == "power"
+
+
+def test_rows_that_were_taken_apart_are_still_found() -> None:
+    """A loop over time makes (5 * batch, 4) of (batch, 5, 4)."""
+    x = np.abs(RNG.normal(size=(16, 5, 4))).astype("float32") + 1
+    x[11, 3, 2] = 0
+    x[13] = 0
+    model = Sequential([Input((5, 4)), TimeDistributed(custom("own", ops.log), name="each"), Flatten(), Dense(1)])
+    model.compile("sgd", "mse", engine="reference")
+    with pytest.raises(NonFiniteError) as found:
+        model.fit(x, x[:, 0, :1], batch_size=8, shuffle=False, verbose=0)
+    assert found.value.rows == (3, 5)
+    assert "rows 11, 13 of the data" in str(found.value)
+
+
+def test_a_schedule_that_ends_in_infinity_is_named_an_epoch_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerkit.models.nonfinite.SHARE", 0)  # keep the state, however short the epochs are
+
+    class Pole(layerkit.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 1e-3 / (3 - ops.cast(step, "float32"))
+
+        def get_config(self):
+            return {}
+
+    model = Sequential([Input((4,)), Dense(1)])
+    model.compile(layerkit.optimizers.SGD(Pole()), "mse", engine="reference")
+    with pytest.raises(NonFiniteError) as found:  # its fourth step, the last of the epoch, spoils the weights
+        model.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+    assert (found.value.step, found.value.layer, found.value.op) == (4, "optimizer/learning_rate", "divide")
+    with pytest.raises(ArgumentError, match="learning rate"):
+        layerkit.optimizers.SGD(float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "fix"),
+    [
+        (lambda: [Dense(1, kernel_initializer=layerkit.initializers.Constant(np.inf))], "initializer"),
+        (lambda: [Dense(1, name="wild", **WEIGHTS_1E20), Dense(1, **WEIGHTS_1E20)], "initializer"),
+        (lambda: [Dense(8), Reshape((8, 1)), SimpleRNN(4, activation=lambda x: x * x * x, bias_initializer="ones")], "bounded"),
+        (lambda: [Dense(1), custom("own", lambda x: (x * 1e30) * 1e30)], "holds no number that large"),
+        (lambda: [Dense(3), custom("own", lambda x: ops.softmax(x - np.inf))], "large negative number"),
+    ],
+)  # fmt: skip
+def test_the_first_step_is_not_blamed_on_the_learning_rate(fault: Any, fix: str) -> None:
+    model = Sequential([Input((4,)), *fault(), Dense(1)])
+    model.compile("sgd", "mse", engine="reference")
+    with pytest.raises(NonFiniteError) as found:
+        model.fit(X, Y, verbose=0)
+    assert found.value.step == 1
+    assert fix in str(found.value.fix)
+    assert "learning rate" not in str(found.value.fix)
 
 
 def test_steps_still_run_many_at_a_time() -> None:
