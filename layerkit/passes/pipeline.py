@@ -1,4 +1,4 @@
-"""Passes one after the other, written as text: ``fold,simplify,pads,share,join,hoist,share,prune``."""
+"""Passes one after the other, written as text: ``fold,simplify,pads,factor,share,join,hoist,share,prune``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from layerkit.errors import UnknownNameError, did_you_mean
 from layerkit.ir import Graph, verify
 from layerkit.passes.base import Pass
+from layerkit.passes.factor import Factor
 from layerkit.passes.fold import Fold
 from layerkit.passes.hoist import Hoist
 from layerkit.passes.join import Join
@@ -16,8 +17,8 @@ from layerkit.passes.rows import Rows
 from layerkit.passes.share import Share
 from layerkit.passes.simplify import Simplify
 
-PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Pads, Share, Join, Hoist, Prune, Rows)}
-DEFAULT = "fold,simplify,pads,share,join,hoist,share,prune"
+PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Pads, Factor, Share, Join, Hoist, Prune, Rows)}
+DEFAULT = "fold,simplify,pads,factor,share,join,hoist,share,prune"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
          "greater_equal", "maximum", "minimum", "logical_not", "logical_and", "logical_or", "divide"}  # fmt: skip
 
+REPEATED = (
+    12  # arithmetic of an element of one tensor up to which readers do it again: it is cheaper than to write and read
+)
+MANY = 8  # rows that meet the same row
+
 
 class Unfusable(Exception):
     """The place of a value is no sum of counters; the value has to be stored first."""
@@ -80,12 +85,13 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
     for node in nodes:
         if not is_looped(node) or isinstance(node.op, Const):
             continue
+        stored |= {x for x in node.inputs if cost.get(x, 0) > 0 and _is_row_of_many(x, node.outputs[0])}
         total = weight_of(node) + sum(cost.get(x, 0) for x in set(node.inputs) if x not in stored)
         loads = _loads(node, stored)
         for v in node.outputs:
             cost[v] = total
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
-            is_costly = total > 12 if v.type.size == 1 else total > 2 or loads > 1
+            is_costly = total > (12 if v.type.size == 1 else REPEATED) or loads > 1
             is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly
             is_first = total > 0 and v in moving
             if is_shared or is_first or total > 150:
@@ -94,6 +100,12 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
         if is_alias(node) and node.outputs[0] in stored and is_looped(node.inputs[0].node):
             stored.add(node.inputs[0])
     return stored
+
+
+def _is_row_of_many(x: Value, out: Value) -> bool:
+    """Whether ``x`` is one row that all rows of ``out`` meet, such as a number for each channel."""
+    is_row = x.shape[-1:] == out.shape[-1:] not in ((), (1,))
+    return is_row and MANY * usual(x.type.size) <= usual(out.type.size)
 
 
 def _moving(nodes: Sequence[Node], lasting: Collection[Value]) -> set[Value]:
