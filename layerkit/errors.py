@@ -6,10 +6,12 @@ Every error raised on purpose is a ``LayerkitError`` that also is a standard typ
     ├── ShapeError             ValueError            sizes do not fit
     ├── DTypeError             TypeError             dtypes do not fit
     ├── ArgumentError          ValueError            an argument has a value that is not allowed
+    │   └── ArgumentTypeError  TypeError             an argument is something else altogether
     ├── UnknownArgumentError   TypeError             an argument that nobody takes, or one that is missing
     ├── UnknownNameError       ValueError            a misspelt layer, loss, optimizer, metric, dataset
     ├── GraphError             ValueError            a graph that is not well formed, or its text
     ├── StateError             RuntimeError          a call in the wrong order (``fit`` before ``compile``)
+    │   └── NotBuiltError      AttributeError        an attribute that there will be once shapes are known
     ├── DataError              ValueError            training data that cannot be meant
     ├── NonFiniteError         ArithmeticError       a loss that is nan or infinite
     ├── SpecError              ValueError            one fault of a YAML file
@@ -87,6 +89,10 @@ class ArgumentError(LayerkitError, ValueError):
     code = "argument-invalid"
 
 
+class ArgumentTypeError(ArgumentError, TypeError):
+    """Whoever catches either type gets it: Keras raises now one, now the other."""
+
+
 class UnknownArgumentError(LayerkitError, TypeError):
     code = "unknown-argument"
 
@@ -99,8 +105,14 @@ class GraphError(LayerkitError, ValueError):
     code = "graph-invalid"
 
 
-class StateError(LayerkitError, RuntimeError):
+class StateError(LayerkitError, RuntimeError, ValueError):
+    """Keras raises a ValueError for some of them, a RuntimeError for others."""
+
     code = "wrong-order"
+
+
+class NotBuiltError(StateError, AttributeError):
+    """So that ``hasattr`` is False, and not an error."""
 
 
 class DataError(LayerkitError, ValueError):

@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
-from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, did_you_mean, nearest
+from layerkit.errors import ArgumentError, ArgumentTypeError, LayerkitError, UnknownArgumentError, did_you_mean, nearest
 
 REQUIRED = inspect.Parameter.empty
 
@@ -38,7 +38,10 @@ def per_class(function: Callable[[type], T]) -> Callable[[type], T]:
 
 
 class Check:
-    """What a value must be: ``expected`` in words, and a call that returns the value as it is kept or raises ValueError."""
+    """What a value must be: ``expected`` in words, and a call that returns the value as it is kept.
+
+    The call raises a ValueError, or a TypeError where no value of that type would do.
+    """
 
     expected: str
 
@@ -68,7 +71,7 @@ class Number(Check):
             value = np.asarray(value).item()
         kinds = (int, np.integer) if self.kind is int else (int, float, np.integer, np.floating)
         if isinstance(value, bool) or not isinstance(value, kinds):
-            raise ValueError
+            raise TypeError
         low = self.low is None or (value > self.low if self.open_low else value >= self.low)
         high = self.high is None or (value < self.high if self.open_high else value <= self.high)
         if not (low and high):
@@ -90,7 +93,7 @@ class Instance(Check):
 
     def __call__(self, value: Any, owner: Any) -> Any:
         if not isinstance(value, self.kinds) or (isinstance(value, bool) and bool not in self.kinds):
-            raise ValueError
+            raise TypeError
         return value
 
 
@@ -218,6 +221,10 @@ class Configurable:
                 setattr(self, field.name, _checked(cls, self, field, kwargs[field.name]))
             elif not field.is_required:
                 setattr(self, field.name, _checked(cls, self, field, field.default))
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Refuse arguments that are right by themselves, but not together; they are attributes by now."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -228,12 +235,18 @@ class Configurable:
     def get_config(self) -> dict[str, Any]:
         """All arguments, as Keras's ``get_config`` returns them; subclasses may add to it."""
         defaults = {p.name: p.default for p in signature(type(self)).parameters.values() if p.default is not REQUIRED}
-        return {**{k: v for k, v in defaults.items() if k not in ("args", "kwargs")}, **self._config}
+        found = {**{k: v for k, v in defaults.items() if k not in ("args", "kwargs")}, **self._config}
+        windows = {n for n, f in fields(type(self)).items() if isinstance(f.check, PerAxis)}
+        return {k: getattr(self, k) if k in windows else v for k, v in found.items()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """An object from the arguments that ``get_config`` returned."""
         return cls(**config)
+
+    def __reduce__(self) -> Any:
+        """For ``pickle`` and ``copy``: what it holds, without making it anew from arguments."""
+        return object.__new__, (type(self),), self.__getstate__()
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.config.items())
@@ -260,7 +273,10 @@ def fields(cls: type) -> dict[str, Field]:
             hint = hints.get(name)
             if name.startswith("_") or typing.get_origin(hint) is ClassVar or name in found:
                 continue
-            found[name] = Field(name, getattr(cls, name, REQUIRED), keyword_only, check_of(hint))
+            default = getattr(cls, name, REQUIRED)
+            if isinstance(default, property):  # a subclass computes it, and takes what is given by its setter
+                default = base.__dict__.get(name, REQUIRED)
+            found[name] = Field(name, default, keyword_only, check_of(hint))
     positional = {k: f for k, f in found.items() if not f.is_keyword_only}
     return {**positional, **{k: f for k, f in found.items() if f.is_keyword_only}}
 
@@ -301,7 +317,7 @@ class _Either(Check):
                 return check(value, owner)
             except LayerkitError:
                 raise
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
         raise ValueError
 
@@ -434,8 +450,8 @@ def _checked(cls: type, owner: Any, field: Field, value: Any) -> Any:
     except LayerkitError as error:
         error.layer, error.argument = error.layer or cls.__name__, error.argument or field.name
         raise
-    except (ValueError, TypeError):
-        wrong = ArgumentError(
+    except (ValueError, TypeError) as error:
+        wrong = (ArgumentTypeError if isinstance(error, TypeError) else ArgumentError)(
             f"'{field.name}' of {cls.__name__} cannot be {value!r}.",
             layer=cls.__name__,
             expected=field.check.expected,

@@ -307,6 +307,8 @@ def get(identifier: Any) -> Any:
         return identifier
     if isinstance(identifier, bool | int | float):
         return Constant(float(identifier))
+    if hasattr(identifier, "shape"):
+        return Constant(identifier)
     return INITIALIZERS.make(identifier)
 
 

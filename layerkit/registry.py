@@ -36,7 +36,7 @@ def snake_case(name: str) -> str:
     >>> snake_case("Conv2D"), snake_case("MaxPooling2D"), snake_case("LSTM"), snake_case("GlobalAveragePooling1D")
     ('conv2d', 'max_pooling2d', 'lstm', 'global_average_pooling1d')
     """
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name).lstrip("_"))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,6 +145,11 @@ class Weight(Arithmetic):
     def __int__(self) -> int:
         require_no_trace("int")
         return int(self.array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ``pickle`` and ``copy``: its numbers and names, and no longer how they are found."""
+        names = {k: partial(str, v()) for k, v in vars(self).items() if k in ("_path", "own_name") and v is not None}
+        return {**vars(self), **names, "_array": self.array, "_initial": None, "_seed": None}
 
     def __len__(self) -> int:
         return self.shape[0]

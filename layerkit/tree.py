@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-LEAF = object()
+
+class _Leaf:
+    """The one of its kind, also after it was copied or pickled."""
+
+    def __reduce__(self) -> str:
+        return "LEAF"
+
+
+LEAF = _Leaf()
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from layerkit import ops
 from layerkit.errors import ShapeError
 from layerkit.fields import NonNegativeFloat, Shape
-from layerkit.ir import show_shape
+from layerkit.ir import Size, show_shape, unify
 from layerkit.layers.base import Layer
 from layerkit.layers.common import Activation as ActivationName
 from layerkit.layers.common import Constraint, Initializer, Regularizer, declared_weight
@@ -31,7 +31,7 @@ class Activation(_Elementwise):
 
 
 class ReLU(_Elementwise):
-    """Rectifier: x from ``threshold`` on, at most ``max_value``; below it ``negative_slope * (x - threshold)``."""
+    """Rectifier: x above ``threshold``, at most ``max_value``; up to it ``negative_slope * (x - threshold)``."""
 
     max_value: NonNegativeFloat | None = None
     negative_slope: NonNegativeFloat = 0.0
@@ -40,7 +40,7 @@ class ReLU(_Elementwise):
     def call(self, inputs: Any) -> Any:
         if self.threshold or self.negative_slope:
             below = self.negative_slope * (inputs - self.threshold)
-            y = ops.where(inputs >= self.threshold if self.threshold else inputs > 0.0, inputs, below)
+            y = ops.where(inputs > self.threshold, inputs, below)
         else:
             y = ops.relu(inputs)
         return y if self.max_value is None else ops.minimum(y, self.max_value)
@@ -112,6 +112,11 @@ class Softmax(_Elementwise):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
         counts = None if mask is None else ops.cast(mask, dtype_of(inputs))
+        if counts is not None and not _spreads(counts.shape, inputs.shape):
+            raise ShapeError(
+                "the mask of a softmax is spread over its inputs.", expected=show_shape(inputs.shape),
+                got=show_shape(counts.shape), fix="give it that shape, with sizes of 1 where all count alike",
+            )  # fmt: skip
         if counts is not None:
             inputs = inputs + (1.0 - counts) * LOWEST
         if len(axes) == 1:
@@ -119,3 +124,9 @@ class Softmax(_Elementwise):
         else:
             y = ops.exp(inputs - ops.logsumexp(inputs, axes, keepdims=True))
         return y if counts is None else y * counts
+
+
+def _spreads(shape: tuple[Size, ...], over: tuple[Size, ...]) -> bool:
+    """Whether a tensor of ``shape`` can be repeated to one of the shape ``over``."""
+    ends = zip(reversed(shape), reversed(over), strict=False)
+    return len(shape) <= len(over) and all(a == 1 or unify(a, b) is not None for a, b in ends)

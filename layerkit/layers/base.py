@@ -12,21 +12,22 @@ What ``layer(x)`` does depends on ``x`` and on where it is called:
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from layerkit import constraints, initializers, regularizers, tree
 from layerkit.dtypes import canonical, is_floating
-from layerkit.errors import ShapeError, Span, placed, warn
-from layerkit.fields import Check, Configurable, per_class
-from layerkit.ir import BATCH, Array, Value, axis, origin, placeholder
-from layerkit.layers.recorded import record
+from layerkit.errors import ArgumentError, NotBuiltError, ShapeError, Span, placed, warn
+from layerkit.fields import Check, Configurable
+from layerkit.ir import Array, Node, Value, origin
+from layerkit.layers.arguments import build_shapes, call_arguments
+from layerkit.layers.recorded import record, recorded_inputs, recorded_outputs
+from layerkit.layers.shapes import shapes_of, stand_in
 from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
 from layerkit.random import SeedGenerator
@@ -67,6 +68,12 @@ class Layer(Configurable):
     """Whether the mask of its input ended here, which was said once."""
     _span: Span | None
     """Where it stands in a spec."""
+    _node: Node | None
+    """Its first call on symbolic tensors."""
+    _own_losses: list[Any]
+    """What it added to the loss when it was last called on arrays."""
+    _last_call: Trace | None
+    """That call, the outermost one."""
     if TYPE_CHECKING:
         built: bool
         supports_masking: bool
@@ -88,11 +95,12 @@ class Layer(Configurable):
         self._weights = []
         self._owner = None
         self._seed = None
-        self.built = False
+        self.built = cls.is_own and cls.build is Layer.build and not cls.is_container
         self.supports_masking = cls.compute_mask is not Layer.compute_mask
         self.name = kwargs.get("name") or snake_case(cls.__name__)
         self._is_named = kwargs.get("name") is not None
-        self._span = None
+        self._span = self._node = self._last_call = None
+        self._own_losses = []
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,6 +121,7 @@ class Layer(Configurable):
                 LAYERS.add(cls)
 
     is_own: ClassVar[bool] = False
+    _is_called = False
     latest: ClassVar[object] = object()
     """Another object whenever any layer was frozen or thawed."""
 
@@ -147,12 +156,12 @@ class Layer(Configurable):
             >>> Conv1D(4, 3, strides=2).compute_output_shape((None, 9, 2))
             (None, 4, 4)
         """
-        named = {k.removesuffix("_shape"): _stand_in(v, self.compute_dtype) for k, v in kwargs.items()}
+        named = {k.removesuffix("_shape"): stand_in(v, self.compute_dtype) for k, v in kwargs.items()}
         if "input" in named:
             named["inputs"] = named.pop("input")
         with tracing(Trace()):
-            outputs = self(*(_stand_in(a, self.compute_dtype) for a in args), **named)
-        return _shape_list(tree.map_leaves(_plain_shape, outputs))
+            outputs = self(*(stand_in(a, self.compute_dtype) for a in args), **named)
+        return shapes_of(outputs)
 
     @property
     def output_names(self) -> Sequence[str]:
@@ -174,7 +183,16 @@ class Layer(Configurable):
         overwrite_with_gradient: bool = False,
         name: str | None = None,
     ) -> Weight:
-        """A tensor that the layer keeps; its numbers are made when they are first needed."""
+        """A tensor that the layer keeps; its numbers are made when they are first needed.
+
+        Raises:
+            ArgumentError: ``shape`` is no shape (a name is given by ``name=``), or the layer is in the middle of a call.
+        """
+        if isinstance(shape, str) or self._is_called:
+            raise ArgumentError(
+                "a weight is made in 'build', or before, not in 'call'." if self._is_called else "a name is no shape.",
+                layer=self.describe(), expected="add_weight(shape, ..., name=...) in build", got=repr(name or shape),
+            )  # fmt: skip
         shape = tuple(shape) if shape is not None else ()
         kind = canonical(dtype or self.compute_dtype)
         for n in shape:
@@ -219,6 +237,18 @@ class Layer(Configurable):
             root._seed = draw_seed()
         return root._seed
 
+    def get_config(self) -> dict[str, Any]:
+        """All arguments, as Keras's ``get_config`` returns them, with the name that it has in its model; subclasses may add to it."""
+        config = super().get_config()
+        if self._is_named or self._owner is not None:
+            config["name"] = self.name
+        if config.get("activity_regularizer") is None:
+            config.pop("activity_regularizer", None)
+        return config
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_last_call": None, "_own_losses": []}
+
     def get_state(self) -> Any:
         """What it learned from data before training, as plain values, besides its weights; None: nothing."""
         return None
@@ -250,7 +280,7 @@ class Layer(Configurable):
         """Become the owner of the layers it holds, unless they have one; their paths begin with its own."""
         for attribute, value in vars(self).items():
             if isinstance(value, SeedGenerator):
-                value.path = lambda attribute=attribute: f"{self.path}/{attribute}"  # type: ignore[misc]
+                value.path = partial(_path_in, self, attribute)
         for key, layer in self.children():
             if layer._owner is None:
                 layer._owner = (self, layer.name if layer._is_named else key.lstrip("_"))
@@ -349,10 +379,12 @@ class Layer(Configurable):
         return self.dtype or "float32"
 
     def add_loss(self, loss: Any) -> None:
-        """Add a scalar to the loss of the step that is being traced."""
+        """Add a scalar, or several, to the loss of the step that is being traced; outside one ``losses`` has it."""
         trace = current()
-        if trace is not None and not trace.is_eager:
-            trace.losses.append(loss)
+        if trace is None or trace.is_eager:
+            self._own_losses.extend(tree.leaves(loss))
+        else:
+            trace.losses.extend(tree.leaves(loss))
 
     def add_metric(self, value: Any, name: str | None = None) -> None:
         """Show a number in the logs of the step that is being traced: its mean over the batches so far."""
@@ -362,14 +394,36 @@ class Layer(Configurable):
 
     @property
     def losses(self) -> list[Any]:
-        """What is added to the loss: in a step what layers added so far, and regularizers of the weights."""
+        """What is added to the loss: what layers added so far in the step, or in the last call, and regularizers."""
         trace = current()
-        found = [] if trace is None or trace.is_eager else list(trace.losses)
+        if trace is None or trace.is_eager:
+            layers = [layer for layer in self.flatten_layers() if layer._last_call is self._last_call]
+            found = [loss for layer in layers for loss in layer._own_losses]
+        else:
+            found = list(trace.losses)
         for weight in self.trainable_weights:
             if weight.regularizer is not None:
                 with origin(weight.path.rpartition("/")[0]):
                     found.append(weight.regularizer(weight))
         return found
+
+    @property
+    def input(self) -> Any:
+        """What it was first called on, symbolic tensors in their structure."""
+        return recorded_inputs(self._first_call())
+
+    @property
+    def output(self) -> Any:
+        """What came out of that call: ``Model(model.input, model.get_layer("dense").output)``."""
+        return recorded_outputs(self._first_call())
+
+    def _first_call(self) -> Node:
+        if self._node is None:
+            raise NotBuiltError(
+                "the layer was not called on symbolic tensors.", layer=self.describe(),
+                fix="call it on what Input(...) returned, or on the output of another layer",
+            )  # fmt: skip
+        return self._node
 
     def describe(self) -> str:
         """Its name and class, for errors."""
@@ -388,8 +442,10 @@ class Layer(Configurable):
         return self._run(args, kwargs)
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        trace, takes = current(), _call_arguments(type(self))
+        trace, takes = current(), call_arguments(type(self))
         assert trace is not None
+        if trace.is_eager and self._last_call is not trace:
+            self._last_call, self._own_losses = trace, []
         with placed(self.describe()), origin(self.path or self.name or ""):
             args = tuple(tree.map_leaves(self._as_input, a) for a in args)
             self._ensure_built(args, kwargs)
@@ -400,20 +456,21 @@ class Layer(Configurable):
                 kwargs = {**kwargs, "training": before}
             if not takes.training:
                 kwargs.pop("training", None)
-            masks = (
-                tree.map_leaves(get_mask, args[0])
-                if args and isinstance(args[0], Value | np.ndarray | list | tuple | dict)
-                else None
-            )
-            has_mask = any(m is not None for m in _mask_leaves(args[0] if args else None))
-            if takes.mask and kwargs.get("mask") is None and has_mask:
-                kwargs = {**kwargs, "mask": masks}
+            given = dict(zip(takes.names, args, strict=False)) | kwargs
+            first = next(iter(given.values()), None)
+            has_mask = any(get_mask(x) is not None for x in tree.leaves(first))
+            previous = tree.map_leaves(get_mask, first) if has_mask else kwargs.get("mask")
+            for name, mask in (*takes.masks, *([(None, "mask")] if takes.mask else [])):
+                inputs = first if name is None else given.get(name)
+                if given.get(mask) is None and any(get_mask(x) is not None for x in tree.leaves(inputs)):
+                    kwargs = {**kwargs, mask: tree.map_leaves(get_mask, inputs)}
+            self._is_called = True
             try:
                 outputs = self.call(*args, **kwargs)
             finally:
-                trace.training = before
-            self._pass_mask(args, kwargs, outputs, has_mask)
-            self._regularize(trace, outputs)
+                trace.training, self._is_called = before, False
+            self._pass_mask(first, outputs, previous, has_mask)
+            self._regularize(outputs)
         return outputs
 
     def _as_input(self, x: Any) -> Any:
@@ -434,47 +491,36 @@ class Layer(Configurable):
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.built:
-            shapes = [tree.map_leaves(_plain_shape, a) for a in args]
-            build, names = self.build, list(inspect.signature(self.build).parameters)
             with tracing(Trace(is_eager=True)):
-                if len(names) > 1 and all(n.endswith("_shape") for n in names):
-                    known = dict(zip(_call_arguments(type(self)).names, shapes, strict=False))
-                    known |= {
-                        k: tree.map_leaves(_plain_shape, v)
-                        for k, v in kwargs.items()
-                        if isinstance(v, Value | np.ndarray)
-                    }
-                    build(**{n: known.get(n.removesuffix("_shape"), None) for n in names})
-                else:
-                    build(_shape_list(shapes[0]) if shapes else None)
+                self.build(*build_shapes(self, args, kwargs))
             self.built = True
         self.adopt()
 
-    def _pass_mask(self, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any, has_mask: bool) -> None:
+    def _pass_mask(self, inputs: Any, outputs: Any, previous: Any, has_mask: bool) -> None:
         flat = tree.leaves(outputs)
-        if self.supports_masking and args:
+        if self.supports_masking:
             if all(get_mask(x) is not None for x in flat):
                 return
-            previous = tree.map_leaves(get_mask, args[0])
-            if not has_mask and kwargs.get("mask") is not None:
-                previous = kwargs["mask"]
-            mask = self.compute_mask(args[0], previous)
+            if previous is None and isinstance(inputs, list | tuple | dict):
+                previous = tree.map_leaves(get_mask, inputs)
+            mask = self.compute_mask(inputs, previous)
             if any(m is not None for m in tree.leaves(mask)):
                 masks = list(mask) if isinstance(mask, list | tuple) else [mask]
                 for x, m in zip(flat, masks, strict=False):
                     set_mask(x, m)
-        elif has_mask and not self.is_container and not self._mask_ends and not _call_arguments(type(self)).mask:
+        elif has_mask and not self.is_container and not self._mask_ends and not call_arguments(type(self)).mask:
             self._mask_ends = True
             warn(
                 f"layer '{self.path}' ({type(self).__name__}) does not support masks: the mask of its input ends here."
             )
 
-    def _regularize(self, trace: Trace, outputs: Any) -> None:
-        if self.activity_regularizer is not None and not trace.is_eager:
+    def _regularize(self, outputs: Any) -> None:
+        if self.activity_regularizer is not None:
             from layerkit import ops
 
             for x in tree.leaves(outputs):
-                trace.losses.append(self.activity_regularizer(x) / ops.cast(ops.shape(x)[0], dtype_of(x)))
+                rows = ops.maximum(ops.shape(x)[0], 1)
+                self.add_loss(self.activity_regularizer(x) / ops.cast(rows, dtype_of(x)))
 
 
 Layer.__init__._is_declared = True  # type: ignore[attr-defined]
@@ -502,6 +548,10 @@ LayersArgument = Annotated[Any, OfLayer(several=True)]
 """One that is a layer, or a list of layers."""
 
 
+def _path_in(layer: Layer, attribute: str) -> str:
+    return f"{layer.path}/{attribute}"
+
+
 def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
     @wraps(build)
     def marked(self: Layer, *args: Any, **kwargs: Any) -> None:
@@ -509,56 +559,6 @@ def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
         self.built = True
 
     return marked
-
-
-@dataclass(frozen=True)
-class _CallArguments:
-    names: tuple[str, ...]
-    training: bool
-    mask: bool
-
-
-@per_class
-def _call_arguments(cls: type) -> _CallArguments:
-    names = tuple(inspect.signature(cls.call).parameters)[1:]  # type: ignore[attr-defined]
-    return _CallArguments(names, "training" in names, "mask" in names)
-
-
-def takes_mask(layer: Layer) -> bool:
-    """Whether ``layer.call`` takes a mask."""
-    return _call_arguments(type(layer)).mask
-
-
-def _mask_leaves(inputs: Any) -> list[Any]:
-    return [get_mask(x) for x in tree.leaves(inputs)]
-
-
-def _plain_shape(x: Any) -> Any:
-    return _Shape(n if isinstance(n, int) else None for n in x.shape) if hasattr(x, "shape") else None
-
-
-class _Shape(tuple):  # type: ignore[type-arg]
-    """A shape, which is a leaf and no nested structure."""
-
-
-def _stand_in(shape: Any, dtype: str) -> Any:
-    """Symbolic tensors for a shape or a structure of shapes."""
-    if isinstance(shape, dict):
-        return {k: _stand_in(v, dtype) for k, v in shape.items()}
-    if all(n is None or isinstance(n, int) for n in shape):
-        sizes = (n if n is not None else BATCH if i == 0 else axis(f"n{i}") for i, n in enumerate(shape))
-        return placeholder("", dtype, tuple(sizes))
-    return [_stand_in(s, dtype) for s in shape]
-
-
-def _shape_list(shapes: Any) -> Any:
-    if isinstance(shapes, _Shape):
-        return tuple(shapes)
-    if isinstance(shapes, list | tuple):
-        return [_shape_list(s) for s in shapes]
-    if isinstance(shapes, dict):
-        return {k: _shape_list(s) for k, s in shapes.items()}
-    return shapes
 
 
 serialize, deserialize = registry_serialize, LAYERS.make

@@ -35,7 +35,22 @@ CausalPadding = Annotated[str, _PaddingWord()]
 OutputPadding = Annotated[Any, PerAxis(0, optional=True)]
 
 
-class _Conv(_Spatial, _Affine):
+def _check_steps(layer: Any) -> None:
+    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        raise ArgumentError(
+            "strides and dilation_rate exclude each other.", layer=type(layer).__name__, expected="one of them 1",
+            got=repr(layer),
+        )  # fmt: skip
+
+
+class _Sliding(_Spatial):
+    """Layers that slide a kernel, in steps (``strides``) or with gaps in it (``dilation_rate``)."""
+
+    def check_together(self) -> None:
+        _check_steps(self)
+
+
+class _Conv(_Sliding, _Affine):
     filters: PositiveInt
     kernel_size: Window
     strides: Window = 1
@@ -54,17 +69,11 @@ class _Conv(_Spatial, _Affine):
                 expected=f"channels and filters that {self.groups} divides",
                 got=f"{channels} channels, {self.filters} filters",
             )
-        _check_steps(self)
         self.add_kernel_and_bias((*self.kernel_size, channels // self.groups, self.filters))
 
     def over(self, inputs: Any) -> Any:
         self.check_channels(inputs, self.kernel.shape[-2] * self.groups)
         return self.finish(ops.conv(inputs, self.kernel, self.strides, _widths(self), dilation_rate=self.dilation_rate))
-
-
-def _check_steps(layer: Any) -> None:
-    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
-        raise ArgumentError("strides and dilation_rate exclude each other.", expected="one of them 1", got=repr(layer))
 
 
 def _widths(layer: Any) -> Any:
@@ -125,7 +134,7 @@ class Conv3D(_Conv):
     rank = 3
 
 
-class _DepthwiseConv(_Spatial):
+class _DepthwiseConv(_Sliding):
     kernel_size: Window
     strides: Window = 1
     padding: Padding = "valid"
@@ -146,7 +155,6 @@ class _DepthwiseConv(_Spatial):
         channels = self.channels(input_shape)
         if channels is None:
             return
-        _check_steps(self)
         self.kernel = declared_weight(
             self, "depthwise", (*self.kernel_size, channels, self.depth_multiplier), name="kernel"
         )
@@ -187,7 +195,7 @@ class DepthwiseConv2D(_DepthwiseConv):
     rank = 2
 
 
-class _SeparableConv(_Spatial):
+class _SeparableConv(_Sliding):
     filters: PositiveInt
     kernel_size: Window
     strides: Window = 1
@@ -212,7 +220,6 @@ class _SeparableConv(_Spatial):
         channels = self.channels(input_shape)
         if channels is None:
             return
-        _check_steps(self)
         times, ones = self.depth_multiplier, (1,) * self.rank
         self.depthwise_kernel = declared_weight(
             self, "depthwise", (*self.kernel_size, channels, times), name="depthwise_kernel"
@@ -262,7 +269,7 @@ class SeparableConv2D(_SeparableConv):
     rank = 2
 
 
-class _ConvTranspose(_Spatial, _Affine):
+class _ConvTranspose(_Sliding, _Affine):
     filters: PositiveInt
     kernel_size: Window
     strides: Window = 1
@@ -271,11 +278,19 @@ class _ConvTranspose(_Spatial, _Affine):
     data_format: DataFormat = None
     dilation_rate: Window = 1
 
+    def check_together(self) -> None:
+        super().check_together()
+        for padding, stride in zip(self.output_padding or (), self.strides, strict=False):
+            if padding >= stride:
+                raise ArgumentError(
+                    "output_padding chooses among the sizes that one stride makes alike.", layer=type(self).__name__,
+                    expected=f"less than the strides, {stride}", got=str(padding),
+                )  # fmt: skip
+
     def build(self, input_shape: Any) -> None:
         channels = self.channels(input_shape)
         if channels is None:
             return
-        _check_steps(self)
         self.kernel = declared_weight(self, "kernel", (*self.kernel_size, self.filters, channels))
         self.bias = declared_weight(self, "bias", (self.filters,)) if self.use_bias else None
 

@@ -103,9 +103,12 @@ class Embedding(Layer):
             **kwargs,
         )
         self._config.pop("weights", None)  # numbers are no argument to be written down
+        self.supports_masking = mask_zero
         self._table = weights
+        if weights is not None:
+            self.build()
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         self.embeddings = declared_weight(self, "embeddings", (self.input_dim, self.output_dim))
         if self._table is not None:
             table = self._table[0] if isinstance(self._table, list) and len(self._table) == 1 else self._table
@@ -169,7 +172,7 @@ class ReversibleEmbedding(Embedding):
         )
         self.tie_weights, self.reverse_dtype, self.logit_soft_cap = tie_weights, reverse_dtype, logit_soft_cap
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         self.reverse_embeddings = None
         if not self.tie_weights:

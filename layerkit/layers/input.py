@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from layerkit.dtypes import STRING, canonical
 from layerkit.errors import ArgumentError
 from layerkit.ir import BATCH, Size, Value, axis, placeholder
@@ -48,6 +50,11 @@ def Input(
                 f"'{argument}' of Input is not available.", expected="none", got=repr(value), fix="leave it out"
             )
     if batch_shape is not None:
+        if shape is not None or batch_size is not None:
+            raise ArgumentError(
+                "'batch_shape' stands for 'shape' and 'batch_size'.", expected="one or the other",
+                got=f"batch_shape={tuple(batch_shape)}, shape={shape}, batch_size={batch_size}",
+            )  # fmt: skip
         batch_size, *rest = batch_shape
         shape = tuple(rest)
     if shape is None:
@@ -57,23 +64,83 @@ def Input(
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     sizes: list[Size] = []
     for n in shape:
-        if n is not None and (type(n) is bool or not isinstance(n, int) or n < 0):
+        if n is not None and (type(n) is bool or not isinstance(n, int | np.integer) or n < 0):
             raise ArgumentError(
                 "a size in the shape of Input is wrong.", expected="whole numbers >= 0, or none", got=str(shape)
             )
-        sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else n)
+        sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else int(n))
     kind = STRING if dtype == STRING else canonical(dtype or "float32")
     return placeholder(name or "", kind, (BATCH if batch_size is None else batch_size, *sizes))
 
 
 class InputLayer(Layer):
-    """The place in a model where an ``Input`` enters."""
+    """The place in a model where an ``Input`` enters; ``output`` is that symbolic tensor.
 
-    shape: Any = None
-    batch_size: int | None = None
+    Args:
+        shape: as in ``Input``, like the others.
+        batch_size: a fixed batch; by default any.
+        dtype: float32 unless given.
+        sparse: not available.
+        ragged: not available.
+        batch_shape: ``shape`` with the batch in front.
+        input_tensor: the symbolic tensor, instead of a new one.
+        optional: not available.
+        name: its name in the model.
 
-    def call(self, inputs: Any) -> Any:
+    Example:
+        >>> InputLayer((28, 28), batch_size=4).batch_shape
+        (4, 28, 28)
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Sequence[int | None] | None = None,
+        input_tensor: Any = None,
+        optional: bool = False,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if input_tensor is None:
+            input_tensor = Input(shape, batch_size, dtype, sparse, ragged, batch_shape, name, optional=optional)
+        elif not isinstance(input_tensor, Value):
+            raise ArgumentError(
+                "'input_tensor' is a symbolic tensor.",
+                expected="what Input(...) returned",
+                got=type(input_tensor).__name__,
+            )
+        self._tensor = input_tensor
+        self.dtype, self.sparse, self.ragged = input_tensor.dtype, False, False
+        given = tuple(batch_shape) if batch_shape else None if shape is None else (batch_size, *shape)
+        known = zip(given or (), self.batch_shape, strict=False)
+        if any(a is not None and a != b for a, b in known) or (given and len(given) != len(self.batch_shape)):
+            raise ArgumentError("'input_tensor' has another shape.", expected=str(given), got=str(self.batch_shape))
+        if dtype not in (None, self.dtype):
+            raise ArgumentError("'input_tensor' has another dtype.", expected=dtype, got=self.dtype)
+
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """The shape of what enters, None for unknown sizes."""
+        return tuple(n if isinstance(n, int) else None for n in self._tensor.shape)
+
+    @property
+    def output(self) -> Value:
+        """The symbolic tensor."""
+        found: Value = self._tensor
+        return found
+
+    input = output
+
+    def call(self, inputs: Any = None) -> Any:
         return inputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         return previous_mask
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments for another one like it."""
+        return {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name if self._is_named else None}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 from layerkit import ops
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import product, show_shape, unify
 from layerkit.layers.base import Layer
 from layerkit.ops.core import axis_of
+from layerkit.trace import get_mask
 
 
 class _Merge(Layer):
@@ -26,8 +28,18 @@ class _Merge(Layer):
         raise NotImplementedError
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        masks = [m for m in previous_mask or [] if m is not None]
-        return reduce(ops.logical_or, masks) if len(masks) == len(inputs) and masks else None
+        masks = _masks_of(inputs, previous_mask)
+        return None if any(m is None for m in masks) else reduce(ops.logical_or, masks)
+
+
+def _masks_of(inputs: Any, masks: Any) -> list[Any]:
+    """A mask, or None, for each of the inputs."""
+    if not isinstance(inputs, list | tuple) or not isinstance(masks, list | tuple | None):
+        raise ArgumentError("a merging layer takes a list of tensors, and a list of masks.", expected="[a, b]",
+                            got=type(masks if isinstance(inputs, list | tuple) else inputs).__name__)  # fmt: skip
+    if masks is not None and len(masks) != len(inputs):
+        raise ArgumentError("there is another number of masks.", expected=str(len(inputs)), got=str(len(masks)))
+    return [None if m is None else ops.cast(m, "bool") for m in masks or [None] * len(inputs)]
 
 
 class _Elementwise(_Merge):
@@ -68,8 +80,28 @@ class Subtract(_Elementwise):
         return inputs[0] - inputs[1]
 
 
-class Multiply(_Elementwise):
+class _Selecting(_Elementwise):
+    """What a mask leaves out of one tensor does not count; where nothing counts at all it is 0."""
+
+    neutral: ClassVar[float]
+
+    def merge(self, inputs: list[Any]) -> Any:
+        masks = [get_mask(x) for x in inputs]
+        counts = [None if m is None else _like(m, x) for m, x in zip(masks, inputs, strict=True)]
+        kept = [x if c is None else ops.where(c, x, self.neutral) for c, x in zip(counts, inputs, strict=True)]
+        merged = super().merge(kept)
+        return merged if any(c is None for c in counts) else ops.where(reduce(ops.logical_or, counts), merged, 0.0)
+
+
+def _like(mask: Any, x: Any) -> Any:
+    """``mask`` with axes of size 1 behind, as many axes as ``x`` has."""
+    return ops.expand_dims(mask, tuple(range(mask.ndim, x.ndim))) if mask.ndim < x.ndim else mask
+
+
+class Multiply(_Selecting):
     """Product, element by element, of tensors of one shape."""
+
+    neutral = 1.0
 
     def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.multiply, inputs)
@@ -82,15 +114,19 @@ class Average(_Elementwise):
         return reduce(ops.add, inputs) / len(inputs)
 
 
-class Maximum(_Elementwise):
+class Maximum(_Selecting):
     """Largest, element by element, of tensors of one shape."""
+
+    neutral = -math.inf
 
     def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.maximum, inputs)
 
 
-class Minimum(_Elementwise):
+class Minimum(_Selecting):
     """Least, element by element, of tensors of one shape."""
+
+    neutral = math.inf
 
     def combine(self, inputs: list[Any]) -> Any:
         return reduce(ops.minimum, inputs)
@@ -152,14 +188,14 @@ class Concatenate(_Merge):
         return ops.concatenate(inputs, self.axis)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        masks = previous_mask or []
-        if not any(m is not None for m in masks):
+        masks = _masks_of(inputs, previous_mask)
+        if all(m is None for m in masks):
             return None
         full = []
         for x, m in zip(inputs, masks, strict=True):
-            mask = ops.ones_like(x, "bool") if m is None else ops.expand_dims(m, -1) if m.ndim < x.ndim else m
+            mask = ops.ones_like(x, "bool") if m is None else _like(m, x)
             full.append(ops.broadcast_to(mask, x.shape))
-        return ops.all(ops.concatenate(full, self.axis), axis=-1)
+        return ops.any(ops.concatenate(full, self.axis), axis=-1)
 
 
 def add(inputs: Sequence[Any], **kwargs: Any) -> Any:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerkit import tree
-from layerkit.dtypes import canonical
 from layerkit.errors import DTypeError, LayerkitError, ShapeError
-from layerkit.ir import Node, Op, TensorType, Value, placeholder
-from layerkit.ops.core import operand
+from layerkit.ir import Node, Op, Value, placeholder
+from layerkit.ops.core import operand, type_of
 from layerkit.trace import Trace, get_mask, set_mask, tracing
 
 
@@ -25,6 +24,8 @@ class LayerCall(Op):
     layer: Any
     arguments: Any
     structure: Any
+    masked: tuple[int, ...] = ()
+    """Which leaves of the output have a mask: these masks follow them as outputs of the node."""
 
     @property
     def word(self) -> str:
@@ -36,9 +37,14 @@ class LayerCall(Op):
         return args, kwargs
 
     def replay(self, inputs: Sequence[Any]) -> list[Any]:
-        """Call the layer again; the leaves of its output."""
+        """Call the layer again; the leaves of its output, then their masks."""
         args, kwargs = self.given(inputs)
-        return tree.leaves(self.layer(*args, **kwargs))
+        return self.results(self.layer(*args, **kwargs))
+
+    def results(self, outputs: Any) -> list[Any]:
+        """What the node's outputs stand for, in ``outputs`` of the layer."""
+        leaves = tree.leaves(outputs)
+        return leaves + [get_mask(leaves[i]) for i in self.masked]
 
     @classmethod
     def cases(cls) -> Iterator[Any]:
@@ -62,8 +68,10 @@ def record(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     arguments = tree.map_leaves(slot, (args, kwargs))
     types = [x.type for x in inputs]
     stand_ins = [placeholder(f"in{i}", t.dtype, t.shape) for i, t in enumerate(types)]
-    for stand_in, x in zip(stand_ins, inputs, strict=True):
-        set_mask(stand_in, _stand_in_of(get_mask(x)))
+    for x, other in zip(inputs, stand_ins, strict=True):
+        mask = get_mask(x)
+        if mask is not None:
+            set_mask(other, placeholder("mask", mask.dtype, mask.shape))
     abstract = LayerCall(layer, arguments, None)
     given, named = abstract.given(stand_ins)
     try:
@@ -76,13 +84,25 @@ def record(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         raise
     leaves, structure = tree.flatten(outputs)
     result = [operand(x) for x in leaves]
-    kinds = tuple(x.type if isinstance(x, Value) else TensorType(canonical(x.dtype), x.shape) for x in result)
-    node = Node(LayerCall(layer, arguments, structure), tuple(inputs), kinds, True, layer.name or "")
-    for output, x in zip(node.outputs, result, strict=True):
-        set_mask(output, _stand_in_of(get_mask(x)))
-    return tree.unflatten(structure, node.outputs)
+    masks = [operand(m) if (m := get_mask(x)) is not None else None for x in result]
+    masked = tuple(i for i, m in enumerate(masks) if m is not None)
+    kinds = tuple(map(type_of, (*result, *(masks[i] for i in masked))))
+    call = LayerCall(layer, arguments, structure, masked)
+    node = Node(call, tuple(inputs), kinds, True, layer.name or "")
+    for i, mask in zip(masked, node.outputs[len(leaves) :], strict=True):
+        set_mask(node.outputs[i], mask)
+    layer._node = layer._node or node
+    return recorded_outputs(node)
 
 
-def _stand_in_of(mask: Any) -> Value | None:
-    """What says that there is a mask, and of what shape, while calls are recorded."""
-    return None if mask is None else placeholder("mask", canonical(mask.dtype), mask.shape)
+def recorded_inputs(node: Node) -> Any:
+    """The first argument of a recorded call, in its structure."""
+    assert isinstance(node.op, LayerCall)
+    args, kwargs = node.op.given(node.inputs)
+    return args[0] if args else next(iter(kwargs.values()))
+
+
+def recorded_outputs(node: Node) -> Any:
+    """The outputs of a recorded call in their structure."""
+    assert isinstance(node.op, LayerCall)
+    return tree.unflatten(node.op.structure, node.outputs)

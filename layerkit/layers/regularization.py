@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, ClassVar
 
 from layerkit import ops, random, regularizers
-from layerkit.fields import NonNegativeFloat, Number, Rate
+from layerkit.fields import NonNegativeFloat, Number, Rate, Shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import DataFormat
 from layerkit.ops.core import dtype_of, type_of
@@ -42,6 +42,9 @@ class _Dropping(_Random):
         return tuple(inputs.shape)
 
 
+NoiseShape = Annotated[Any, Shape(1, unknown=True)]
+
+
 def _noise_shape(layer: Any, inputs: Any) -> tuple[Any, ...]:
     """``noise_shape`` with the sizes of ``inputs`` where it has None."""
     wanted = layer.noise_shape or (None,) * inputs.ndim
@@ -59,7 +62,7 @@ class Dropout(_Dropping):
     """
 
     rate: Rate
-    noise_shape: Any = None
+    noise_shape: NoiseShape = None
     seed: int | None = None
 
     def choice(self, inputs: Any) -> tuple[Any, ...]:
@@ -154,7 +157,7 @@ class AlphaDropout(_Random):
     """
 
     rate: RateBelowOne
-    noise_shape: Any = None
+    noise_shape: NoiseShape = None
     seed: int | None = None
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -40,6 +40,13 @@ class Reshape(Layer):
 
     target_shape: Annotated[Any, Shape(-1)]
 
+    def check_together(self) -> None:
+        if list(self.target_shape).count(-1) > 1:
+            raise ArgumentError(
+                "only one size can be found from the others.", layer="Reshape", expected="-1 once, or not at all",
+                got=show_shape(self.target_shape),
+            )  # fmt: skip
+
     def call(self, inputs: Any) -> Any:
         if -1 not in self.target_shape:
             return ops.reshape(inputs, (inputs.shape[0], *self.target_shape))
@@ -95,7 +102,7 @@ class Widths(Check):
         number = Number(int, 0)
         if isinstance(value, int):
             value = (value,) * owner.rank
-        elif owner.rank == 1 and isinstance(value, Sequence) and len(value) == 2:
+        elif owner.rank == 1 and isinstance(value, Sequence) and not isinstance(next(iter(value), None), Sequence):
             value = (value,)
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != owner.rank:
             raise ValueError

@@ -8,7 +8,8 @@ from typing import Any
 from layerkit import ops, tree
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import show_shape, unify
-from layerkit.layers.base import LAYERS, Layer, LayerArgument, takes_mask
+from layerkit.layers.arguments import call_arguments
+from layerkit.layers.base import LAYERS, Layer, LayerArgument
 from layerkit.layers.recurrent import RNN
 from layerkit.layers.wrapper import Wrapper
 from layerkit.trace import set_mask
@@ -167,7 +168,7 @@ class TimeDistributed(Wrapper):
         if mask is not None:
             self._check_mask(inputs.shape, mask.shape)
         merged = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
-        if mask is not None and takes_mask(self.layer):
+        if mask is not None and call_arguments(type(self.layer)).mask:
             set_mask(merged, ops.reshape(mask, (batch * time, *mask.shape[2:])))
         y = self.layer(merged, training=training)
         return tree.map_leaves(lambda v: ops.reshape(v, (batch, time, *v.shape[1:])), y)

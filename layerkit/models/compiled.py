@@ -58,11 +58,10 @@ class CompiledLoss:
             given = self._loss
             if _is_config(given):
                 given = losses.get(given)  # {name: arguments}
-            self._made = [losses.get(x) for x in by_output(given, names, "loss")]
-            if len(names) > 1:
-                self.trackers += [
-                    metrics.Mean(name=f"{n}_loss") for n, x in zip(names, self._made, strict=True) if x is not None
-                ]
+            self._made = [losses.get(_only(x)) for x in by_output(given, names, "loss")]
+            parts = [f"{n}_loss" for n, x in zip(names, self._made, strict=True) if x is not None]
+            if len(parts) > 1:
+                self.trackers += [metrics.Mean(name=n) for n in parts]
         return self._made
 
     def by_output(self, y: Any, names: Sequence[str]) -> list[Any]:
@@ -87,14 +86,15 @@ class CompiledLoss:
             factors = (
                 by_output(self._weights, names, "loss_weights") if self._weights is not None else [None] * len(names)
             )
-            trackers = iter(self.trackers[1:])
+            trackers = iter(self.trackers[1:])  # none where there is one loss
             for loss, target, output, weight, factor in zip(found, targets, outputs, weights, factors, strict=True):
                 if loss is None:
                     continue
                 with origin(f"the loss '{loss.name}'"):
                     value = loss(target, output, weight)
-                if len(names) > 1:
-                    self._parts.append((value, next(trackers)))
+                tracker = next(trackers, None)
+                if tracker is not None:
+                    self._parts.append((value, tracker))
                 value = value if factor is None else value * float(factor)
                 total = value if total is None else total + ops.cast(value, dtype_of(total))
         for value in added:
@@ -114,6 +114,11 @@ class CompiledLoss:
         for value, tracker in self._parts:
             tracker.update_state(value, weight)
         return {str(t.name): t.result() for t in self.trackers}
+
+
+def _only(given: Any) -> Any:
+    """The loss of one output, which may stand in a list of its own."""
+    return given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
 
 
 def _sample_weights(sample_weight: Any, names: Sequence[str]) -> list[Any]:
@@ -141,14 +146,15 @@ class CompiledMetrics:
     ) -> list[list[tuple[metrics.Metric, bool]]]:
         if self._made is None:
             self._made = [[] for _ in names]
+            taken: list[set[Any]] = [set() for _ in names]
             for given, is_weighted in ((self._given, False), (self._weighted, True)):
                 for i, wanted in enumerate(_lists(given, names)):
                     for each in wanted:
                         target = targets[i].shape if targets[i] is not None else ()
                         metric = metrics.get(each, target, outputs[i].shape)
-                        if len(names) > 1:
-                            metric.name = f"{names[i]}_{metric.name}"
-                        metric.name = _free(metric.name, {m.name for m in self.all}, is_weighted)
+                        name = _free(metric.name, taken[i], is_weighted)
+                        taken[i].add(name)
+                        metric.name = f"{names[i]}_{name}" if len(names) > 1 else name
                         self._made[i].append((metric, is_weighted))
         return self._made
 

@@ -24,6 +24,7 @@ from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
 from layerkit.registry import serialize
+from layerkit.trace import get_mask
 
 ITEM_KEYS = ("name", "from", "args", "call", "share", "trainable", "op")
 
@@ -254,7 +255,7 @@ class _Reader:
                 args = [tree.map_leaves(lambda n: self._tensor(tensors, n), given)]
                 args += [self._filled(tensors, a) for a in item.get("args", [])]
                 outputs = layer(*args, **{k: self._filled(tensors, v) for k, v in item.get("call", {}).items()})
-            for i, value in enumerate(tree.leaves(outputs)):
+            for i, value in enumerate(_with_masks(outputs)):
                 tensors[tensor if i == 0 else f"{tensor}.{i}"] = value
         inputs = tree.map_leaves(lambda n: self._tensor(tensors, n), body["input_order"])
         return Model(inputs, tree.map_leaves(lambda n: self._tensor(tensors, n), body["outputs"]), name=name)
@@ -273,6 +274,13 @@ class _Reader:
                 f"the config reads '{name}', which nothing makes.", expected=", ".join(tensors), got=str(name)
             )
         return tensors[name]
+
+
+def _with_masks(outputs: Any) -> list[Any]:
+    """The outputs of a recorded node, of which ``outputs`` are those that are no masks."""
+    leaves = tree.leaves(outputs)
+    masks = [get_mask(x) for x in leaves]
+    return leaves + [m for m in masks if m is not None]
 
 
 def known_sizes(shape: Sequence[Any]) -> list[int | None]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,21 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     if contents.state is not None:
         _set_state(model, contents.state, compile)
     return model
+
+
+def to_bytes(model: Model) -> bytes:
+    """What a file of the model holds."""
+    with TemporaryDirectory() as folder:
+        save_model(model, Path(folder) / "model.lk")
+        return (Path(folder) / "model.lk").read_bytes()
+
+
+def from_bytes(data: bytes, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model that ``to_bytes`` was given."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.lk"
+        path.write_bytes(data)
+        return load_model(path, custom_objects)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:

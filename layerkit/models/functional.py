@@ -12,7 +12,7 @@ from typing import Any
 
 from layerkit import tree
 from layerkit.dtypes import STRING
-from layerkit.errors import ArgumentError, GraphError
+from layerkit.errors import ArgumentError, GraphError, warn
 from layerkit.ir import Dim, Node, Value, apply, toposort
 from layerkit.ir import Input as InputOp
 from layerkit.layers.base import Layer
@@ -48,15 +48,10 @@ class LayerGraph:
                     got=f"Input '{node.op.label or 'without a name'}' {node.types[0]}",
                     fix="add it to the inputs",
                 )
-        unused = [v for v in self.inputs if v not in self.outputs_need()]
-        for value in unused:
-            if not any(value is out for out in self.outputs):
-                raise GraphError(
-                    "no output depends on this input.",
-                    expected="inputs that are used",
-                    got=repr(value),
-                    fix="remove it from the inputs",
-                )
+        used = self.outputs_need() | set(self.outputs)
+        for value in self.inputs:
+            if value not in used:
+                warn(f"no output of the model depends on {value}.")
         self.input_layers = [_input_layer(v) for v in self.inputs]
         has_texts = any(v.dtype == STRING for v in self.inputs)
         self.host = HostStage(self) if has_texts or any(map(_is_host, self.nodes)) else None
@@ -179,10 +174,7 @@ class HostStage:
 
 def _input_layer(value: Value) -> InputLayer:
     label = value.node.op.label if isinstance(value.node.op, InputOp) else ""
-    shape = tuple(n if isinstance(n, int) else None for n in value.shape)
-    layer = InputLayer(shape=shape[1:], batch_size=shape[0], name=label or None)
-    layer.dtype, layer.built = value.dtype, True
-    return layer
+    return InputLayer(input_tensor=value, name=label or None)
 
 
 def name_layers(layers: Sequence[Layer], owner: Layer) -> dict[str, Layer]:

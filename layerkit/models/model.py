@@ -10,10 +10,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from layerkit import tree
+from layerkit import ops, tree
 from layerkit.errors import (
     ArgumentError,
     DataError,
+    NotBuiltError,
     ShapeError,
     StateError,
     UnknownNameError,
@@ -111,13 +112,22 @@ class Model(Trainer, Layer):
         return tree.unflatten(self._require_graph().output_structure, self.outputs)
 
     @property
+    def input_shape(self) -> Any:  # type: ignore[override]
+        """The shapes of the inputs in their structure; None for unknown sizes."""
+        return tree.map_leaves(_known_shape, self.input)
+
+    @input_shape.setter
+    def input_shape(self, shape: Any) -> None:
+        self._first_shape = shape  # as an argument: of what enters a Sequential that begins with this model
+
+    @property
     def output_shape(self) -> Any:
         """The shapes of the outputs in their structure; None for unknown sizes."""
         return tree.map_leaves(_known_shape, self.output)
 
     def _require_graph(self) -> LayerGraph:
         if self._graph is None:
-            raise StateError(
+            raise NotBuiltError(
                 f"'{self.name}' has no symbolic inputs.", fix="begin with an Input, or call it on data first"
             )
         return self._graph
@@ -183,11 +193,10 @@ class Model(Trainer, Layer):
             return [inputs[name] for name in graph.host.entries]
         if isinstance(inputs, Mapping):
             names = self.input_names
-            if isinstance(tree.unflatten(graph.input_structure, names), Mapping):
-                keys = list(tree.unflatten(graph.input_structure, names))
-                if set(keys) <= set(inputs):
-                    return [inputs[k] for k in keys]
-            missing = [n for n in names if n not in inputs]
+            if isinstance(graph.input_structure, Mapping) and set(graph.input_structure) <= set(inputs):
+                inputs = _in_order(graph.input_structure, inputs)
+        if isinstance(inputs, Mapping):
+            missing = [n for n in names if inputs.get(n) is None]
             if missing:
                 raise DataError(
                     f"there is no data for input '{missing[0]}'.", expected=", ".join(names), got=", ".join(inputs),
@@ -201,11 +210,15 @@ class Model(Trainer, Layer):
                 "the model takes another number of inputs.", layer=self.name, expected=f"{len(graph.inputs)}: {self.input_names}",
                 got=str(len(found)),
             )  # fmt: skip
-        for value, given, name in zip(graph.inputs, found, self.input_names, strict=True):
-            self._check_input(value, given, name)
-        return found
+        return [self._fitting(*each) for each in zip(graph.inputs, found, self.input_names, strict=True)]
 
-    def _check_input(self, value: Value, given: Any, name: str) -> None:
+    def _fitting(self, value: Value, given: Any, name: str) -> Any:
+        """What is given for an input, with an axis of size 1 at the end added or taken away if that is all it lacks."""
+        rank = len(given.shape)
+        if rank == value.ndim + 1 and given.shape[-1] == 1:
+            given = ops.squeeze(given, -1)
+        elif rank == value.ndim - 1 and value.shape[-1] == 1 and rank > 0:
+            given = ops.expand_dims(given, -1)
         fits = len(given.shape) == value.ndim and all(
             not isinstance(a, int) or not isinstance(b, int) or a == b
             for a, b in zip(given.shape[1:], value.shape[1:], strict=True)
@@ -217,6 +230,7 @@ class Model(Trainer, Layer):
                 got=str(tuple(n if isinstance(n, int) else None for n in given.shape)),
                 fix="reshape the data, or change the shape of Input",
             )  # fmt: skip
+        return given
 
     # The rest ---------------------------------------------------------------------------------------------------------
 
@@ -274,6 +288,15 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)
 
+    def __reduce__(self) -> Any:
+        """For ``pickle`` and ``copy``: a model of symbolic tensors goes the way of files, for its graph may be deep."""
+        if self._graph is None or type(self).__name__ not in ("Model", "Sequential"):
+            return super().__reduce__()
+        from layerkit.models.files import from_bytes, to_bytes
+
+        own = {type(x).__name__: type(x) for x in self.flatten_layers() if not type(x).is_own}
+        return from_bytes, (to_bytes(self), own)
+
     def get_config(self) -> dict[str, Any]:
         """The architecture as plain data, for a model of symbolic tensors; else the arguments it was made with."""
         if self._graph is None or type(self) is not Model:
@@ -325,6 +348,13 @@ class Model(Trainer, Layer):
         from layerkit.models.files import load_weights
 
         load_weights(self, filepath)
+
+
+def _in_order(structure: Any, given: Any) -> list[Any]:
+    """The leaves of ``given`` in the order of ``structure``; dicts of data may have another."""
+    if isinstance(structure, Mapping) and isinstance(given, Mapping):
+        return [x for key in structure for x in _in_order(structure[key], given.get(key))]
+    return tree.leaves(given)
 
 
 def _known_shape(value: Value) -> tuple[int | None, ...]:

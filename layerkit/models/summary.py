@@ -140,7 +140,8 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
         if not node.inputs:
             continue
         before = ", ".join(shown[x] for x in node.inputs if x in shown)
-        shape = ", ".join(show_sizes(t.shape) for t in node.types)
+        masks = len(node.op.masked) if isinstance(node.op, LayerCall) else 0
+        shape = ", ".join(show_sizes(t.shape) for t in node.types[: len(node.types) - masks])
         if isinstance(node.op, LayerCall):
             layer = node.op.layer
             name = names.get(layer, layer.name)
@@ -160,9 +161,10 @@ def stand_ins(model: Any, batch: Size = BATCH) -> Any:
     host = model._graph.host
     if host is not None:
         return {n: placeholder(n, v.dtype, (batch, *v.shape[1:])) for n, v in host.entries.items()}
-    made = [
-        placeholder(n, v.dtype, (batch, *v.shape[1:])) for v, n in zip(model.inputs, model.input_names, strict=True)
-    ]
+    made = []
+    for value, name in zip(model.inputs, model.input_names, strict=True):
+        rows = value.shape[0] if value.shape and isinstance(value.shape[0], int) else batch
+        made.append(placeholder(name, value.dtype, (rows, *value.shape[1:])))
     return tree.unflatten(model._graph.input_structure, made)
 
 

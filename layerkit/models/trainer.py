@@ -19,6 +19,7 @@ from layerkit.errors import (
     DataError,
     NonFiniteError,
     StateError,
+    warn,
 )
 from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt
 from layerkit.functions import Function, RandomState, value_and_grad
@@ -81,6 +82,9 @@ class Trainer(_Base):
         self._random: RandomState | None = None
         self._epochs_done = self.steps_done = 0
         self.history: History | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_functions": {}, "_ready": None, "_seen": None, "_flat": None}  # type: ignore[dict-item]
 
     # Compiling --------------------------------------------------------------------------------------------------------
 
@@ -189,12 +193,12 @@ class Trainer(_Base):
             return optimizer.scale_loss(loss), (loss, y_pred)
 
         weights = self.trainable_weights
-        if not weights:
-            raise StateError(
-                "the model has no weights to train.", layer=self.name, fix="set layer.trainable = True for some"
-            )
-        (_, (loss, y_pred)), gradients = value_and_grad(compute, has_aux=True)(weights)
-        optimizer.apply(gradients, weights)
+        if weights:
+            (_, (loss, y_pred)), gradients = value_and_grad(compute, has_aux=True)(weights)
+            optimizer.apply(gradients, weights)
+        else:
+            warn(f"'{self.name}' has no weights to train: its loss stays.")
+            _, (loss, y_pred) = compute(weights)
         return self.compute_metrics(x, y, y_pred, sample_weight, ops.require_finite(loss))
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 import layerkit
 from layerkit import Model, Sequential, losses, metrics, models, ops, optimizers, tree
-from layerkit.errors import ArgumentError, FileFormatError, StateError
-from layerkit.layers import Dense, Input, Layer
+from layerkit.errors import ArgumentError, FileFormatError, ShapeError
+from layerkit.layers import Dense, Dropout, Input, Layer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(16, 4)).astype("float32")
@@ -169,8 +169,19 @@ def test_clone_with_other_layers() -> None:
     assert models.clone_model(model, clone_function=wider).count_params() == 4 * 9 + 9 + 9 + 1
     shared = models.clone_model(model, clone_function=lambda layer: layer)
     assert shared.layers[0] is model.layers[0]
-    with pytest.raises(StateError):
-        models.clone_model(Model())
+
+    def dropping(layer: Layer, *args: Any) -> Any:
+        y = layer(*args)
+        return Dropout(0.5)(y) if isinstance(layer, Dense) else y
+
+    outer = Sequential([Input((4,)), small(), Dense(1)])
+    copy = models.clone_model(outer, clone_function=lambda x: x, call_function=dropping, recursive=True)
+    assert [type(x).__name__ for x in copy.flatten_layers()].count("Dropout") == 3
+    np.testing.assert_array_equal(copy(X), outer(X))
+    outer.compile("adam", "mse")
+    assert models.clone_model(outer).compiled
+    with pytest.raises(ShapeError, match="another structure"):
+        models.clone_model(Model({"a": (a := Input((1,))), "b": (b := Input((1,)))}, a + b), [a, b])
     with pytest.raises(FileFormatError, match="no JSON"):
         models.model_from_json("nothing")
 

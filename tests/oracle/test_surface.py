@@ -61,7 +61,6 @@ ARGUMENTS = {
     "layers.Dense": ({"lora_rank", "lora_alpha", "quantization_config"}, LORA),
     "layers.EinsumDense": ({"lora_rank", "lora_alpha", "gptq_unpacked_column_size", "quantization_config"}, LORA),
     "layers.Embedding": ({"lora_rank", "lora_alpha", "quantization_config"}, LORA),
-    "layers.InputLayer": ({"sparse", "ragged", "batch_shape", "input_tensor", "optional"}, "made by Input"),
     "layers.Layer": ({"activity_regularizer", "trainable", "autocast"}, "they are by keyword there too"),
     "layers.CategoryEncoding": ({"num_tokens"}, "Keras refuses its own default"),
     "layers.deserialize": ({"config", "custom_objects"}, "classes of one's own are registered by being subclasses"),
