@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from layerkit import ops
-from layerkit.errors import ArgumentError, DataError, StateError
+from layerkit.errors import ArgumentError, DataError, ShapeError, StateError
 from layerkit.fields import OneOf, PositiveFloat, PositiveInt
 from layerkit.layers.base import Layer
 from layerkit.ops.core import axes_of, dtype_of
@@ -63,10 +63,19 @@ class Normalization(Layer):
     variance: Any = None
     invert: bool = False
 
-    def build(self, input_shape: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         if (self.mean is None) != (self.variance is None):
             raise ArgumentError("mean and variance go together.", expected="both or neither", got=repr(self))
+
+    def build(self, input_shape: Any) -> None:
         if self.is_given:
+            kept = self._kept(len(input_shape))
+            wide = tuple(n if i in kept else 1 for i, n in enumerate(input_shape))
+            self.mean, self.variance = (
+                np.broadcast_to(np.asarray(self.config[k], self.compute_dtype), [wide[a] for a in kept]).reshape(wide)
+                for k in ("mean", "variance")
+            )
             return
         shape = tuple(input_shape[a] for a in self._kept(len(input_shape)))
         self.adapted_mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
@@ -98,6 +107,7 @@ class Normalization(Layer):
         shape: tuple[int, ...] = ()
         for batch in batches_of(data, steps):
             x = np.asarray(batch, "float64")
+            self._check_batch(x.shape, shape)
             kept = self._kept(x.ndim)
             gone = tuple(i for i in range(x.ndim) if i not in kept)
             if not self.built:
@@ -115,13 +125,19 @@ class Normalization(Layer):
         self.count.array = np.asarray(count)
         self.mean, self.variance = (w.numpy().reshape(shape) for w in (self.adapted_mean, self.adapted_variance))
 
+    def _check_batch(self, shape: tuple[int, ...], before: tuple[int, ...]) -> None:
+        """Batches have rows, and the same places along ``axis``."""
+        if not shape:
+            raise ArgumentError("a batch is an array of rows.", expected="at least one axis", got="a number")
+        kept = self._kept(len(shape))
+        if before and tuple(n if i in kept else 1 for i, n in enumerate(shape)) != before:
+            raise ShapeError("batches differ in shape.", expected=f"as {before} along axis={self.axis}", got=str(shape))
+
     def call(self, inputs: Any) -> Any:
         kind, kept = self.compute_dtype, self._kept(inputs.ndim)
         along = tuple(n if i in kept else 1 for i, n in enumerate(inputs.shape))
-        if self.is_given:
-            mean, variance = (np.asarray(v, kind) for v in (self.config["mean"], self.config["variance"]))
-            mean, variance = (np.broadcast_to(v, [along[a] for a in kept]).reshape(along) for v in (mean, variance))
-        else:
+        mean, variance = self.mean, self.variance
+        if not self.is_given:
             mean, variance = (ops.reshape(w, along) for w in (self.adapted_mean, self.adapted_variance))
         deviation = ops.maximum(ops.sqrt(variance), EPSILON)
         x = ops.cast(inputs, kind)
@@ -131,11 +147,17 @@ class Normalization(Layer):
         return previous_mask
 
 
+Normalization.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
 def batches_of(data: Any, steps: int | None = None) -> Iterable[Any]:
-    """An array as one batch; an iterable of batches, or of (inputs, ...), as the first ``steps`` of them."""
+    """An array, or a list of rows, as one batch; batches, or tuples (inputs, ...) of them, as the first ``steps`` of them."""
     if hasattr(data, "to_numpy"):
         data = data.to_numpy()
-    if isinstance(data, np.ndarray | Sequence):
+    is_batches = isinstance(data, Sequence) and any(
+        isinstance(x, np.ndarray | tuple) and len(x) and np.ndim(x[0]) for x in data
+    )
+    if isinstance(data, np.ndarray | Sequence) and not is_batches:
         yield np.asarray(data)
         return
     for i, batch in enumerate(data):

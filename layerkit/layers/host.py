@@ -6,7 +6,7 @@ data at once, and the programs begin with what they make of it (``layerkit.model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,61 +93,3 @@ class Numbers(dict[Any, int]):
         """The number of each value: i64 of the same shape."""
         found = map(self.__getitem__, values.reshape(-1).tolist())
         return np.fromiter(found, "int64", values.size).reshape(values.shape)
-
-
-# A hash of texts -----------------------------------------------------------------------------------------------------
-
-_WORD = (1 << 64) - 1
-
-
-def _turned(x: int, bits: int) -> int:
-    return ((x << bits) | (x >> (64 - bits))) & _WORD
-
-
-def _rounds(v: list[int], count: int) -> None:
-    for _ in range(count):
-        v[0] = (v[0] + v[1]) & _WORD
-        v[2] = (v[2] + v[3]) & _WORD
-        v[1], v[3] = _turned(v[1], 13) ^ v[0], _turned(v[3], 16) ^ v[2]
-        v[0] = _turned(v[0], 32)
-        v[2] = (v[2] + v[1]) & _WORD
-        v[0] = (v[0] + v[3]) & _WORD
-        v[1], v[3] = _turned(v[1], 17) ^ v[2], _turned(v[3], 21) ^ v[0]
-        v[2] = _turned(v[2], 32)
-
-
-def siphash(data: bytes, key: tuple[int, int]) -> int:
-    """SipHash-2-4 of ``data``: 64 bits. Source: Aumasson and Bernstein 2012, "SipHash: a fast short-input PRF".
-
-    >>> hex(siphash(bytes(range(15)), (0x0706050403020100, 0x0F0E0D0C0B0A0908)))  # the paper's appendix A
-    '0xa129ca6149be45e5'
-    """
-    first, second = key[0] & _WORD, key[1] & _WORD
-    v = [
-        first ^ 0x736F6D6570736575,
-        second ^ 0x646F72616E646F6D,
-        first ^ 0x6C7967656E657261,
-        second ^ 0x7465646279746573,
-    ]
-    whole = len(data) // 8 * 8
-    words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, whole, 8)]
-    words.append(int.from_bytes(data[whole:], "little") | (len(data) & 0xFF) << 56)
-    for word in words:
-        v[3] ^= word
-        _rounds(v, 2)
-        v[0] ^= word
-    v[2] ^= 0xFF
-    _rounds(v, 4)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
-
-
-def salted(salt: int | Sequence[int] | None) -> tuple[int, int]:
-    """The key of ``siphash`` for a salt: one number stands twice, none is 0."""
-    if salt is None:
-        return 0, 0
-    return (salt, salt) if isinstance(salt, int) else (int(salt[0]), int(salt[1]))
-
-
-def hashed(value: Any, bins: int, salt: int | Sequence[int] | None) -> int:
-    """A text, or a number as a text, as one of [0, bins)."""
-    return siphash(str(value).encode("utf-8"), salted(salt)) % bins

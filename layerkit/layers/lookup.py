@@ -6,18 +6,21 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from layerkit.errors import ArgumentError, DataError, StateError
-from layerkit.fields import NonNegativeInt, OneOf, PositiveInt
+from layerkit.fields import Check, NonNegativeInt, Number, OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType, axis
 from layerkit.layers.features import NotSparse
+from layerkit.layers.hashes import hashed
 from layerkit.layers.hashing import encoded_shape
-from layerkit.layers.host import TEXT, Numbers, _Host, as_data, hashed
+from layerkit.layers.host import TEXT, Numbers, _Host, as_data
 
+Tokens = Annotated[int, Number(int, 2)]
 VocabularyMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count", "tf_idf"))]
 
 
@@ -272,7 +275,7 @@ class StringLookup(_Vocabulary):
         (['[UNK]', 'b', 'a'], array([2, 0]))
     """
 
-    max_tokens: PositiveInt | None = None
+    max_tokens: Tokens | None = None
     num_oov_indices: NonNegativeInt = 1
     mask_token: Any = None
     oov_token: Any = "[UNK]"
@@ -309,7 +312,7 @@ class IntegerLookup(_Vocabulary):
         array([2, 0])
     """
 
-    max_tokens: PositiveInt | None = None
+    max_tokens: Tokens | None = None
     num_oov_indices: NonNegativeInt = 1
     mask_token: Any = None
     oov_token: Any = -1
@@ -334,6 +337,35 @@ class IntegerLookup(_Vocabulary):
     def infer(self, shape: tuple[Size, ...]) -> TensorType:
         found = super().infer(shape)
         return found.with_dtype(self.vocabulary_dtype) if self.invert else found
+
+
+@dataclass(frozen=True)
+class _Way(Check):
+    """One of a few words, or a function."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return f"{', '.join(map(repr, self.words))}, none or a function"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        if value is not None and not callable(value) and value not in self.words:
+            raise ValueError
+        return value
+
+
+@dataclass(frozen=True)
+class _Runs(Check):
+    """How many words stand together."""
+
+    expected: str = "a whole number > 0, or a list of them"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        given = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(n, int) and n > 0 for n in given):
+            raise ValueError
+        return value
 
 
 PUNCTUATION = re.compile(r"[!\"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']")
@@ -365,9 +397,11 @@ class TextVectorization(_Vocabulary):
     """
 
     max_tokens: PositiveInt | None = None
-    standardize: Any = "lower_and_strip_punctuation"
-    split: Any = "whitespace"
-    ngrams: Any = None
+    standardize: Annotated[Any, _Way(("lower_and_strip_punctuation", "lower", "strip_punctuation"))] = (
+        "lower_and_strip_punctuation"
+    )
+    split: Annotated[Any, _Way(("whitespace", "character"))] = "whitespace"
+    ngrams: Annotated[Any, _Runs()] = None
     output_mode: Annotated[str, OneOf(("int", "multi_hot", "count", "tf_idf"))] = "int"
     output_sequence_length: PositiveInt | None = None
     pad_to_max_tokens: bool = False
@@ -382,6 +416,14 @@ class TextVectorization(_Vocabulary):
     num_oov_indices = 1
     invert = False
     salt = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.output_mode != "int" and self.output_sequence_length is not None:
+            raise ArgumentError(
+                "a vector for each text has no sequence.", layer=type(self).__name__,
+                expected='output_sequence_length only with output_mode="int"', got=self.output_mode,
+            )  # fmt: skip
 
     def documents(self, batch: Array) -> Iterable[list[Any]]:
         return self.words(batch)
@@ -426,7 +468,7 @@ class TextVectorization(_Vocabulary):
             place = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
             return self.vectors(np.array(found, "int64"), place, len(rows)).reshape(*texts.shape, self.width)
         if self.split is None:
-            return np.array([numbers[row[0]] for row in rows], "int64").reshape(texts.shape)
+            return np.array([numbers[row[0]] for row in rows], "int64").reshape(inputs.shape)
         padded = np.zeros((len(rows), self.output_sequence_length or max(map(len, rows), default=0)), "int64")
         for line, row in zip(padded, rows, strict=True):
             found = [numbers[word] for word in row[: len(line)]]
@@ -438,5 +480,8 @@ class TextVectorization(_Vocabulary):
         if self.output_mode != "int":
             return TensorType(self.compute_dtype if self.output_mode == "tf_idf" else "int64", (*front, self.width))
         if self.split is None:
-            return TensorType("int64", front)
+            return TensorType("int64", shape)
         return TensorType("int64", (*front, self.output_sequence_length or axis("words")))
+
+
+TextVectorization.__init__._is_declared = True  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ import pytest
 
 import layerkit
 from layerkit import layers as L
-from layerkit.errors import ArgumentError, DataError, GraphError, LayerkitError, StateError
-from layerkit.layers.host import siphash
+from layerkit.errors import ArgumentError, DataError, GraphError, LayerkitError, ShapeError, StateError
+from layerkit.layers.hashes import farmhash, siphash
 from layerkit.models.config import model_config
 
 
@@ -145,15 +145,70 @@ def test_hashing() -> None:
     )  # the authors' first test vector
 
 
+OF_ALL_LENGTHS = [
+    "", "A", "word", "a longer one", "seventeen letters!", "between thirty-three and sixty-four bytes",
+    "more than sixty-four bytes are taken in blocks, whose last one overlaps the one before it",
+]  # fmt: skip
+
+
+def test_hashes_without_a_salt_are_those_of_keras_on_tensorflow() -> None:
+    wide = L.Hashing(1000003)
+    assert wide(OF_ALL_LENGTHS).tolist() == [377723, 127888, 180300, 877755, 194730, 77944, 577056]
+    assert wide([1, -2, 30000]).tolist() == [361198, 770841, 109704]
+    assert L.Hashing(1000003, dtype="int32")(["A"]).dtype == np.int32
+    assert L.StringLookup(vocabulary=["a"], num_oov_indices=5)(["x", "y", "z", "hello"]).tolist() == [0, 0, 2, 1]
+    numbers = L.IntegerLookup(vocabulary=[1], num_oov_indices=5, oov_method="farmhash")
+    assert numbers([7, 8, 9, 10]).tolist() == [3, 2, 0, 2]
+    assert farmhash(b"") == 0x9AE16A3B2F90404F
+
+
 def test_hashed_crossing() -> None:
-    layer = L.HashedCrossing(50)
-    a, b = np.array(["x", "x", "y", "x"]), np.array([1, 2, 1, 1])
-    found = layer([a, b]).tolist()
-    assert found[0] == found[3]
-    assert len(set(found)) == 3
-    assert L.HashedCrossing(5, "one_hot")((a[:, None], b[:, None])).shape == (4, 5)
-    with pytest.raises(ArgumentError, match="one shape"):
-        layer([a, b[:2]])
+    layer = L.HashedCrossing(1000)
+    i, j = np.array([1, 2, 3, 100, 7]), np.array([5, 4, 3, 2, 1])
+    texts = np.array(["a", "bb", "ccc", "hello world", ""])
+    assert layer((i, j)).tolist() == [733, 547, 185, 673, 645]  # as Keras on TensorFlow
+    assert layer((texts, j)).tolist() == [463, 989, 860, 532, 911]
+    assert layer((texts[:, None], texts[::-1, None], j[:, None])).ravel().tolist() == [477, 18, 13, 658, 539]
+    assert L.HashedCrossing(5, "one_hot")((i[:, None], j[:, None])).shape == (5, 5)
+    for wrong in ([i, j[:2]], [i], [i, j / 2], np.array(1), [i.reshape(1, 1, 5)] * 2):
+        with pytest.raises(ArgumentError, match="one shape"):
+            layer(wrong)
+
+
+def test_arguments_that_do_not_fit_are_refused_at_once() -> None:
+    for make in (
+        lambda: L.Hashing(3, salt=[1]),
+        lambda: L.Hashing(3, salt="sugar"),
+        lambda: L.Hashing(3, dtype="float32"),
+        lambda: L.StringLookup(max_tokens=1),
+        lambda: L.TextVectorization(ngrams="two"),
+        lambda: L.TextVectorization(split="spaces"),
+        lambda: L.TextVectorization(output_mode="count", output_sequence_length=3),
+        lambda: L.Normalization(mean=1.0),
+    ):
+        with pytest.raises(ArgumentError):
+            make()
+
+
+def test_whole_texts_keep_their_shape() -> None:
+    layer = L.TextVectorization(split=None, vocabulary=["foo", "bar baz"])
+    assert layer(["foo", "Bar baz!"]).tolist() == [2, 3]
+    assert layer([["foo"], ["x"]]).tolist() == [[2], [1]]
+
+
+def test_normalization_adapts_to_batches() -> None:
+    x = np.random.default_rng(0).normal(size=(12, 3, 2))
+    whole = adapted(L.Normalization(axis=(1, 2)), x)
+    for batches in ([x[:4], x[4:]], iter([x[:4], x[4:]]), [(x[:4], np.zeros(4)), (x[4:], np.zeros(8))]):
+        np.testing.assert_allclose(adapted(L.Normalization(axis=(1, 2)), batches)(x), whole(x), atol=1e-6)
+    with pytest.raises(ShapeError, match="batches differ"):
+        L.Normalization().adapt(iter([x[:2, 0], x[:2, :, 0]]))
+    with pytest.raises(ArgumentError, match="array of rows"):
+        L.Normalization().adapt(iter([42]))
+    given = L.Normalization(axis=(1, 2), mean=[1.0, 2.0], variance=4.0)
+    given.build((None, 3, 2))
+    assert given.mean.shape == given.variance.shape == (1, 3, 2)
+    np.testing.assert_allclose(given(x), (x - [1.0, 2.0]) / 2, atol=1e-6)
 
 
 def test_discretization_adapts_to_quantiles() -> None:
