@@ -1,8 +1,8 @@
 """The dtypes of tensors, how two of them meet, and how closely results in them can agree.
 
 A dtype is its Keras name, a string. ``bool < integers < floats``; within a kind the wider wins; signed with unsigned
-gives the next wider signed; an integer with a float gives that float. bfloat16 and float16 are for storage: tensors of
-them can be kept, cast and moved. A Python number is *weak*: it takes the dtype of the tensor it meets, unless its kind is
+gives the next wider signed (uint64 with signed float32); an integer with a float gives that float. bfloat16 and float16
+are for storage: an op that computes with them does so in float32, and rounds what it gives. A Python number is *weak*: it takes the dtype of the tensor it meets, unless its kind is
 higher (``2 * int32`` is int32, ``0.5 * int32`` is float32).
 """
 
@@ -18,7 +18,11 @@ from layerkit.errors import DTypeError, did_you_mean
 SHORT = {
     "bool": "bool",
     "uint8": "u8",
+    "uint16": "u16",
     "uint32": "u32",
+    "uint64": "u64",
+    "int8": "i8",
+    "int16": "i16",
     "int32": "i32",
     "int64": "i64",
     "bfloat16": "bf16",
@@ -32,10 +36,9 @@ STRING = "string"
 """Of texts, which layers on the host turn into numbers; no tensor of a program has it."""
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
-INTEGERS = ("uint8", "uint32", "int32", "int64")
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64", "bool")
 STORAGE = ("bfloat16", "float16")
-
-_BITS = {"bool": 1, "uint8": 8, "uint32": 32, "int32": 32, "int64": 64}
 
 # Relative tolerance when two engines, or an engine and another library, compute the same thing.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -87,6 +90,8 @@ def promote(a: str, b: str) -> str:
 
     >>> promote("int64", "float32"), promote("int32", "uint8"), promote("uint32", "int32")
     ('float32', 'int32', 'int64')
+    >>> promote("int8", "uint8"), promote("bool", "uint16")
+    ('int16', 'uint16')
     """
     if a == b:
         return a
@@ -94,10 +99,15 @@ def promote(a: str, b: str) -> str:
         return "float32" if {a, b} == {"bfloat16", "float16"} else max(a, b, key=FLOATS.index)
     if is_floating(a) or is_floating(b):
         return a if is_floating(a) else b
-    wide, narrow = sorted((a, b), key=lambda d: (_BITS[d], not d.startswith("u")), reverse=True)
-    if wide == "int32" and narrow == "uint32":
-        return "int64"
-    return wide
+    if "bool" in (a, b) or (a in UNSIGNED) == (b in UNSIGNED):
+        return max(a, b, key=_bits)
+    unsigned, signed = (a, b) if a in UNSIGNED else (b, a)
+    bits = max(_bits(signed), 2 * _bits(unsigned))
+    return f"int{bits}" if bits <= 64 else "float32"
+
+
+def _bits(dtype: str) -> int:
+    return 1 if dtype == "bool" else 8 * numpy_dtype(dtype).itemsize
 
 
 def promote_scalar(dtype: str, scalar: bool | int | float) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from layerkit import ops
 from layerkit.dtypes import canonical, is_floating
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.ir import Size, Value, apply
-from layerkit.ops.core import Tensor, axis_of, dtype_of, operand, operands
+from layerkit.ir import Size, Value
+from layerkit.ops.core import Tensor, apply, axis_of, dtype_of, operand, operands
 from layerkit.ops.random import Random
 from layerkit.trace import current, draw_seed, stream
 

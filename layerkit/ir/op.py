@@ -31,6 +31,8 @@ class Op:
     registry: ClassVar[dict[str, type[Op]]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """For a family of alike ops (``unary``): the word of each member -> the fields that select it."""
+    moves: ClassVar[bool] = False
+    """It passes numbers on without computing, so it takes bfloat16 and float16 as they are (see ``ops.core.apply``)."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -14,11 +14,10 @@ import numpy as np
 
 from layerkit import ops, random
 from layerkit.fields import Check, Number, OneOf
-from layerkit.ir import apply
 from layerkit.layers.common import DataFormat
 from layerkit.layers.images import _Images
 from layerkit.layers.regularization import _Random
-from layerkit.ops.core import dtype_of
+from layerkit.ops.core import apply, dtype_of
 from layerkit.ops.indexing import Gather
 
 

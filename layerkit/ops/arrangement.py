@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.ir import Size, apply, number, product, show_shape
-from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, whole
+from layerkit.ir import Size, number, product, show_shape
+from layerkit.ops.core import Tensor, apply, axis_of, check_choice, composite, dtype_of, example, operand, whole
 from layerkit.ops.elementwise import cast, where
 from layerkit.ops.indexing import take
 from layerkit.ops.reduction import broadcast_to, sum

@@ -10,8 +10,8 @@ import numpy as np
 
 from layerkit.dtypes import is_floating
 from layerkit.errors import DTypeError, NonFiniteError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply
-from layerkit.ops.core import Tensor, operand
+from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value
+from layerkit.ops.core import Tensor, apply, operand
 
 
 @dataclass(frozen=True)

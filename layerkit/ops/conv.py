@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Tensor, check_choice, operands, type_of
+from layerkit.ir import Array, BadCase, Case, Op, Shape, Size, TensorType, Value, product, show_shape, unify
+from layerkit.ops.core import Tensor, apply, check_choice, operands, type_of
 from layerkit.ops.shape import channels_last, from_channels_last
 from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
 

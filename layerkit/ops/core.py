@@ -15,7 +15,8 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, ShapeError
-from layerkit.ir import Array, Case, Dim, Op, TensorType, Value, apply, make
+from layerkit.ir import Array, Case, Dim, Op, TensorType, Value, make
+from layerkit.ir import apply as apply_op
 
 Operand = Value | Array
 Tensor = Any  # what users may pass: a Value, an array, a number, a list, a weight, an unknown size
@@ -44,6 +45,19 @@ def operands(*xs: Tensor, floating: bool = False) -> list[Any]:
     if floating and not dtypes.is_floating(dtype):
         dtype = "float32"
     return [operand(x, dtype) for x in resolved]
+
+
+def apply(op: Op, *inputs: Any) -> Any:
+    """Use ``op`` on operands; bfloat16 and float16 are computed with as float32, and results rounded to them."""
+    stored = [] if op.moves else [dtype_of(x) for x in inputs if dtype_of(x) in dtypes.STORAGE]
+    if not stored:
+        return apply_op(op, *inputs)
+    narrow = reduce(dtypes.promote, stored)
+    out = apply_op(op, *(_cast(x, "float32") if dtype_of(x) in dtypes.STORAGE else x for x in inputs))
+    outs = tuple(
+        _cast(y, narrow) if dtype_of(y) == "float32" else y for y in (out if isinstance(out, tuple) else (out,))
+    )
+    return outs if isinstance(out, tuple) else outs[0]
 
 
 def dtype_of(x: Any) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError
-from layerkit.ir import Dim, Size, Value, apply, product
-from layerkit.ops.core import Tensor, axis_of, check_choice, dtype_of, operand, operands, whole
+from layerkit.ir import Dim, Size, Value, product
+from layerkit.ops.core import Tensor, apply, axis_of, check_choice, dtype_of, operand, operands, whole
 from layerkit.ops.core import size as size_of
 from layerkit.ops.elementwise import abs, cast, log, power, where
 from layerkit.ops.indexing import Iota

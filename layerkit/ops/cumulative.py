@@ -14,8 +14,8 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import DTypeError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply
-from layerkit.ops.core import Tensor, axis_of, composite, dtype_of, example, operand, operands, whole
+from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value
+from layerkit.ops.core import Tensor, apply, axis_of, composite, dtype_of, example, operand, operands, whole
 from layerkit.ops.elementwise import cast, isnan, not_equal, where
 from layerkit.ops.reduction import sum
 from layerkit.ops.scan import scan

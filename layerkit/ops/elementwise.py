@@ -17,8 +17,8 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import DTypeError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply, broadcast_shapes, nondifferentiable
-from layerkit.ops.core import Tensor, dtype_of, operand, operands
+from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, broadcast_shapes, nondifferentiable
+from layerkit.ops.core import Tensor, apply, dtype_of, operand, operands
 from layerkit.ops.reduction import sum_to
 
 # One operand ---------------------------------------------------------------------------------------------------------
@@ -306,6 +306,7 @@ class Where(Op):
     """``x`` where ``condition`` is true, else ``y``; the other one has no influence, not even as nan."""
 
     name = "where"
+    moves = True
 
     def infer(self, condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
         if condition.dtype != "bool":
@@ -335,6 +336,7 @@ class Cast(Op):
     """The same numbers in another dtype; floats become integers by dropping the fraction, numbers are true unless 0."""
 
     name = "cast"
+    moves = True
     dtype: str
 
     def infer(self, x: TensorType) -> TensorType:
@@ -349,7 +351,7 @@ class Cast(Op):
     @classmethod
     def cases(cls) -> Iterator[Case]:
         yield Case(cls("float64"), ((2, 3),))
-        for dtype in ("int32", "int64", "uint8", "uint32", "bool", "bfloat16", "float16"):
+        for dtype in (*dtypes.INTEGERS, "bool", *dtypes.STORAGE):
             yield Case(cls(dtype), ((2, 3),), domain=(0.0, 200.0), differentiable=False)
 
 
@@ -358,6 +360,7 @@ class View(Op):
     """The same bits as numbers of another dtype of the same width."""
 
     name = "view"
+    moves = True
     dtype: str
 
     def infer(self, x: TensorType) -> TensorType:
@@ -393,6 +396,7 @@ class StopGradient(Op):
     """``x``, through which no gradient flows."""
 
     name = "stop_gradient"
+    moves = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x

@@ -23,13 +23,23 @@ from layerkit.ir import (
     Size,
     TensorType,
     Value,
-    apply,
     broadcast_shapes,
     product,
     show_shape,
 )
 from layerkit.ops import elementwise
-from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, operands, size
+from layerkit.ops.core import (
+    Tensor,
+    apply,
+    axis_of,
+    check_choice,
+    composite,
+    dtype_of,
+    example,
+    operand,
+    operands,
+    size,
+)
 from layerkit.ops.elementwise import cast, equal, greater_equal, less, logical_and, maximum, minimum, not_equal
 from layerkit.ops.indexing import Gather, Iota, LastPlace, ScatterAdd, getitem, take
 from layerkit.ops.reduction import broadcast_to

@@ -10,8 +10,8 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, LayerkitError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, apply, product, show_shape
-from layerkit.ops.core import Tensor, axis_of, operand, size, whole
+from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, product, show_shape
+from layerkit.ops.core import Tensor, apply, axis_of, operand, size, whole
 from layerkit.ops.elementwise import cast, equal, less, where
 from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
@@ -27,6 +27,7 @@ class Gather(Op):
     """
 
     name = "gather"
+    moves = True
     checked: bool = True
 
     def infer(self, table: TensorType, indices: TensorType) -> TensorType:

@@ -17,13 +17,12 @@ from layerkit.ir import (
     Size,
     TensorType,
     Value,
-    apply,
     broadcast_shapes,
     product,
     show_shape,
     unify,
 )
-from layerkit.ops.core import Tensor, axis_of, operands
+from layerkit.ops.core import Tensor, apply, axis_of, operands
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import expand_dims, reshape, squeeze, swapaxes, transpose
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from layerkit.errors import ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, Shape, TensorType, Value, apply
+from layerkit.ir import Array, BadCase, Case, Op, Shape, TensorType, Value
 from layerkit.ops.conv import per_axis
-from layerkit.ops.core import Tensor, check_choice, operand, type_of
+from layerkit.ops.core import Tensor, apply, check_choice, operand, type_of
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import channels_last, from_channels_last
 from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows

@@ -23,13 +23,12 @@ from layerkit.ir import (
     Shape,
     TensorType,
     Value,
-    apply,
     broadcast_shapes,
     nondifferentiable,
     product,
     show_shape,
 )
-from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, dtype_of, operand, operands, size
+from layerkit.ops.core import Axis, Tensor, apply, axes_of, axis_of, dtype_of, operand, operands, size
 from layerkit.ops.shape import as_shape, reshape
 
 _NUMPY = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
@@ -148,6 +147,7 @@ class Broadcast(Op):
     """Axes of size 1, and axes in front that are not there, repeated to fill ``shape``."""
 
     name = "broadcast"
+    moves = True
     shape: Shape
 
     def infer(self, x: TensorType) -> TensorType:
@@ -212,9 +212,9 @@ def prod(x: Tensor, axis: Axis = None, keepdims: bool = False, dtype: str | None
 
 
 def _counted(x: Tensor) -> Any:
-    """``x`` in a dtype that holds sums: truth values become int32, bytes uint32."""
+    """``x`` in a dtype that holds sums: truth values and short integers become int32, short unsigned ones uint32."""
     x = operand(x)
-    wide = {"bool": "int32", "uint8": "uint32"}
+    wide = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
     return operand(x, wide[dtype_of(x)]) if dtype_of(x) in wide else x
 
 

@@ -26,7 +26,6 @@ from layerkit.ir import (
     Size,
     TensorType,
     Value,
-    apply,
     inline,
     placeholder,
     product,
@@ -34,7 +33,7 @@ from layerkit.ir import (
     unify,
 )
 from layerkit.ir.interpret import Schedule
-from layerkit.ops.core import operand, type_of
+from layerkit.ops.core import apply, operand, type_of
 from layerkit.ops.indexing import fill
 
 
@@ -46,6 +45,7 @@ class Scan(Op):
     """
 
     name = "scan"
+    moves = True
     carries: int
     sequences: int
     length: Size

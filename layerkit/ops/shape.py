@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Dim, Op, Shape, Size, TensorType, Value, apply, product, show_shape, unify
-from layerkit.ops.core import Axis, Tensor, axes_of, axis_of, check_choice, operand, operands, type_of, whole
+from layerkit.ir import Array, BadCase, Case, Dim, Op, Shape, Size, TensorType, Value, product, show_shape, unify
+from layerkit.ops.core import Axis, Tensor, apply, axes_of, axis_of, check_choice, operand, operands, type_of, whole
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 
@@ -20,6 +20,7 @@ class Reshape(Op):
     """The same numbers, in row-major order, in another shape."""
 
     name = "reshape"
+    moves = True
     shape: Shape
 
     def infer(self, x: TensorType) -> TensorType:
@@ -52,6 +53,7 @@ class Transpose(Op):
     """Axes in another order: axis ``i`` of the output is axis ``order[i]`` of the input."""
 
     name = "transpose"
+    moves = True
     order: tuple[int, ...]
 
     def infer(self, x: TensorType) -> TensorType:
@@ -84,6 +86,7 @@ class Concatenate(Op):
     """Tensors one after the other along ``axis``; the other axes agree."""
 
     name = "concatenate"
+    moves = True
     axis: int
 
     def infer(self, *xs: TensorType) -> TensorType:
@@ -131,6 +134,7 @@ class Slice(Op):
     """``x[start:stop:step]`` on every axis; starts and stops within the axis, steps positive."""
 
     name = "slice"
+    moves = True
     start: Shape
     stop: Shape
     step: tuple[int, ...]
@@ -171,6 +175,7 @@ class Pad(Op):
     """``value`` before, after and between the elements of each axis."""
 
     name = "pad"
+    moves = True
     low: Shape
     high: Shape
     between: tuple[int, ...]
@@ -219,6 +224,7 @@ class Reverse(Op):
     """The elements along ``axes`` in reverse order."""
 
     name = "reverse"
+    moves = True
     axes: tuple[int, ...]
 
     def infer(self, x: TensorType) -> TensorType:

@@ -15,8 +15,19 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, apply, nondifferentiable, number
-from layerkit.ops.core import Tensor, axis_of, check_choice, composite, dtype_of, example, operand, operands, whole
+from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, nondifferentiable, number
+from layerkit.ops.core import (
+    Tensor,
+    apply,
+    axis_of,
+    check_choice,
+    composite,
+    dtype_of,
+    example,
+    operand,
+    operands,
+    whole,
+)
 from layerkit.ops.cumulative import cumsum
 from layerkit.ops.elementwise import (
     cast,

@@ -28,7 +28,11 @@ PADDING = "__padding__/"
 CODES = {
     "bool": "BOOL",
     "uint8": "U8",
+    "uint16": "U16",
     "uint32": "U32",
+    "uint64": "U64",
+    "int8": "I8",
+    "int16": "I16",
     "int32": "I32",
     "int64": "I64",
     "bfloat16": "BF16",

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from layerkit import dtypes
+from layerkit.dtypes import UNSIGNED
 from layerkit.engines.llvm.codegen.builder import Function, Reg, bits, literal, vector
 from layerkit.engines.llvm.loops import vmath
 
 TYPES = {
-    "float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "uint8": "i8", "uint32": "i32", "bool": "i1",
-    "float16": "half", "bfloat16": "i16",
+    "float32": "float", "float64": "double", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "bool": "i1",
+    "uint8": "i8", "uint16": "i16", "uint32": "i32", "uint64": "i64", "float16": "half", "bfloat16": "i16",
 }  # fmt: skip
-UNSIGNED = ("uint8", "uint32", "bool")
 
 
 def memory_type(dtype: str) -> str:
@@ -256,7 +256,12 @@ def _to_whole(f: Function, x: Reg, target: str) -> Reg:
             "and", f.compare("sge", whole, literal(-(2**31), wide)), f.compare("slt", whole, literal(2**31, wide))
         )
         whole = f.select(fits, whole, literal(-(2**31), wide))
-    return whole if target == "int64" else f.convert("trunc", whole, TYPES[target])
+    if target == "uint64":  # what is above the largest i64 is converted from there on
+        half = literal(2.0**63, x.type)
+        is_high = f.binary("and", f.compare("oge", x, half), f.compare("olt", x, literal(2.0**64, x.type)))
+        above = f.convert("fptosi", f.select(is_high, f.binary("fsub", x, half), literal(0, x.type)), "i64")
+        whole = f.select(is_high, f.binary("xor", above, literal(-(2**63), wide)), whole)
+    return whole if TYPES[target] == "i64" else f.convert("trunc", whole, TYPES[target])
 
 
 def _to_bfloat16(f: Function, x: Reg) -> Reg:
