@@ -15,7 +15,7 @@ import numpy as np
 
 from layerkit import dtypes
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
-from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, nondifferentiable, number
+from layerkit.ir import Array, BadCase, Case, Op, Size, TensorType, Value, nondifferentiable, number
 from layerkit.ops.core import (
     Tensor,
     apply,
@@ -50,23 +50,28 @@ from layerkit.ops.shape import concatenate, expand_dims, flip, moveaxis, reshape
 
 @dataclass(frozen=True)
 class ArgSort(Op):
-    """The places of the elements of the last axis in order: (..., n) -> i32[..., n]."""
+    """The places of the elements of the last axis in order, or the first ``count`` of them: (..., n) -> i32[..., count]."""
 
     name = "argsort"
     descending: bool
+    count: Size | None = None
 
     def infer(self, x: TensorType) -> TensorType:
         if x.rank == 0:
             raise ShapeError("'argsort' cannot order a scalar.", expected="at least one axis", got=str(x))
         if x.dtype in dtypes.STORAGE:
             raise DTypeError(f"'argsort' does not compare {x.dtype}.", expected="float32 or float64", got=x.dtype)
-        return x.with_dtype("int32")
+        n = x.shape[-1]
+        if isinstance(self.count, int) and isinstance(n, int) and not 0 <= self.count <= n:
+            raise ShapeError("'argsort' has no more places.", expected=f"count in [0, {n}]", got=str(self.count))
+        return TensorType("int32", (*x.shape[:-1], n if self.count is None else self.count))
 
     def reference(self, x: Array) -> Array:
-        if not self.descending:
-            return np.argsort(x, axis=-1, kind="stable").astype("int32")
-        backwards = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
-        return (x.shape[-1] - 1 - backwards).astype("int32")
+        if self.descending:
+            places = x.shape[-1] - 1 - np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
+        else:
+            places = np.argsort(x, axis=-1, kind="stable")
+        return places[..., : self.count].astype("int32")
 
     vjp = nondifferentiable("places are integers")
 
@@ -77,13 +82,22 @@ class ArgSort(Op):
             yield Case(
                 cls(descending), ((2, 2, 16),), integers={0: (0, 4)}, differentiable=False, label=f"ties {descending}"
             )
-        yield Case(cls(False), ((1,),), differentiable=False)
+        for n, count in ((1, None), (16, 3), (40, 2), (33, None), (100, 40), (1100, None), (1100, 30), (2500, 5)):
+            yield Case(
+                cls(n % 3 == 1, count), ((9, n),), integers={0: (-50, 50)}, differentiable=False, label=f"{n} {count}"
+            )
+            yield Case(cls(n % 3 == 2, count), ((2, n),), differentiable=False, label=f"{n} {count} float")
+        for dtype in (*dtypes.INTEGERS, "bool"):
+            yield Case(
+                cls(False), ((3, 21),), integers={0: (-3, 5)}, dtypes={0: dtype}, differentiable=False, label=dtype
+            )
         yield Case(cls(False), ((3, 0),), differentiable=False, label="empty")
         yield Case(cls(False), ((300,),), dtypes={0: "bool"}, differentiable=False, label="bool")
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:
         yield BadCase(cls(False), (TensorType("float32", ()),), ShapeError, "at least one axis")
+        yield BadCase(cls(False, 4), (TensorType("float32", (3,)),), ShapeError, "count in [0, 3]")
         yield BadCase(cls(False), (TensorType("bfloat16", (3,)),), DTypeError, "float32 or float64")
 
 
@@ -100,12 +114,12 @@ def argsort(x: Tensor, axis: int | None = -1) -> Any:
     return _argsort(x, axis, descending=False)
 
 
-def _argsort(x: Tensor, axis: int | None, descending: bool) -> Any:
+def _argsort(x: Tensor, axis: int | None, descending: bool, count: Size | None = None) -> Any:
     x = operand(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_of(axis, x.ndim, "argsort")
-    return moveaxis(apply(ArgSort(descending), moveaxis(x, axis, -1)), -1, axis)
+    return moveaxis(apply(ArgSort(descending, count), moveaxis(x, axis, -1)), -1, axis)
 
 
 @composite(example((3, 4), distinct=True), example((4, 3), axis=0, distinct=True))
@@ -148,7 +162,7 @@ def top_k(x: Tensor, k: int, sorted: bool = True) -> Any:
             expected=f"k in [0, {(*x.shape, 0)[-2 if x.ndim else -1]}]",
             got=f"{k=}",
         )
-    places = slice_axis(_argsort(x, -1, descending=True), x.ndim - 1, 0, k)
+    places = _argsort(x, -1, descending=True, count=k)
     return take_along_axis(x, places, -1), places
 
 

@@ -6,7 +6,15 @@ from collections.abc import Collection, Mapping
 
 from layerkit.engines.base import Cost
 from layerkit.engines.llvm.codegen.target import host
-from layerkit.engines.llvm.lowering import attention, ordering, pooling, products, rules, scan  # their rules
+from layerkit.engines.llvm.lowering import (  # their rules
+    attention,
+    pooling,
+    products,
+    rules,
+    running,
+    scan,
+    sorting,
+)
 from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.engines.llvm.runtime.cost import predict
 from layerkit.engines.llvm.runtime.program import LLVMProgram

@@ -298,6 +298,18 @@ class Function:
             type_,
         )
 
+    def scatter(self, value: Reg, pointer: Reg, offsets: Reg, mask: Reg) -> None:
+        """Lanes written to elements at ``offsets`` (an i64 in each lane), those outside ``mask`` are not."""
+        if value.lanes == 1:
+            with self.when(mask):
+                self.store(value, self.at(pointer, offsets, value.element))
+            return
+        places = vector("ptr", value.lanes)
+        where = self.emit(f"getelementptr {value.element}, {pointer}, {offsets}", places)
+        name = f"llvm.masked.scatter.{suffix(value.type)}.{suffix(places)}"
+        self.module.declarations.add(f"declare void @{name}({value.type}, {places}, {mask.type})")
+        self.do(f"call void @{name}({value}, {places} align {bits(value.type) // 8} {where.name}, {mask})")
+
     # Integers
 
     @staticmethod

@@ -207,7 +207,7 @@ def guard(lowering: Lowering, node: Node, indices: Value, rows: Size) -> None:
     if key in lowering.packs:
         return
     axes = list(indices.shape) or [1]
-    flag = lowering.packs[key] = lowering.scratch("int64", 1, "guard")
+    flag = lowering.packs[key] = lowering.scratch("uint64", 1, "guard")
     place = affine.identity(axes)[: len(indices.shape)]
     index = lowering.reading(axes, lambda read: Expr("cast", "int64", (read(indices, place),)))
     limit = Expr("size", "int64", size=rows)
@@ -223,8 +223,9 @@ def guard(lowering: Lowering, node: Node, indices: Value, rows: Size) -> None:
 
 
 def _add_guard(lowering: Lowering, node: Node, axes: Axes, expr: Expr, flag: Buffer) -> None:
-    """The program ends where the largest ``expr`` is not 0."""
-    nest = Nest(axes, [True] * len(axes), [Fold("max", expr, flag, still(len(axes)), 1)])
+    """The program ends where the largest ``expr`` is not 0; unsigned, so that the largest of none is 0."""
+    unsigned = Expr("cast", "uint64", (expr,))
+    nest = Nest(axes, [True] * len(axes), [Fold("max", unsigned, flag, still(len(axes)), 1)])
     lowering.add(nest, node, join=False, guard=True)
     lowering.items[-1].whole = True
 
@@ -232,7 +233,7 @@ def _add_guard(lowering: Lowering, node: Node, axes: Axes, expr: Expr, flag: Buf
 def _guard_finite(lowering: Lowering, node: Node) -> None:
     x = node.inputs[0]
     axes = list(x.shape) or [1]
-    flag = lowering.scratch("int64", 1, "guard")
+    flag = lowering.scratch("uint64", 1, "guard")
     place = affine.identity(axes)[: len(x.shape)]
     is_fine = lowering.reading(axes, lambda read: Expr("unary", "bool", (read(x, place),), "isfinite"))
     _add_guard(lowering, node, axes, choose(is_fine, lit(0, "int64"), lit(1, "int64")), flag)
