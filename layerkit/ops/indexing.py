@@ -101,6 +101,8 @@ class ScatterAdd(Op):
         yield Case(cls(4), ((2, 3, 2), (2, 3)), integers={1: (0, 4)})
         yield Case(cls(5), ((), ()), integers={1: (0, 4)}, dtypes={1: "int64"})
         yield Case(cls(4, checked=False), ((9, 3), (9,)), integers={1: (-2, 7)})
+        yield Case(cls(4), ((3, 2, 2, 128), (3, 2)), integers={1: (0, 4)}, label="wide")
+        yield Case(cls(4), ((0, 3), (0,)), integers={1: (0, 4)}, differentiable=False, label="none")
 
     @classmethod
     def bad_cases(cls) -> Iterator[BadCase]:

@@ -393,3 +393,20 @@ def test_a_layer_without_bias_learns_alone(units: int) -> None:
         model.fit(x, y, batch_size=8, verbose=0, shuffle=False)
         found.append(model.get_weights()[0])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_rows_are_scattered_alike_for_any_batch_and_number_of_threads() -> None:
+    def largest(x: Any, numbers: Any) -> Any:
+        return layerkit.ops.segment_max(x, numbers, 3), layerkit.ops.segment_sum(x, numbers, 3)
+
+    x, numbers = RNG.normal(size=(40, 2, 256)).astype("float32"), RNG.integers(0, 3, 40).astype("int32")
+    best = [np.max(x[numbers == i], axis=0) for i in range(3)]
+    total = np.zeros((3, 2, 256), "float32")
+    np.add.at(total, numbers, x)
+    for symbolic in (False, True):
+        for workers in (1, 2):
+            layerkit.set_threads(workers)
+            found = layerkit.function(largest, symbolic_batch=symbolic, engine="llvm")(x, numbers)
+            np.testing.assert_array_equal(found[0], best)
+            np.testing.assert_array_equal(found[1], total)
+    layerkit.set_threads(None)

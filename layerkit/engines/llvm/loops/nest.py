@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -164,9 +164,9 @@ class Nest:
             return memo[id(e)]
 
         self.results = [
-            Store(visit(r.expr), r.buffer, place(r.place), r.add, r.row and visit(r.row), r.width, r.rows)
+            replace(r, expr=visit(r.expr), place=place(r.place), row=r.row and visit(r.row))
             if isinstance(r, Store)
-            else Fold(r.function, visit(r.expr), r.buffer, place(r.place), r.count)
+            else replace(r, expr=visit(r.expr), place=place(r.place))
             for r in self.results
         ]
 
