@@ -45,4 +45,4 @@ class LLVMEngine:
         return LLVMProgram(Compilation(graph, self.pipeline(), host(), donated or {}, tuple(kept)))
 
 
-__all__ = ["LLVMEngine", "LLVMProgram", "attention", "ordering", "pooling", "products", "rules", "scan"]
+__all__ = ["LLVMEngine", "LLVMProgram", "attention", "pooling", "products", "rules", "running", "scan", "sorting"]

@@ -20,7 +20,7 @@ from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
-from layerkit.ir import Node, product
+from layerkit.ir import Node, Size, number, product
 from layerkit.ops.sorting import ArgSort
 
 WRITTEN = 4  # comparisons that are written out one after the other
@@ -56,19 +56,20 @@ def argsort(lowering: Lowering, node: Node) -> None:
             piece = PIECE if isinstance(n, int) else SHORT_PIECE
             _long_rows(f, entries, (first, last), (size(n), size(count)), (piece, block), lanes)
         elif is_few:
-            _first_few(f, entries, (first, last), size(n), int(count), lanes)  # type: ignore[call-overload]
+            _first_few(f, entries, (first, last), size(n), number(count), lanes)
         else:
-            _short_rows(f, entries, (first, last), n, count, block, lanes)
+            _short_rows(f, entries, (first, last), number(n), number(count), block, lanes)
         return lowering.module.add(f, "argsort")
 
     key = ("argsort", x.dtype, op.descending, n, count, scale, lowering.names)
     function = lowering.module.once(key, write)
     writes = [Use(buffer, rows=True) for buffer in (order, *scratch)]
-    price = _price(n, count, is_few) * (scale if isinstance(scale, int) else 1)
+    price = _price(n, is_few) * (scale if isinstance(scale, int) else 1)
     lowering.add_kernel(Kernel(function, [Use(source, rows=True)], writes, units, price, least=lanes), node)
 
 
-def _price(n: Any, count: Any, is_few: bool) -> float:
+def _price(n: Size, is_few: bool) -> float:
+    """Rough nanoseconds of a row."""
     if not isinstance(n, int):
         return 10_000.0
     return float(n * (1.0 if is_few else 0.1 * n.bit_length() ** 2 if n <= PIECE else 3.0 * n.bit_length()))
@@ -281,14 +282,14 @@ class Lanes:
         self.f.scatter(place, Reg("%p1", "ptr"), self._places(count, index), self.mask)
 
 
-def _short_rows(f: Function, entries: Entries, rows: Rows, n: int, count: Index, block: int, lanes: int) -> None:
+def _short_rows(f: Function, entries: Entries, rows: Rows, n: int, count: int, block: int, lanes: int) -> None:
     """All places in order, by a network: in registers, or in memory where they would not hold the row."""
     table = Table(f, entries, n + -n % block, lanes) if n > block else None
     with f.loop(*rows, lanes) as group:
         at = Lanes(f, entries, group.index, rows[1], lanes)
         if table is None:
             found = _sort_in_registers(f, entries, [at.load(n, i) for i in range(n)])
-            for i, entry in enumerate(found[: int(count)]):  # type: ignore[call-overload]
+            for i, entry in enumerate(found[:count]):
                 at.store(count, i, entry)
         else:
             _fill_sorted(f, table, n, block, lambda index: at.load(n, index))
@@ -322,7 +323,7 @@ def _long_rows(
     f: Function, entries: Entries, rows: Rows, sizes: tuple[Index, Index], pieces: tuple[int, int], lanes: int
 ) -> None:
     """Sorted pieces, then runs of twice the length at each turn, to and fro between two copies of the row."""
-    (n, count), (piece, block), width = sizes, pieces, entries.width
+    (n, count), piece, width = sizes, pieces[0], entries.width
     table = Table(f, entries, piece, lanes)
     longer = f.div(f.reg(f.sub(f.max(n, 1), 1)), piece)  # 0 if a piece is enough
     passes = f.sub(64, f.call("llvm.ctlz.i64", [f.reg(longer), literal(0, "i1")], INT))
@@ -342,8 +343,8 @@ def _long_rows(
             turn.next = [*target, *source]
         order = f.at(Reg("%p1", "ptr"), f.mul(row.index, count), "i32")
         with f.loop(0, count) as k:
-            number = f.load(f.at(turn.results[width - 1], k.index, INT), INT)
-            f.store(f.convert("trunc", number, "i32"), f.at(order, k.index, "i32"))
+            place = f.load(f.at(turn.results[width - 1], k.index, INT), INT)
+            f.store(f.convert("trunc", place, "i32"), f.at(order, k.index, "i32"))
 
 
 def _sort_pieces(
