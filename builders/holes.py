@@ -59,7 +59,7 @@ def find(node: Node, path: str = "", is_list_of_layers: bool = False) -> Iterato
     elif isinstance(node, Sequence):
         for i, item in enumerate(node.items):
             if is_list_of_layers and isinstance(item, nodes.Mapping) and item.tag is None:
-                yield from _in_item(item, _join(path, _label(item) or str(i)))
+                yield from _in_item(item, _join(path, nodes.label(item) or str(i)))
             else:
                 yield from find(item, _join(path, str(i)))
 
@@ -69,11 +69,6 @@ def _in_item(item: nodes.Mapping, path: str) -> Iterator[tuple[str, Node]]:
     for entry in item.entries:
         is_arguments = entry.name not in KEYS and isinstance(entry.value, nodes.Mapping) and entry.value.tag is None
         yield from find(entry.value, path if is_arguments else _join(path, entry.name), entry.name == "layers")
-
-
-def _label(item: nodes.Mapping) -> str | None:
-    name = item.get("name")
-    return name.value if isinstance(name, Scalar) and isinstance(name.value, str) else None
 
 
 def _join(path: str, part: str) -> str:

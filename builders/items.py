@@ -52,9 +52,9 @@ class Items:
     def names(self, node: Sequence) -> Iterator[str]:
         """The names given in a list."""
         for item in node.items:
-            name = item.get("name") if isinstance(item, nodes.Mapping) else None
-            if isinstance(name, Scalar) and isinstance(name.value, str):
-                yield name.value
+            name = nodes.label(item)
+            if name is not None:
+                yield name
 
     def read(self, node: Node, blocks: Mapping[str, Any]) -> Item | None:
         """The entry; None if nothing can be made of it, not even its name."""

@@ -118,6 +118,12 @@ def has_hole(node: Node) -> bool:
     return node.tag is not None or any(has_hole(child) for child in children(node))
 
 
+def label(item: Node) -> str | None:
+    """The name that an entry of ``layers`` is given, if it is."""
+    name = item.get("name") if isinstance(item, Mapping) else None
+    return name.value if isinstance(name, Scalar) and isinstance(name.value, str) and name.tag is None else None
+
+
 def moved(node: Node, span: Span) -> Node:
     """The same value, written elsewhere."""
     return replace(node, span=span)

@@ -20,7 +20,7 @@ MAX_VALUES = 50_000
 
 
 @dataclass
-class _Common:
+class Common:
     """What all the values of a spec have in common."""
 
     faults: Faults
@@ -38,13 +38,13 @@ class _Common:
 class Values(Mapping[str, Any]):
     """The values that have names at one place, as formulas see them."""
 
-    def __init__(self, common: _Common, named: Mapping[str, Node], turns: tuple[tuple[int, int], ...] = ()) -> None:
+    def __init__(self, common: Common, named: Mapping[str, Node], turns: tuple[tuple[int, int], ...] = ()) -> None:
         self.common, self.named, self.turns = common, named, turns
 
     @staticmethod
     def none(faults: Faults) -> Values:
         """No named values."""
-        return Values(_Common(faults), {})
+        return Values(Common(faults), {})
 
     def let(self, node: Node | None, what: str = "let") -> Values:
         """These values, and those of a mapping, each of which may use the ones before it."""

@@ -45,7 +45,8 @@ class Span:
     path: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" + (f" ({self.path})" if self.path else "")
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file  # line 0: not in a file
+        return place + (f" ({self.path})" if self.path else "")
 
 
 class LayerkitError(Exception):

@@ -1,0 +1,152 @@
+"""One reading of a spec, from its sections to its model; all faults are collected on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from builders import holes, nodes
+from builders.blocks import Block, Library
+from builders.build import Graph
+from builders.data import DataSection
+from builders.data import read as read_data
+from builders.expand import Expander, Expansion
+from builders.faults import Faults
+from builders.nodes import Node, Scalar
+from builders.sections import Sections
+from builders.values import Common, Values
+from layerkit import layers as all_layers
+from layerkit.errors import LayerkitError, placed
+from layerkit.layers import LAYERS, InputLayer, Layer
+from layerkit.models import Model
+
+VERSION = 1
+SECTIONS = ("layerkit", "name", "let", "include", "inputs", "blocks", "layers", "outputs", "compile", "fit", "data")
+
+
+class Reading:
+    """One reading of a spec: collects faults and goes on as long as it can."""
+
+    def __init__(
+        self, root: nodes.Mapping, file: str, found: Iterable[LayerkitError], layers: tuple[type[Layer], ...]
+    ) -> None:
+        self.root, self.file = root, file
+        self.faults = Faults(file, found)
+        self.common = Common(self.faults)
+        self.classes = _classes(layers)
+        self.may_be_misspelt = False
+        """A section has an unknown name: it may be the one that is missing."""
+        self._whole()
+        self.values = Values(self.common, {}).let(self.root.get("let"))
+        self.expander = Expander(self.faults, self.classes.__contains__, list(self.classes))
+        self.graph = Graph(self.faults, self.classes, self.expander)
+        self.sections = Sections(self.faults, self.graph.arguments)
+
+    def _whole(self) -> None:
+        """Check the keys, the version, and that nothing is missing."""
+        faults, root = self.faults, self.root
+        for entry in root.entries:
+            if entry.name not in SECTIONS:
+                faults.unknown("a spec", entry.name, entry.key.span, SECTIONS)
+                self.may_be_misspelt = True
+        node = root.get("layerkit")
+        if node is None:
+            faults.report("the spec does not say its version.", root.span, expected=f"layerkit: {VERSION}", got="nothing",
+                          fix=f"begin the file with 'layerkit: {VERSION}'")  # fmt: skip
+        elif not isinstance(node, Scalar) or type(node.value) is not int or node.value != VERSION:
+            faults.report("the version of the language is another.", node.span, expected=str(VERSION), got=nodes.shown(node),
+                          fix="upgrade layerkit, or correct the number")  # fmt: skip
+        name = root.get("name")
+        if name is not None and not (isinstance(name, Scalar) and isinstance(name.value, str | int)):
+            faults.report("the name of a spec is text.", name.span, expected="text", got=nodes.shown(name))
+        self._needs("inputs", nodes.Mapping, "inputs: {image: {shape: [8, 8, 1]}}")
+        self._needs("layers", nodes.Sequence, "layers: followed by a list")
+
+    def _needs(self, key: str, kind: type, expected: str) -> None:
+        node = self.root.get(key)
+        if node is None and self.may_be_misspelt:
+            return
+        if not isinstance(node, kind) or not any(nodes.children(node)):  # type: ignore[arg-type]
+            where = self.root.span if node is None else next(e.key.span for e in self.root.entries if e.name == key)
+            got = "nothing" if node is not None and nodes.is_empty(node) else nodes.kind(node)
+            self.faults.report(f"a spec needs {key}.", where, expected=expected, got=got)
+
+    def section(self, name: str) -> Node | None:
+        """A section with values in the place of names."""
+        node = self.root.get(name)
+        return None if node is None else self.values.resolve(node)
+
+    def blocks(self) -> Mapping[str, Block]:
+        """The blocks that the spec may use."""
+        return Library(self.faults, self.file).known(self.root, self.values)
+
+    @property
+    def name(self) -> str:
+        """The name in the spec, or the file's."""
+        node = self.root.get("name")
+        return str(node.value) if isinstance(node, Scalar) and node.value is not None else Path(self.file).stem
+
+    def data(self) -> DataSection | None:
+        """What the section ``data`` says; None without it, or after a fault or a hole in it."""
+        node = self.section("data")
+        if node is None or nodes.has_hole(node):
+            return None
+        section, found = read_data(node)
+        for error in found:
+            self.faults.add(error)
+        return section
+
+    def expand(self) -> Expansion:
+        """The flat list of steps."""
+        return self.expander.expand(self.root, self.values, self.blocks())
+
+    def model(self) -> Model | None:
+        """The model; None after faults."""
+        expansion = self.expand()
+        inputs, outputs = self.graph.build(expansion)
+        names = self._outputs(expansion)
+        arguments = self.sections.compile(self.section("compile"), names)
+        self.sections.fit(self.section("fit"))
+        self.data()
+        self._holes()
+        if len(self.faults) or outputs is None:
+            return None
+        try:
+            with placed(where=self.root.span):
+                model = Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), outputs, name=self.name)
+            if arguments is not None:
+                with placed(where=self._key("compile").span):
+                    model.compile(**arguments)
+        except LayerkitError as error:
+            self.faults.add(error)
+            return None
+        return model
+
+    def _outputs(self, expansion: Expansion) -> list[str] | None:
+        """The names by which losses and metrics of several outputs are given."""
+        found = expansion.outputs
+        if isinstance(found, dict):
+            return list(found)
+        steps = {s.id: s.name for s in expansion.steps}
+        refs = found if isinstance(found, list) else [found]
+        names = [steps.get(getattr(r, "id", 0)) for r in refs]
+        return [n for n in names if n is not None] if all(n is not None for n in names) else None
+
+    def _holes(self) -> None:
+        for path, node in holes.find(self.root):
+            if holes.describe(path, node, self.faults) is not None:
+                self.faults.report("a hole has no value yet.", node.span, layer=None, expected="a value", got=node.tag,
+                                   fix="search, or write one value")  # fmt: skip
+
+    def _key(self, name: str) -> Scalar:
+        return next(e.key for e in self.root.entries if e.name == name)
+
+
+def _classes(own: tuple[type[Layer], ...]) -> dict[str, type[Layer]]:
+    """The layers that a spec may use, by all their names."""
+    found: dict[str, Any] = {name: getattr(all_layers, name) for name in all_layers.__all__}
+    found |= LAYERS.classes
+    hidden = (Layer, InputLayer)
+    usable = {k: c for k, c in found.items() if isinstance(c, type) and issubclass(c, Layer) and c not in hidden}
+    return usable | {cls.__name__: cls for cls in own}
