@@ -12,9 +12,10 @@ from typing import Any
 
 from builders import nodes
 from builders.faults import Faults
+from builders.items import KEYS
 from builders.nodes import Node, Scalar, Sequence
-from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, UnknownNameError
-from layerkit.fields import REQUIRED, Check, Resolved, checks, checks_of, fault_of, signature
+from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, UnknownNameError, nearest
+from layerkit.fields import REQUIRED, Check, Instance, Resolved, checks, checks_of, fault_of, signature
 from layerkit.layers.base import OfLayer
 from layerkit.registry import Registry
 
@@ -32,14 +33,14 @@ class Arguments:
 
     # Classes
 
-    def of_class(self, cls: type, node: Node, key: Scalar, what: str) -> dict[str, Any] | None:
+    def of_class(self, cls: type, node: Node, key: Scalar, what: str | None) -> dict[str, Any] | None:
         """The arguments for ``cls``.
 
         Args:
             cls: what is to be made.
             node: a mapping of arguments, nothing, or the first argument alone.
             key: where its name is written.
-            what: how errors call it.
+            what: the layer that it belongs to, for errors.
         """
         parameters = signature(cls).parameters
         named = self._by_name(cls, node, list(parameters), what)
@@ -64,7 +65,7 @@ class Arguments:
                     self._missing(p.name, cls, key, found, what)
         return found if len(self.faults) == before and is_complete else None
 
-    def _by_name(self, cls: type, node: Node, parameters: list[str], what: str) -> list[nodes.Entry] | None:
+    def _by_name(self, cls: type, node: Node, parameters: list[str], what: str | None) -> list[nodes.Entry] | None:
         if nodes.is_empty(node):
             return []
         if node.tag is not None:
@@ -84,9 +85,10 @@ class Arguments:
         return name not in parameters and self.is_layer(name)
 
     def _unknown(self, owner: str, entry: nodes.Entry, known: Iterable[str], layer: str | None) -> None:
-        self.faults.unknown(owner, entry.name, entry.key.span, known, layer)
+        beside = f"write it beside {owner}, not among its arguments: indent it less" if entry.name in KEYS else None
+        self.faults.unknown(owner, entry.name, entry.key.span, known, layer, beside)
 
-    def _missing(self, name: str, cls: type, key: Scalar, found: Iterable[str], what: str) -> None:
+    def _missing(self, name: str, cls: type, key: Scalar, found: Iterable[str], what: str | None) -> None:
         error = UnknownArgumentError(
             f"'{cls.__name__}' needs '{name}'.", where=key.span, layer=what, expected=f"{cls.__name__}: {{{name}: ...}}",
             got=", ".join(found) or "no arguments", fix=f"write {cls.__name__}: {{{name}: ...}}",
@@ -111,7 +113,7 @@ class Arguments:
         found, kinds = {}, checks_of(function)
         for entry in node.entries:
             if entry.name not in parameters:
-                self._unknown(f"'{what}'", entry, parameters, None)
+                self.faults.unknown(f"'{what}'" if " " not in what else what, entry.name, entry.key.span, parameters)
                 continue
             check = kinds.get(entry.name)
             if nodes.has_hole(entry.value):
@@ -148,15 +150,15 @@ class Arguments:
         error = fault_of(owner, name, value, check, default)
         if error is None:
             return value
-        self._place(error, node, what)
+        self._place(error, node, what, check)
         return MISSING
 
-    def _place(self, error: LayerkitError, node: Node, what: str | None) -> None:
+    def _place(self, error: LayerkitError, node: Node, what: str | None, check: Check | None) -> None:
         at = find(node, error.argument) if isinstance(node, nodes.Mapping) and error.argument else None
         error.where, error.layer = (at or node).span, what
         if isinstance(node, Scalar):
             if isinstance(error, ArgumentError):
-                error.got = nodes.shown(node)
+                error.got, error.fix = nodes.shown(node), error.fix or _meant(node.value, check)
             if node.written is not None:
                 error.notes.append(("written", str(node.written)))
         self.faults.add(error)
@@ -229,9 +231,9 @@ class Arguments:
             error.where, error.layer = key.span, layer
             self.faults.add(error)
             return False
-        return self.object_of(cls, inner, key, layer or cls.__name__) is not None
+        return self.object_of(cls, inner, key, layer) is not None
 
-    def object_of(self, cls: type, node: Node, key: Scalar, what: str) -> Any:
+    def object_of(self, cls: type, node: Node, key: Scalar, what: str | None) -> Any:
         """An object of ``cls`` with these arguments; None after a fault or where a hole is left."""
         arguments = self.of_class(cls, node, key, what)
         if arguments is None:
@@ -243,6 +245,17 @@ class Arguments:
             error.where, error.layer = at.span if at is not None else key.span, what
             self.faults.add(error)
         return None
+
+
+def _meant(value: Any, check: Check | None) -> str | None:
+    """How a word that is not allowed was probably meant."""
+    if not isinstance(value, str):
+        return None
+    if isinstance(check, Instance) and bool in check.kinds and value.lower() in ("yes", "no", "on", "off"):
+        return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
+    words = [c for c in getattr(check, "choices", ()) if isinstance(c, str)]
+    match = nearest(value, words)
+    return f"did you mean '{match}'?" if match else None
 
 
 def find(node: nodes.Mapping, name: str) -> Node | None:

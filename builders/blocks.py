@@ -59,7 +59,7 @@ class Block:
                 named[name] = given[name]
             elif default is not None:
                 named[name] = self.values.bound(named).resolve(default)
-            else:
+            elif len(faults) == before:
                 error = UnknownArgumentError(
                     f"the block '{self.name}' needs '{name}'.", where=where, expected=", ".join(names),
                     got=", ".join(given) or "nothing", fix=f"write {self.name}: {{{name}: ...}}",

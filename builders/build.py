@@ -102,6 +102,15 @@ class Graph:
         cls = self.classes[str(step.kind.value)]
         what = f"{step.name} ({step.kind.value})"
         layer: Layer | None = self.arguments.object_of(cls, step.arguments, step.kind, what)
+        own = (
+            next((e.key for e in step.arguments.entries if e.name == "name"), None)
+            if isinstance(step.arguments, nodes.Mapping)
+            else None
+        )
+        if own is not None:
+            self.faults.report("the name of a layer stands beside it.", own.span, layer=what, expected="name: beside the layer",
+                               got="name among its arguments", fix=f"indent it less than the arguments of {step.kind.value}")  # fmt: skip
+            return None
         if layer is not None and any(isinstance(x, BlockArgument) for x in layer.flatten_layers()):
             self.made = {}
             layer = self._with_blocks(step, cls, what, layer)
@@ -210,7 +219,8 @@ class Graph:
         known = [*names[: len(listed)], *map(str, range(len(listed)))]
         what = layer.describe() if layer is not None else "an input"
         self.faults.report(
-            f"there is no output '{ref.output}'.", ref.span, layer=what, expected=", ".join(known), got=ref.output,
+            f"there is no output '{ref.output}'.", ref.span, layer=what, got=ref.output,
+            expected=", ".join(known) if len(listed) > 1 else "one output, without a dot",
             fix="ask for it with return_state: true" if len(listed) == 1 and hasattr(layer, "return_state") else did_you_mean(ref.output, known),
         )  # fmt: skip
         return MISSING

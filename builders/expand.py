@@ -8,7 +8,7 @@ the list may get is limited before it grows.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,11 +118,11 @@ class TooManySteps(Exception):
 class Expander:
     """Makes the ``Expansion``; keeps faults and goes on."""
 
-    def __init__(self, faults: Faults, is_layer: Callable[[str], bool], known: Iterable[str]) -> None:
-        self.faults, self.is_layer, self.known = faults, is_layer, known
+    def __init__(self, faults: Faults, classes: Mapping[str, type]) -> None:
+        self.faults, self.classes = faults, classes
         self.steps: list[Step] = []
         self.broken: set[int] = set()
-        self.items = Items(faults, is_layer, known)
+        self.items = Items(faults, classes)
         self._ids = 0
         self._left = MAX_STEPS
         self._names: dict[str, Span] = {}
@@ -277,7 +277,7 @@ class Expander:
         kind = item.entry.key
         if arguments.tag is not None:
             return self._named(frame, name, self._unknown())
-        if not self.is_layer(str(kind.value)):
+        if str(kind.value) not in self.classes:
             frame_now = frame if item.is_trainable is None else replace(frame, is_trainable=item.is_trainable)
             used, outputs = self._use(item, arguments, frame_now, reads, name)
             return self._export(frame, name, used, outputs)
@@ -352,8 +352,8 @@ class Expander:
         known = list(frame.names)
         if name in frame.later:
             fix: str | None = f"'{name}' is made after it: change the order"
-        elif frame.blocks.get(name) or self.is_layer(name):
-            fix = "give that layer a name: with 'name: ...' beside it, and use the name"
+        elif frame.blocks.get(name) or name in self.classes or any(name == s.base for s in self.steps):
+            fix = "give that layer a name of its own: write 'name: ...' beside it"
         else:
             fix = did_you_mean(name.partition(".")[0], known) if known else None
         self.faults.report(f"there is no tensor '{name}' before {what}." if what != "a spec" else f"there is no tensor '{name}'.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, UnknownArgumentError, did_you_mean
+from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, UnknownArgumentError, nearest
 
 MAX_FAULTS = 200
 
@@ -35,12 +35,15 @@ class Faults:
         """Keep a fault of the language."""
         self.add(SpecError(summary, where=where, **parts))
 
-    def unknown(self, what: str, key: str, where: Span, known: Iterable[str], layer: str | None = None) -> None:
+    def unknown(
+        self, what: str, key: str, where: Span, known: Iterable[str], layer: str | None = None, fix: str | None = None
+    ) -> None:
         """Keep the fault that ``what`` has no argument ``key``."""
         known = list(known)
+        match = nearest(key, known)
         error = UnknownArgumentError(
             f"{what} has no argument '{key}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=key,
-            fix=did_you_mean(key, known) if known else "remove it",
+            fix=f"did you mean '{match}'?" if match else fix or "remove it",
         )  # fmt: skip
         error.argument = key
         self.add(error)

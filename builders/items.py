@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from builders import nodes
 from builders.faults import Faults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, did_you_mean, nearest
+from layerkit.fields import signature
 
 KEYS = ("name", "from", "repeat", "layers", "share", "call", "trainable")
 _NAME = re.compile(r"[\w-][\w -]*(/[\w-][\w -]*)*")
@@ -46,8 +47,8 @@ class Item:
 class Items:
     """Takes entries apart, and says what is wrong with them."""
 
-    def __init__(self, faults: Faults, is_layer: Callable[[str], bool], known: Iterable[str]) -> None:
-        self.faults, self.is_layer, self.known = faults, is_layer, known
+    def __init__(self, faults: Faults, classes: Mapping[str, type]) -> None:
+        self.faults, self.classes = faults, classes
 
     def names(self, node: Sequence) -> Iterator[str]:
         """The names given in a list."""
@@ -118,7 +119,7 @@ class Items:
 
     def _kind(self, item: Item, kinds: list[Entry], node: nodes.Mapping, blocks: Mapping[str, Any]) -> None:
         """Find out which key is the layer; the other ones are faults."""
-        known = [e for e in kinds if self.is_layer(e.name) or e.name in blocks]
+        known = [e for e in kinds if e.name in self.classes or e.name in blocks]
         if item.layers is not None or item.share is not None:
             self._without_layer(item, kinds)
             return
@@ -130,7 +131,7 @@ class Items:
         item.entry = (known or kinds)[0]
         item.span = item.entry.key.span
         if not known:
-            names = [*self.known, *blocks, *KEYS]
+            names = [*self.classes, *blocks, *KEYS]
             name = item.entry.name
             self.faults.report(
                 f"there is no layer '{name}'.",
@@ -150,12 +151,15 @@ class Items:
                 )  # fmt: skip
                 item.is_bad = True
             else:
-                self._unknown_key(entry, item.entry)
+                self._unknown_key(entry, item.entry, blocks)
                 item.is_bad = item.is_bad or nodes.is_empty(item.entry.value)
 
-    def _unknown_key(self, entry: Entry, layer: Entry) -> None:
+    def _unknown_key(self, entry: Entry, layer: Entry, blocks: Mapping[str, Any]) -> None:
+        cls, block = self.classes.get(layer.name), blocks.get(layer.name)
+        known = signature(cls).parameters if cls else block.parameters if block else {}
         match = nearest(entry.name, KEYS)
-        fix = f"did you mean '{match}'?" if match else f"if it is an argument of {layer.name}, indent it further"
+        is_argument = entry.name in known or not match
+        fix = f"if it is an argument of {layer.name}, indent it further" if is_argument else f"did you mean '{match}'?"
         self.faults.report(f"an entry of layers has no key '{entry.name}'.", entry.key.span, expected=", ".join([layer.name, *KEYS]),
                            got=entry.name, fix=fix)  # fmt: skip
 

@@ -140,7 +140,7 @@ def kind(node: Node | None) -> str:
         return "nothing"
     if node.tag is not None:
         return node.tag
-    return {Mapping: "a mapping", Sequence: "a list"}.get(type(node), shown(node))
+    return "a mapping" if isinstance(node, Mapping) else "a list" if isinstance(node, Sequence) else shown(node)
 
 
 def shown(node: Node) -> str:

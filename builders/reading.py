@@ -39,7 +39,7 @@ class Reading:
         """A section has an unknown name: it may be the one that is missing."""
         self._whole()
         self.values = Values(self.common, {}).let(self.root.get("let"))
-        self.expander = Expander(self.faults, self.classes.__contains__, list(self.classes))
+        self.expander = Expander(self.faults, self.classes)
         self.graph = Graph(self.faults, self.classes, self.expander)
         self.sections = Sections(self.faults, self.graph.arguments)
 

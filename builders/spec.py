@@ -104,6 +104,12 @@ class Spec:
 
     # Data
 
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The section that says which data to train on, as plain data."""
+        node = self._read().section("data")
+        return node.plain() if isinstance(node, nodes.Mapping) else {}
+
     def dataset(
         self, path: str | Path | None = None, *, model: Model | None = None, batch_size: int | None = None
     ) -> DataSet:

@@ -216,9 +216,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     >>> nearest("activtion", ["units", "activation"])
     'activation'
     """
-    by_folded = {k.lower().replace("_", ""): k for k in known}
+    by_folded: dict[str, list[str]] = {}
+    for name in known:
+        by_folded.setdefault(name.lower().replace("_", ""), []).append(name)
     found = difflib.get_close_matches(word.lower().replace("_", ""), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
+    spellings = by_folded[found[0]] if found else []
+    return max(spellings, key=lambda name: difflib.SequenceMatcher(None, word, name).ratio(), default=None)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

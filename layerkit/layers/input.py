@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from layerkit.dtypes import STRING, canonical
 from layerkit.errors import ArgumentError
+from layerkit.fields import PositiveInt, Resolved, Shape
 from layerkit.ir import BATCH, Size, Value, axis, placeholder
 from layerkit.layers.base import Layer
 
 _UNKNOWN = itertools.count()
 
 
+def _dtype(name: str | None) -> str:
+    return STRING if name == STRING else canonical(name or "float32")
+
+
 def Input(
-    shape: Sequence[int | None] | None = None,
-    batch_size: int | None = None,
-    dtype: str | None = None,
+    shape: Annotated[
+        Sequence[int | None] | None, Shape(unknown=True, expected="a list of whole numbers, null where they vary")
+    ] = None,
+    batch_size: PositiveInt | None = None,
+    dtype: Annotated[str | None, Resolved(_dtype, "the name of a dtype")] = None,
     sparse: bool | None = None,
     ragged: bool | None = None,
     batch_shape: Sequence[int | None] | None = None,
@@ -69,7 +76,7 @@ def Input(
                 "a size in the shape of Input is wrong.", expected="whole numbers >= 0, or none", got=str(shape)
             )
         sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else int(n))
-    kind = STRING if dtype == STRING else canonical(dtype or "float32")
+    kind = _dtype(dtype)
     return placeholder(name or "", kind, (BATCH if batch_size is None else batch_size, *sizes))
 
 
