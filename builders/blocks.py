@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from builders import nodes, source
@@ -76,12 +76,10 @@ class Library:
 
     def known(self, root: nodes.Mapping, values: Values) -> Mapping[str, Block]:
         """All blocks by name; the spec's own win."""
-        shipped: dict[str, Block] = {}
-        for inside in _shipped():
-            shipped.update(self._blocks(inside.get("blocks"), values.bound({}), shipped))
+        shipped = _Shipped(lambda known: self._all_shipped(values, known))
         included: dict[str, Block] = {}
         own: dict[str, Block] = {}
-        found = ChainMap(own, included, shipped)
+        found: ChainMap[str, Block] = ChainMap(own, included, shipped)  # type: ignore[arg-type]
         for part in self._included(root.get("include")):
             for name, block in self._blocks(part.get("blocks"), values.bound({}), found).items():
                 if name in included:
@@ -89,6 +87,12 @@ class Library:
                                        got=f"also at {included[name].span}")  # fmt: skip
                 included[name] = block
         own.update(self._blocks(root.get("blocks"), values, found))
+        return found
+
+    def _all_shipped(self, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
+        found: dict[str, Block] = {}
+        for inside in _shipped():
+            found |= self._blocks(inside.get("blocks"), values.bound({}), known)
         return found
 
     def _blocks(self, node: Node | None, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
@@ -234,6 +238,26 @@ class Library:
             if entry.name not in ("blocks", "layerkit"):
                 self.faults.unknown("a file of blocks", entry.name, entry.key.span, ("blocks", "layerkit"))
         yield root
+
+
+class _Shipped(Mapping[str, Block]):
+    """The blocks that come with layerkit, which are read when a spec first asks for a name that it does not know."""
+
+    def __init__(self, read: Callable[[Mapping[str, Block]], dict[str, Block]]) -> None:
+        self._read = read
+
+    @cached_property
+    def _blocks(self) -> dict[str, Block]:
+        return self._read(self)
+
+    def __getitem__(self, name: str) -> Block:
+        return self._blocks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blocks)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
 
 
 @cache

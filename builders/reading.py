@@ -101,8 +101,8 @@ class Reading:
         """The flat list of steps."""
         return self.expander.expand(self.root, self.values, self.blocks())
 
-    def model(self) -> Model | None:
-        """The model; None after faults."""
+    def model(self, is_compiled: bool = True) -> Model | None:
+        """The model; None after faults. What ``compile`` is given is checked either way."""
         expansion = self.expand()
         inputs, outputs = self.graph.build(expansion)
         names = self._outputs(expansion)
@@ -115,7 +115,7 @@ class Reading:
         try:
             with placed(where=self.root.span):
                 model = Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), outputs, name=self.name)
-            if arguments is not None:
+            if arguments is not None and is_compiled:
                 with placed(where=self._key("compile").span):
                     model.compile(**arguments)
         except LayerkitError as error:

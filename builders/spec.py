@@ -87,7 +87,7 @@ class Spec:
     def check(self) -> list[LayerkitError]:
         """All faults of the spec, in the order of the file."""
         found = self._read()
-        found.model()
+        found.model(is_compiled=False)
         return found.faults.sorted()
 
     @cached_property
