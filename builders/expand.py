@@ -14,14 +14,13 @@ from typing import Any
 
 from builders import nodes
 from builders.blocks import Block
+from builders.counting import MAX_NESTED, MAX_STEPS, Counter, TooManySteps
 from builders.faults import Faults
 from builders.items import Item, Items
 from builders.nodes import Node, Scalar, Sequence
 from builders.values import Values
 from layerkit.errors import Span, did_you_mean
 from layerkit.registry import snake_case
-
-MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Step:
     uses: tuple[Use, ...] = ()
     blocks: Mapping[str, Block] = field(default_factory=dict)
     """The blocks that are known where it is written."""
+    stack: tuple[str, ...] = ()
+    """The blocks that it stands in."""
 
 
 @dataclass
@@ -111,10 +112,6 @@ class _Used:
     outputs: dict[str, Ref]
 
 
-class TooManySteps(Exception):
-    """The limit is reached; the fault is reported."""
-
-
 class Expander:
     """Makes the ``Expansion``; keeps faults and goes on."""
 
@@ -134,6 +131,7 @@ class Expander:
         inputs = self._inputs(root.get("inputs"), frame)
         outputs: Any = None
         try:
+            Counter(self.classes).count(root.get("layers"), values, blocks)
             self._list(root.get("layers"), frame)
             node = root.get("outputs")
             outputs = (
@@ -141,20 +139,22 @@ class Expander:
                 if node is None or nodes.is_empty(node)
                 else self._reads(values.resolve(node), frame, "a spec")
             )
-        except TooManySteps:
-            outputs = self._unknown()
+        except TooManySteps as error:
+            outputs = self._too_many(error)
         self._number()
         return Expansion(inputs, self.steps, outputs, self.broken)
 
     def inline(self, kind: Scalar, arguments: Node, like: Step, inputs: list[Ref]) -> Any:
         """The steps of one use of a block, as an argument of the layer ``like``; its outputs."""
-        frame = _Frame(Values.none(self.faults), ChainMap(), like.blocks, uses=like.uses, shares=ChainMap())
+        frame = _Frame(
+            Values.none(self.faults), ChainMap(), like.blocks, uses=like.uses, stack=like.stack, shares=ChainMap()
+        )
         item = Item(nodes.Entry(kind, arguments), kind.span)
         reads: Any = inputs[0] if len(inputs) == 1 else inputs
         try:
             _, outputs = self._use(item, arguments, frame, reads, f"{like.name}/{kind.value}")
-        except TooManySteps:
-            outputs = {"": self._unknown()}
+        except TooManySteps as error:
+            outputs = {"": self._too_many(error)}
         self._number()
         return outputs
 
@@ -294,7 +294,7 @@ class Expander:
         step = Step(
             self._id(), kind, arguments, reads, call, keys | item.read_keys,
             name=f"{frame.prefix}{name}{frame.suffix}" if name else "", is_named=name is not None,
-            base="" if name else f"{frame.prefix}{snake_case(str(kind.value))}", uses=frame.uses, blocks=frame.blocks,
+            base="" if name else f"{frame.prefix}{snake_case(str(kind.value))}", uses=frame.uses, blocks=frame.blocks, stack=frame.stack,
             is_trainable=item.is_trainable if item.is_trainable is not None else frame.is_trainable,
         )  # fmt: skip
         self.steps.append(step)
@@ -343,6 +343,7 @@ class Expander:
 
     def _tensor(self, node: Scalar, frame: _Frame, what: str) -> Ref:
         name = str(node.value) if node.value is not None else ""
+        told = nodes.short(name)
         found, output = frame.names.get(name), None
         if found is None and "." in name:
             base, _, output = name.rpartition(".")
@@ -356,7 +357,7 @@ class Expander:
             fix = "give that layer a name of its own: write 'name: ...' beside it"
         else:
             fix = did_you_mean(name.partition(".")[0], known) if known else None
-        self.faults.report(f"there is no tensor '{name}' before {what}." if what != "a spec" else f"there is no tensor '{name}'.",
+        self.faults.report(f"there is no tensor '{told}' before {what}." if what != "a spec" else f"there is no tensor '{told}'.",
                            node.span, expected=", ".join(known), got=nodes.shown(node), fix=fix)  # fmt: skip
         return self._unknown()
 
@@ -379,6 +380,11 @@ class Expander:
             cycle = " -> ".join([*frame.stack[frame.stack.index(word) :], word])
             self.faults.report(f"the block '{word}' uses itself.", item.span, expected="blocks that do not lead back to themselves",
                                got=cycle, fix="write repeat: for a number of times")  # fmt: skip
+            return _Used(range(0), (), {}), {"": self._unknown()}
+        if len(frame.stack) >= MAX_NESTED:
+            self.faults.report(
+                "blocks use blocks too deeply.", item.span, expected=f"at most {MAX_NESTED} levels", got="more"
+            )
             return _Used(range(0), (), {}), {"": self._unknown()}
         values = block.bind(arguments, item.span, self.faults)
         given = self._inputs_of(block, reads, item)
@@ -466,7 +472,7 @@ class Expander:
         if source is None or ref is None or ref.id in self.broken:
             if ref is None or ref.id not in self.broken:
                 known = [n for n, r in frame.names.items() if any(s.id == r.id for s in self.steps)]
-                self.faults.report(f"there is no layer '{word}' before this entry.", node.span, expected=", ".join(known) or "a named layer",
+                self.faults.report(f"there is no layer '{nodes.short(word)}' before this entry.", node.span, expected=", ".join(known) or "a named layer",
                                    got=nodes.shown(node), fix=did_you_mean(word, known) if known else None)  # fmt: skip
             return self._named(frame, name, self._unknown())
         call, keys = self._call(item, frame)
@@ -521,9 +527,14 @@ class Expander:
     def _spend(self, where: Span, steps: int = 1) -> None:
         self._left -= steps
         if self._left < 0:
-            self.faults.report("the spec has too many layers.", where, expected=f"at most {MAX_STEPS} with all repeats and blocks",
-                               got="more", fix="a smaller repeat")  # fmt: skip
-            raise TooManySteps
+            raise TooManySteps(where)
+
+    def _too_many(self, error: TooManySteps) -> Ref:
+        """Report that the limit is reached, and drop what there is so far."""
+        self.faults.report("the spec has too many layers.", error.where, expected=f"at most {MAX_STEPS} with all repeats and blocks",
+                           got="more", fix="a smaller repeat")  # fmt: skip
+        self.steps.clear()
+        return self._unknown()
 
     def _number(self) -> None:
         """Give layers without a name the name of their class, numbered as Keras does."""

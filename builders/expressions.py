@@ -13,6 +13,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from layerkit.errors import SpecError, did_you_mean
@@ -92,6 +93,7 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
         raise
 
 
+@lru_cache(maxsize=512)
 def _parsed(text: str) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise SpecError("a formula is too long.", expected=f"at most {MAX_LENGTH} characters", got=str(len(text)))
@@ -186,6 +188,8 @@ def _truth(value: Any) -> bool:
 
 
 def _limited(value: Any) -> Any:
+    if value is HOLE:
+        raise Unknown
     if isinstance(value, complex):
         raise SpecError("the result is no real number.", expected="a number")
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -213,6 +217,8 @@ def _compare(op: ast.cmpop, a: Any, b: Any) -> bool:
         raise SpecError("'in' and 'is' are not allowed in a formula.", expected=ALLOWED, fix="compare with == or !=")
     if not isinstance(op, ast.Eq | ast.NotEq):
         _number(a), _number(b)
+    elif not all(x is None or isinstance(x, str | int | float) for x in (a, b)):
+        raise SpecError("only numbers and texts are compared.", expected="a number or a text")
     return bool(_COMPARISONS[type(op)](a, b))
 
 
@@ -223,7 +229,7 @@ def _item(values: Any, index: Any) -> Any:
         raise SpecError(
             f"the list has no item {index}.", expected=f"a number from 0 to {len(values) - 1}" if values else "a list with items"
         )  # fmt: skip
-    return values[index]
+    return _limited(values[index])
 
 
 def _call(name: str, given: list[Any]) -> Any:

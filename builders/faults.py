@@ -6,9 +6,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from builders.nodes import short
 from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, UnknownArgumentError, nearest
 
-MAX_FAULTS = 200
+MAX_FAULTS = 100
+
+
+class TooManyFaults(Exception):
+    """There are ``MAX_FAULTS``: enough to work on."""
 
 
 class Faults:
@@ -25,11 +30,16 @@ class Faults:
         return len(self._errors)
 
     def add(self, error: LayerkitError) -> None:
-        """Keep an error; not one in a line that could not be read rightly to begin with."""
+        """Keep an error; not one in a line that could not be read rightly to begin with.
+
+        Raises:
+            TooManyFaults: it is the last one that is kept.
+        """
         if error.where is not None and (error.where.file, error.where.line) in self._lines:
             return
-        if len(self._errors) < MAX_FAULTS:
-            self._errors.setdefault((error.where, error.summary), error)
+        self._errors.setdefault((error.where, error.summary), error)
+        if len(self._errors) >= MAX_FAULTS:
+            raise TooManyFaults
 
     def report(self, summary: str, where: Span | None, **parts: Any) -> None:
         """Keep a fault of the language."""
@@ -42,7 +52,7 @@ class Faults:
         known = list(known)
         match = nearest(key, known)
         error = UnknownArgumentError(
-            f"{what} has no argument '{key}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=key,
+            f"{what} has no argument '{short(key)}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=short(key),
             fix=f"did you mean '{match}'?" if match else fix or "remove it",
         )  # fmt: skip
         error.argument = key

@@ -14,6 +14,7 @@ from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.fields import signature
 
 KEYS = ("name", "from", "repeat", "layers", "share", "call", "trainable")
+MAX_NAME = 200
 _NAME = re.compile(r"[\w-][\w -]*(/[\w-][\w -]*)*")
 
 
@@ -105,7 +106,12 @@ class Items:
     def check_name(self, node: Scalar) -> bool:
         """Whether a text can be the name of a tensor; if not, that is reported."""
         name = node.value
-        if isinstance(name, str) and _NAME.fullmatch(name) and "__" not in (name[:2], name[-2:]):
+        if (
+            isinstance(name, str)
+            and len(name) <= MAX_NAME
+            and _NAME.fullmatch(name)
+            and "__" not in (name[:2], name[-2:])
+        ):
             return True
         fix = (
             "a dot names an output of a layer: use _ or -"
@@ -134,7 +140,7 @@ class Items:
             names = [*self.classes, *blocks, *KEYS]
             name = item.entry.name
             self.faults.report(
-                f"there is no layer '{name}'.",
+                f"there is no layer '{nodes.short(name)}'.",
                 item.span,
                 expected="a layer or a block",
                 got=name,
@@ -160,13 +166,13 @@ class Items:
         match = nearest(entry.name, KEYS)
         is_argument = entry.name in known or not match
         fix = f"if it is an argument of {layer.name}, indent it further" if is_argument else f"did you mean '{match}'?"
-        self.faults.report(f"an entry of layers has no key '{entry.name}'.", entry.key.span, expected=", ".join([layer.name, *KEYS]),
-                           got=entry.name, fix=fix)  # fmt: skip
+        self.faults.report(f"an entry of layers has no key '{nodes.short(entry.name)}'.", entry.key.span, expected=", ".join([layer.name, *KEYS]),
+                           got=nodes.short(entry.name), fix=fix)  # fmt: skip
 
     def _without_layer(self, item: Item, kinds: list[Entry]) -> None:
         what = "layers" if item.layers is not None else "share"
         for entry in kinds:
-            self.faults.report(f"an entry with '{what}' holds no layer of its own.", entry.key.span, expected=", ".join(KEYS), got=entry.name,
+            self.faults.report(f"an entry with '{what}' holds no layer of its own.", entry.key.span, expected=", ".join(KEYS), got=nodes.short(entry.name),
                                fix="begin each layer with its own '- '")  # fmt: skip
             item.is_bad = True
         if item.layers is not None and item.share is not None:

@@ -143,10 +143,14 @@ def kind(node: Node | None) -> str:
     return "a mapping" if isinstance(node, Mapping) else "a list" if isinstance(node, Sequence) else shown(node)
 
 
+def short(text: str) -> str:
+    """A text, or its beginning if it is long."""
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
 def shown(node: Node) -> str:
     """A value as errors show it; behind it how it was written, where that is a formula."""
     if not isinstance(node, Scalar):
         return kind(node)
-    value = "nothing" if node.value is None else repr(node.value)
-    value = value if len(value) <= 60 else value[:59] + "…"
+    value = "nothing" if node.value is None else short(repr(node.value))
     return f"{value} (from {node.text})" if node.text.startswith("$") and node.text != node.value else value

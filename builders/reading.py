@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from builders.build import Graph
 from builders.data import DataSection
 from builders.data import read as read_data
 from builders.expand import Expander, Expansion
-from builders.faults import Faults
+from builders.faults import Faults, TooManyFaults
 from builders.nodes import Node, Scalar
 from builders.sections import Sections
 from builders.values import Common, Values
@@ -37,11 +39,14 @@ class Reading:
         self.classes = _classes(layers)
         self.may_be_misspelt = False
         """A section has an unknown name: it may be the one that is missing."""
-        self._whole()
-        self.values = Values(self.common, {}).let(self.root.get("let"))
         self.expander = Expander(self.faults, self.classes)
         self.graph = Graph(self.faults, self.classes, self.expander)
         self.sections = Sections(self.faults, self.graph.arguments)
+
+    @cached_property
+    def values(self) -> Values:
+        """The values that have names."""
+        return Values(self.common, {}).let(self.root.get("let"))
 
     def _whole(self) -> None:
         """Check the keys, the version, and that nothing is missing."""
@@ -81,12 +86,6 @@ class Reading:
         """The blocks that the spec may use."""
         return Library(self.faults, self.file).known(self.root, self.values)
 
-    @property
-    def name(self) -> str:
-        """The name in the spec, or the file's."""
-        node = self.root.get("name")
-        return str(node.value) if isinstance(node, Scalar) and node.value is not None else Path(self.file).stem
-
     def data(self) -> DataSection | None:
         """What the section ``data`` says; None without it, or after a fault or a hole in it."""
         node = self.section("data")
@@ -103,6 +102,12 @@ class Reading:
 
     def model(self, is_compiled: bool = True) -> Model | None:
         """The model; None after faults. What ``compile`` is given is checked either way."""
+        with suppress(TooManyFaults):
+            return self._model(is_compiled)
+        return None
+
+    def _model(self, is_compiled: bool) -> Model | None:
+        self._whole()
         expansion = self.expand()
         inputs, outputs = self.graph.build(expansion)
         names = self._outputs(expansion)
@@ -114,7 +119,11 @@ class Reading:
             return None
         try:
             with placed(where=self.root.span):
-                model = Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), outputs, name=self.name)
+                model = Model(
+                    inputs if len(inputs) > 1 else next(iter(inputs.values())),
+                    outputs,
+                    name=name_of(self.root, self.file),
+                )
             if arguments is not None and is_compiled:
                 with placed(where=self._key("compile").span):
                     model.compile(**arguments)
@@ -141,6 +150,12 @@ class Reading:
 
     def _key(self, name: str) -> Scalar:
         return next(e.key for e in self.root.entries if e.name == name)
+
+
+def name_of(root: nodes.Mapping, file: str) -> str:
+    """The name in the spec, or the file's."""
+    node = root.get("name")
+    return str(node.value) if isinstance(node, Scalar) and node.value is not None else Path(file).stem
 
 
 def _classes(own: tuple[type[Layer], ...]) -> dict[str, type[Layer]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 
 from builders import holes, nodes, overrides, source
 from builders.data import DataSection
-from builders.faults import Faults
+from builders.faults import Faults, TooManyFaults
 from builders.holes import Hole
 from builders.overrides import Override
-from builders.reading import Reading
+from builders.reading import Reading, name_of
 from layerkit.data import DataOptions, DataSet, Tensor
 from layerkit.errors import DataError, LayerkitError, SpecError, SpecErrors
 from layerkit.layers import Layer
@@ -68,7 +69,7 @@ class Spec:
     @property
     def name(self) -> str:
         """The name in the spec, or the file's."""
-        return self._read().name
+        return name_of(self.root, self.file)
 
     # Model
 
@@ -98,7 +99,9 @@ class Spec:
             SpecErrors: the faults of the section.
         """
         found = self._read()
-        arguments = found.sections.fit(found.section("fit"))
+        arguments: dict[str, Any] = {}
+        with suppress(TooManyFaults):
+            arguments = found.sections.fit(found.section("fit"))
         found.faults.raise_all()
         return arguments
 
@@ -125,7 +128,9 @@ class Spec:
             DataError: the data do not fit the model, or none are named.
         """
         found = self._read()
-        section = found.data()
+        section = None
+        with suppress(TooManyFaults):
+            section = found.data()
         found.faults.raise_all()
         if section is None:
             if path is None:
@@ -152,7 +157,8 @@ class Spec:
             SpecErrors: a hole that is not well formed.
         """
         found = self._read()
-        found.expand()
+        with suppress(TooManyFaults):
+            found.expand()
         faults = Faults(self.file)
         listed = holes.listed(self.root, found.common.turns, faults)
         faults.raise_all()

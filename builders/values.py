@@ -12,11 +12,12 @@ from typing import Any
 
 from builders import nodes
 from builders.expressions import HOLE, NAME, Unknown, evaluate, is_formula
-from builders.faults import Faults
+from builders.faults import Faults, TooManyFaults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, SpecError
 
 MAX_VALUES = 50_000
+MAX_FORMULAS = 20_000
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Common:
     faults: Faults
     left: int = MAX_VALUES
     """Values that may still be put in the place of names."""
+    formulas: int = MAX_FORMULAS
+    """Formulas that may still be computed."""
     weights: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, bool] = field(default_factory=dict)
     """Of the nodes seen, by identity, whether nothing in them has to be replaced."""
@@ -135,8 +138,17 @@ class Values(Mapping[str, Any]):
             return replace(node, value=text[1:])
         if text[1:] in self.named:
             return self._put(self.named[text[1:]], node)
+        self.common.formulas -= 1
+        if self.common.formulas < 0:
+            self.common.faults.report(
+                "there are too many formulas.",
+                node.span,
+                expected=f"at most {MAX_FORMULAS} with all repeats and blocks",
+                got="more",
+            )
+            raise TooManyFaults
         try:
-            return _node(evaluate(text, self), node)
+            return self._paid(_node(evaluate(text, self), node), node)
         except Unknown:
             return replace(node, value=None, tag="!choice")
         except SpecError as error:
@@ -149,6 +161,12 @@ class Values(Mapping[str, Any]):
     def _put(self, value: Node, where: Scalar) -> Node:
         if isinstance(value, Scalar):
             return replace(value, span=where.span, text=str(where.value), written=value.written or value.span)
+        return self._paid(nodes.moved(value, where.span), where)
+
+    def _paid(self, value: Node, where: Scalar) -> Node:
+        """The value, whose size counts against the limit of all values."""
+        if isinstance(value, Scalar):
+            return value
         self.common.left -= self._weight(value)
         if self.common.left < 0:
             self.common.faults.report(
@@ -158,7 +176,7 @@ class Values(Mapping[str, Any]):
                 got="more",
             )
             return replace(where, value=None, tag="!choice")
-        return nodes.moved(value, where.span)
+        return value
 
     def _weight(self, node: Node) -> int:
         found = self.common.weights.get(id(node))
@@ -213,8 +231,8 @@ def _number_or_text(node: Node, name: str) -> Any:
         return HOLE
     if isinstance(node, Scalar):
         return node.value
-    if isinstance(node, Sequence):
-        return [_number_or_text(n, name) for n in node.items]
+    if isinstance(node, Sequence):  # lists in it stay nodes: they may stand for very many values
+        return [HOLE if n.tag is not None else n.value if isinstance(n, Scalar) else n for n in node.items]
     raise SpecError(
         f"'{name}' is a mapping, with which nothing can be computed.",
         expected="a number, a text or a list",
@@ -223,6 +241,8 @@ def _number_or_text(node: Node, name: str) -> Any:
 
 
 def _node(value: Any, where: Scalar) -> Node:
+    if isinstance(value, Scalar | Sequence | nodes.Mapping):
+        return nodes.moved(value, where.span)
     if isinstance(value, list):
         return Sequence(tuple(_node(v, where) for v in value), where.span)
     return replace(where, value=value)

@@ -1,0 +1,97 @@
+"""How many layers a spec would have with all repeats and blocks: counted before the list of them is made.
+
+The count walks each body once, however often it is repeated, and a block once for each set of arguments, so that a short
+text that stands for very many layers is refused in little time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from builders import nodes
+from builders.blocks import Block
+from builders.faults import Faults
+from builders.items import KEYS
+from builders.nodes import Node, Scalar, Sequence
+from builders.values import Common, Values
+from layerkit.errors import Span
+
+MAX_STEPS = 10_000
+MAX_NESTED = 20
+"""So deep may blocks use blocks."""
+
+
+class TooManySteps(Exception):
+    """There are more than ``MAX_STEPS``."""
+
+    def __init__(self, where: Span) -> None:
+        super().__init__()
+        self.where = where
+
+
+class Counter:
+    """Counts calls of layers; faults are left to those who make the calls."""
+
+    def __init__(self, classes: Mapping[str, type]) -> None:
+        self.classes = classes
+        self.silent = Faults("")
+        self._seen: dict[object, int] = {}
+        self._visits = 0
+
+    def count(self, node: Node | None, values: Values, blocks: Mapping[str, Block]) -> int:
+        """The number of calls that a list of layers makes.
+
+        Raises:
+            TooManySteps: it is more than ``MAX_STEPS``, or finding out takes as many steps.
+        """
+        return self._list(node, Values(Common(self.silent), values.named), blocks, ())
+
+    def _list(self, node: Node | None, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]) -> int:
+        total = 0
+        named: dict[str, int] = {}
+        for item in node.items if isinstance(node, Sequence) else ():
+            self._visits += 1
+            count = self._item(values.head(item), values, blocks, stack, named)
+            total += count
+            if total > MAX_STEPS or self._visits > MAX_STEPS:
+                raise TooManySteps(item.span)
+            name = nodes.label(item)
+            if name is not None:
+                named[name] = count
+        return total
+
+    def _item(
+        self, item: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...], named: dict[str, int]
+    ) -> int:
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            return 1 + self._block(item.value, Scalar(None, item.span, ""), values, blocks, stack)
+        if not isinstance(item, nodes.Mapping) or item.tag is not None:
+            return 1
+        turns, inner = 1, 0
+        for entry in item.entries:
+            if entry.name == "repeat":
+                times = values.resolve(entry.value)
+                turns = times.value if isinstance(times, Scalar) and type(times.value) is int else 1
+            elif entry.name == "layers":
+                inner += self._list(entry.value, values.turn(0, 1), blocks, stack)
+            elif entry.name == "share":
+                inner += named.get(str(getattr(entry.value, "value", "")), 1)
+            elif entry.name not in KEYS:
+                inner += self._block(entry.name, entry.value, values, blocks, stack)
+        return max(0, turns) * (1 + inner)
+
+    def _block(
+        self, name: str, arguments: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]
+    ) -> int:
+        if name in self.classes or name in stack or name not in blocks or len(stack) >= MAX_NESTED:
+            return 0
+        block = blocks[name]
+        bound = block.bind(values.resolve(arguments), block.span, self.silent)
+        if bound is None:
+            return 1
+        given = tuple(n.value if isinstance(n, Scalar) else id(n) for n in bound.named.values())
+        key = id(block), given
+        if key not in self._seen:
+            inside = Values(Common(self.silent), bound.named)
+            self._seen[key] = self._list(block.layers, inside, block.blocks, (*stack, name))
+        return self._seen[key]
