@@ -5,8 +5,9 @@
 are checked against the signatures of what they are for (``arguments``, ``sections``). ``holes`` are what a search decides.
 """
 
+from builders.dump import dump
 from builders.holes import Hole
 from builders.json_schema import json_schema
 from builders.spec import Spec, load, loads
 
-__all__ = ["Hole", "Spec", "json_schema", "load", "loads"]
+__all__ = ["Hole", "Spec", "dump", "json_schema", "load", "loads"]

@@ -281,14 +281,15 @@ class Graph:
         before = len(self.faults)
         outputs = self.expander.inline(key, node, step, entries)
         for inner in self.expander.steps[first:]:
+            inner.name = inner.name.removeprefix(f"{step.name}/{key.value}/")  # the model has names of its own
+            inner.is_named = not inner.base or "/" in inner.name
             self._run(inner)
         del self.expander.steps[first:]
         self.step = step
         out = self._tensors(outputs[""])
         if out is MISSING or len(self.faults) > before:
             return None
-        prefix = f"{step.name}/{key.value}"
-        return Model(self.values[entries[0].id], out, name=prefix)
+        return Model(self.values[entries[0].id], out, name=str(key.value))
 
     # Faults
 

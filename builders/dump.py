@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, outline
+from builders.outline import Call, Outline, Repeat, outline, short
 from builders.scalars import write_scalar
 from layerkit.fields import signature
 from layerkit.models import Model
@@ -19,7 +19,8 @@ def dump(model: Model) -> str:
     """The spec of a model: its architecture, and how it was compiled.
 
     Arguments that are defaults, names that layers get by themselves, and ``from`` where a layer reads the one before it are
-    left out; equal runs of layers become repeats, models that are layers become blocks.
+    left out; equal runs of layers become repeats, models that are layers become blocks. (Such a model drew a seed of its
+    own when it was made: with one seed all other models get equal weights again, these get others.)
 
     Args:
         model: a Sequential or functional model.
@@ -88,18 +89,14 @@ def _item(call: Call, indent: str, times: int = 1) -> Iterator[str]:
         "repeat": times if times > 1 else None,
     }  # fmt: skip
     beside = {k: v for k, v in beside.items() if v is not None}
-    if call.share is not None:
-        lines = [f"share: {write_scalar(call.share)}"]
-    else:
-        # A lone word would be an entry without arguments; with more keys beside it, it needs its colon.
-        lines = list(_layer(call, beside))
+    lines = [f"share: {write_scalar(call.share)}"] if call.share is not None else list(_layer(call, beside))
     lines += [line for key, value in beside.items() for line in _mapping({key: value}, "")]
     for i, line in enumerate(lines):
         yield f"{indent}{'  ' if i else '- '}{line}"
 
 
 def _layer(call: Call, beside: Mapping[str, Any]) -> Iterator[str]:
-    if not call.arguments:
+    if not call.arguments:  # a word alone is an entry; with keys beside it, it needs its colon
         yield f"{call.kind}:" if beside else call.kind
     elif (alone := lone(call.kind, call.arguments, type(call.layer))) is not None:
         yield f"{call.kind}: {flow(alone)}"
@@ -142,15 +139,4 @@ def _compiled(model: Model) -> dict[str, Any]:
     """What ``compile`` was given, without what is a default; losses and metrics as they were named."""
     found = model.get_compile_config() if getattr(model, "optimizer", None) is not None else {}
     defaults = {p.name: p.default for p in inspect.signature(Model.compile).parameters.values()}
-    return {k: _short(v) for k, v in found.items() if v != defaults.get(k) or k == "optimizer"}
-
-
-def _short(value: Any) -> Any:
-    """``{Adam: {}}`` as ``Adam``."""
-    if isinstance(value, Mapping):
-        if len(value) == 1:
-            ((name, arguments),) = value.items()
-            if arguments == {} and name[:1].isupper():
-                return name
-        return {k: _short(v) for k, v in value.items()}
-    return [_short(v) for v in value] if isinstance(value, list | tuple) else value
+    return {k: short(v) for k, v in found.items() if v != defaults.get(k) or k == "optimizer"}

@@ -86,7 +86,7 @@ def outline(model: Model) -> Outline:
     return found
 
 
-def _model(model: Model, blocks: dict[str, Outline], own: set[type]) -> Outline:
+def _model(model: Model, blocks: dict[str, Outline], own: set[type], is_block: bool = False) -> Outline:
     if model._graph is None or type(model).call not in (Model.call, _sequential_call()):
         raise ArgumentError(
             f"{type(model).__name__} '{model.name}' cannot be written down: its call is Python code.",
@@ -97,7 +97,7 @@ def _model(model: Model, blocks: dict[str, Outline], own: set[type]) -> Outline:
     tensors: dict[Value, str] = {}
     inputs = {}
     for value, layer in zip(graph.inputs, graph.input_layers, strict=True):
-        name = names.get(layer, str(layer.name))
+        name = "input" if is_block and len(graph.inputs) == 1 else names.get(layer, str(layer.name))
         tensors[value] = name
         inputs[name] = _input(value)
     calls: list[Call] = []
@@ -172,7 +172,7 @@ def _call(
 def _arguments(layer: Layer, blocks: dict[str, Outline], own: set[type]) -> tuple[str, dict[str, Any]]:
     """The name of a layer's class, or of the block that a model becomes, and the arguments that are no defaults."""
     if isinstance(layer, Model):
-        inner = _model(layer, blocks, own)
+        inner = _model(layer, blocks, own, is_block=True)
         name = snake_case(str(layer.name)).replace("/", "_")
         while name in blocks and blocks[name] != inner:
             name += "_"
@@ -204,7 +204,18 @@ def _value(value: Any, blocks: dict[str, Outline], own: set[type]) -> Any:
         return [_value(v, blocks, own) for v in value]
     if isinstance(value, Mapping):
         return {str(k): _value(v, blocks, own) for k, v in value.items()}
-    return serialize(value)
+    return short(serialize(value))
+
+
+def short(value: Any) -> Any:
+    """Plain data with the names of objects alone where they have no arguments: ``{Adam: {}}`` is ``Adam``."""
+    if isinstance(value, Mapping):
+        if len(value) == 1:
+            ((name, arguments),) = value.items()
+            if arguments == {} and name[:1].isupper():
+                return name
+        return {k: short(v) for k, v in value.items()}
+    return [short(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 # Names -----------------------------------------------------------------------------------------------------------------
