@@ -8,6 +8,7 @@ are checked against the signatures of what they are for (``arguments``, ``sectio
 from builders.dump import dump
 from builders.holes import Hole
 from builders.json_schema import json_schema
+from builders.python_source import to_python
 from builders.spec import Spec, load, loads
 
-__all__ = ["Hole", "Spec", "dump", "json_schema", "load", "loads"]
+__all__ = ["Hole", "Spec", "dump", "json_schema", "load", "loads", "to_python"]

@@ -33,6 +33,8 @@ class Call:
     arguments: dict[str, Any]
     layer: Layer
     out: str
+    outs: list[str] = field(default_factory=list)
+    """The names of all tensors that it makes; ``out`` is the first."""
     name: str | None = None
     reads: Any = None
     named: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +119,7 @@ def _model(model: Model, blocks: dict[str, Outline], own: set[type], is_block: b
         for i, value in enumerate(node.outputs):
             end = labels[i] if len(labels) >= len(node.outputs) else str(i)
             tensors[value] = calls[-1].out if i == 0 else f"{calls[-1].out}.{end}"
+        calls[-1].outs = [tensors[value] for value in node.outputs]
     outputs = tree.unflatten(graph.output_structure, [tensors[v] for v in graph.outputs])
     before = next(iter(inputs)) if len(inputs) == 1 else None
     for call in calls:
@@ -159,10 +162,10 @@ def _call(
     given = {k: v for k, v in given.items() if v is not None}
     if first is not None:
         first.name = first.out
-        return Call(first.kind, first.arguments, layer, f"{name}_again{number}", f"{name}_again{number}", reads, given, share=first.out)  # fmt: skip
+        return Call(first.kind, first.arguments, layer, f"{name}_again{number}", [], f"{name}_again{number}", reads, given, share=first.out)  # fmt: skip
     with placed(f"{name} ({type(layer).__name__})"):
         kind, arguments = _arguments(layer, blocks, own)
-    call = Call(kind, arguments, layer, name, None, reads, given)
+    call = Call(kind, arguments, layer, name, [], None, reads, given)
     call.is_frozen = not layer.trainable and arguments.get("trainable") is not False
     if isinstance(layer, Model):
         call.name = name

@@ -15,7 +15,7 @@ from builders.faults import Faults, TooManyFaults
 from builders.holes import Hole
 from builders.overrides import Override
 from builders.reading import Reading, name_of
-from layerkit.data import DataOptions, DataSet, Tensor
+from layerkit.data import DataOptions, DataSet, tensors
 from layerkit.errors import DataError, LayerkitError, SpecError, SpecErrors
 from layerkit.layers import Layer
 from layerkit.models import Model
@@ -113,6 +113,19 @@ class Spec:
         node = self._read().section("data")
         return node.plain() if isinstance(node, nodes.Mapping) else {}
 
+    def data_section(self) -> DataSection | None:
+        """What the section ``data`` says; None without one.
+
+        Raises:
+            SpecErrors: the faults of the section.
+        """
+        found = self._read()
+        section = None
+        with suppress(TooManyFaults):
+            section = found.data()
+        found.faults.raise_all()
+        return section
+
     def dataset(
         self, path: str | Path | None = None, *, model: Model | None = None, batch_size: int | None = None
     ) -> DataSet:
@@ -127,24 +140,16 @@ class Spec:
             SpecErrors: the faults of the section, or of the spec.
             DataError: the data do not fit the model, or none are named.
         """
-        found = self._read()
-        section = None
-        with suppress(TooManyFaults):
-            section = found.data()
-        found.faults.raise_all()
+        section = self.data_section()
         if section is None:
             if path is None:
                 raise DataError("the spec names no data.", where=self.root.span, expected="data: {dataset: digits}", got="nothing",
                                 fix="write a section data:, or name the data from outside")  # fmt: skip
             section = DataSection(None, DataOptions(), self.root)
         model = self.build() if model is None else model
-        inputs = [
-            Tensor(name, (), tuple(n if isinstance(n, int) else None for n in v.shape[1:]), v.dtype)
-            for name, v in zip(model.input_names, model.inputs, strict=True)
-        ]
         return section.open(
-            Path(self.file).parent, path=None if path is None else Path(path), inputs=inputs,
-            outputs=model._target_names(model.output), batch_size=batch_size or self.fit.get("batch_size") or 32,
+            Path(self.file).parent, path=None if path is None else Path(path),
+            batch_size=batch_size or self.fit.get("batch_size") or 32, **tensors(model),
         )  # fmt: skip
 
     # What is filled in

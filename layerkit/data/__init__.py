@@ -8,25 +8,32 @@ checked against the bytes that are there.
 
 from layerkit.data.batches import RowBatches
 from layerkit.data.csv import CsvRecords, Table, read_csv
-from layerkit.data.dataset import DataOptions, DataSet, open_data
+from layerkit.data.dataset import DataOptions, DataSet, open_data, tensors
 from layerkit.data.idx import read_idx
 from layerkit.data.images import ImageRecords
 from layerkit.data.npz import read_npz
 from layerkit.data.parquet import ParquetRecords
 from layerkit.data.preparation import Preparation, Tensor
 from layerkit.data.records import ArrayRecords, Column, Records
-from layerkit.data.sources import SOURCES, guess
+from layerkit.data.sources import CSV, IDX, NPZ, SOURCES, TS, Dataset, Images, Parquet, guess
 from layerkit.data.splits import Split
 from layerkit.data.ts import Series, read_ts
 
 __all__ = [
+    "CSV",
+    "IDX",
+    "NPZ",
     "SOURCES",
+    "TS",
     "ArrayRecords",
     "Column",
     "CsvRecords",
     "DataOptions",
     "DataSet",
+    "Dataset",
     "ImageRecords",
+    "Images",
+    "Parquet",
     "ParquetRecords",
     "Preparation",
     "Records",
@@ -41,4 +48,5 @@ __all__ = [
     "read_idx",
     "read_npz",
     "read_ts",
+    "tensors",
 ]

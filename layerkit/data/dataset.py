@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -153,9 +154,9 @@ class DataSet:
 
 def open_data(
     source: Source,
-    options: DataOptions,
+    options: DataOptions | None = None,
     *,
-    find: Find,
+    find: Find = Path,
     inputs: Sequence[Tensor] = (),
     outputs: Sequence[str] = (),
     batch_size: int = 32,
@@ -165,7 +166,7 @@ def open_data(
     Args:
         source: one of ``SOURCES``.
         options: what is done with its columns.
-        find: a path as it is written to the file that it means.
+        find: a path as it is written to the file that it means; one relative to the current folder unless given.
         inputs: names, shapes of one row and dtypes of the model's inputs; its ``columns`` are empty.
         outputs: names of the model's outputs.
         batch_size: rows of a batch, where the data are not read whole.
@@ -174,6 +175,7 @@ def open_data(
         DataError: a column is not there, values are missing, or a part is empty.
         FileFormatError: a file is broken.
     """
+    options = options or DataOptions()
     opened = source.open(find, options.in_memory)
     records = opened.train
     targets = _targets(options.target if options.target is not None else opened.target, records, outputs)
@@ -202,6 +204,15 @@ def open_data(
             parts[name] = (records, rows)
     in_memory = options.in_memory if options.in_memory is not None else records.in_memory or records.nbytes <= LARGE
     return DataSet(parts, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+
+
+def tensors(model: Any) -> dict[str, Any]:
+    """What ``open_data`` has to know of a model: ``open_data(source, options, find=Path, **tensors(model))``."""
+    inputs = [
+        Tensor(name, (), tuple(n if isinstance(n, int) else None for n in value.shape[1:]), value.dtype)
+        for name, value in zip(model.input_names, model.inputs, strict=True)
+    ]
+    return {"inputs": inputs, "outputs": model._target_names(model.output)}
 
 
 def _targets(target: Any, records: Records, outputs: Sequence[str]) -> list[Tensor]:

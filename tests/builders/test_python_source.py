@@ -1,0 +1,107 @@
+"""Specs written as Python: the program builds the same model and trains to the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import builders
+from layerkit.utils import set_random_seed
+
+SPECS = sorted((Path(__file__).parents[2] / "examples/specs").glob("*.yaml"))
+SPEC = """
+layerkit: 1
+name: both "sides"
+inputs:
+  left: {shape: [4]}
+  class: {shape: [4]}
+blocks:
+  tower:
+    layers:
+      - Dense: {units: 3, kernel_initializer: {RandomUniform: {minval: -0.1, maxval: 0.1}}}
+layers:
+  - Dense: 8
+    name: first
+    from: left
+  - repeat: 2
+    name: deep
+    layers:
+      - Dense: {units: 8, activation: relu}
+      - Dropout: 0.1
+  - tower:
+    name: up
+  - share: first
+    name: again
+    from: class
+  - Concatenate:
+    name: both
+    from: [up, again]
+  - repeat: 2
+    layers:
+      - Dense: {units: 16, activation: relu}
+      - Dropout: 0.1
+  - Reshape: [4, 4]
+  - LSTM: {units: 3, return_sequences: true, return_state: true}
+    name: lstm
+  - MultiHeadAttention: {num_heads: 2, key_dim: 3}
+    from: [lstm, lstm]
+  - TimeDistributed: {layer: {Dense: {units: 2}}}
+    trainable: false
+  - Bidirectional: {layer: {GRU: {units: 3}}}
+  - Dense: {units: 1, kernel_regularizer: {L2: {l2: 0.01}}}
+    name: out
+outputs: {value: out, state: lstm.h}
+compile:
+  optimizer:
+    SGD:
+      learning_rate: {CosineDecay: {initial_learning_rate: 0.1, decay_steps: 100}}
+      momentum: 0.9
+  loss: {value: mse, state: {Huber: {delta: 0.5}}}
+"""
+
+
+def _run(text, name="module"):
+    space = {"__name__": name}
+    exec(compile(text, "written.py", "exec"), space)
+    return space
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_specs_train_to_the_same_weights(path, capsys, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    spec = builders.load(path).override({"fit.epochs": "1", "fit.verbose": "0"})
+    written = _run(builders.to_python(spec), "__main__")
+    set_random_seed(0)
+    model = spec.build()
+    dataset = spec.dataset(model=model)
+    model.fit(*dataset.train, validation_data=dataset.validation, **spec.fit)
+    for a, b in zip(model.get_weights(), written["model"].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert "loss" in capsys.readouterr().out
+
+
+def test_everything_a_spec_can_say():
+    spec = builders.loads(SPEC)
+    text = builders.to_python(spec)
+    assert "for _ in range(2):" in text
+    set_random_seed(0)
+    model = spec.build()
+    set_random_seed(0)
+    again = _run(text)["build"]()
+    rng = np.random.default_rng(0)
+    x = {"left": rng.normal(size=(8, 4)).astype("float32"), "class": rng.normal(size=(8, 4)).astype("float32")}
+    y = {"value": np.ones((8, 1), "float32"), "state": np.zeros((8, 3), "float32")}
+    for each in (model, again):
+        each.fit(x, y, epochs=2, verbose=0)
+    for a, b in zip(model.weights, again.weights, strict=True):
+        assert a.path == b.path
+        np.testing.assert_array_equal(a.array, b.array)
+
+
+def test_names_do_not_escape_from_their_texts():
+    text = 'layerkit: 1\nname: "a\\"\\"\\"\\nimport os\\\\"\ninputs: {"x": {shape: [2]}}\nlayers: [{Dense: 1}]\n'
+    spec = builders.loads(text)
+    assert spec.name == 'a"""\nimport os\\'
+    assert _run(builders.to_python(spec))["build"]().name == spec.name
