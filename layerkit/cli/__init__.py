@@ -1,66 +1,73 @@
-"""The ``layerkit`` command: ``train`` and ``summary`` of YAML specs, ``cache`` of compiled code, ``tune`` for this machine.
+"""The ``layerkit`` command, one file for each verb; a verb is imported when it is used, so that the rest stays quick.
 
-Exit codes: 0 ok, 1 failed (a fault in the spec, the data or the training), 2 wrong use.
+Exit codes: 0 ok, 1 failed (a fault in a spec, a file, the data or the training), 2 wrong use of the command.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from layerkit.cli import commands
-from layerkit.errors import LayerkitError
+from layerkit import __version__
+
+VERBS = {
+    "new": "Write a spec to begin with, by task.",
+    "check": "Find all faults of specs; tell parameters, memory and time.",
+    "summary": "Show layers, shapes and parameters of a model.",
+    "plot": "Draw the graph of a model as a picture (SVG).",
+    "explain": "Show what the compiler makes of a training step.",
+    "train": "Train the model of a spec; go on with a run that was interrupted.",
+    "evaluate": "Measure a trained model on data.",
+    "predict": "Let a trained model predict for the rows of a file.",
+    "diff": "Compare two specs, models or runs, layer by layer.",
+    "schema": "Print the JSON Schema of specs, for editors.",
+    "doctor": "Look at this installation: engine, processor, extras, caches.",
+    "cache": "Show or remove the compiled code that is kept on disk.",
+    "tune": "Measure which register tiles suit this processor best.",
+}
+"""What each verb does, in a line; the text of its own help is in its file."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="layerkit")
+class Verbs(click.Group):
+    """The verbs of ``VERBS``, each in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"layerkit.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from layerkit.errors import did_you_mean
+
+            ctx.fail(f"there is no verb '{args[0]}'; {did_you_mean(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        verbs = [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
 def cli() -> None:
-    """Specify models in YAML, train them, look at them."""
+    """Specify models in YAML, train them, look at them.
 
-
-@cli.command()
-@click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the number in the spec.")
-@click.option(
-    "--save", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the trained model (.lk)."
-)
-@click.option("--quiet", is_flag=True, help="No progress, only the final table.")
-def train(spec: Path, seed: int, epochs: int | None, save_to: Path | None, quiet: bool) -> None:
-    """Train the model that SPEC describes on the data that it names."""
-    commands.train(spec, seed=seed, epochs=epochs, save_to=save_to, quiet=quiet)
-
-
-@cli.command()
-@click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="For the predicted memory."
-)
-def summary(spec: Path, batch_size: int) -> None:
-    """Show layers, shapes, parameters, multiply-adds and memory of the model that SPEC describes."""
-    commands.summary(spec, batch_size=batch_size)
-
-
-@cli.command()
-@click.option("--clear", is_flag=True, help="Remove all entries.")
-def cache(clear: bool) -> None:
-    """Show the compiled code that is kept on disk, or remove it."""
-    commands.cache(clear=clear)
-
-
-@cli.command()
-def tune() -> None:
-    """Measure which register tiles suit this processor best, and use them from now on. Results do not change."""
-    commands.tune()
+    A first model, in three steps: layerkit new images; layerkit check images.yaml; layerkit train images.yaml
+    """
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command; a fault becomes a message and exit code 1."""
-    try:
-        return cli(arguments)
-    except LayerkitError as error:
-        click.echo(commands.report(error), err=True)
-        sys.exit(1)
+    """Run the command."""
+    return cli(arguments, prog_name="layerkit")

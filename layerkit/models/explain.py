@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from layerkit import engines, tree
-from layerkit.dtypes import numpy_dtype
-from layerkit.errors import ArgumentError, StateError
-from layerkit.ir import Dim
+from layerkit.errors import ArgumentError
+from layerkit.models.standins import inputs_like, targets_like
 from layerkit.training.data import as_arrays
 
 CHOICES = ("steps", "graph", "passes", "code")
@@ -22,8 +21,8 @@ def explain(model: Any, analyze: bool, x: Any, y: Any, show: str, batch_size: in
     is_trained = model.optimizer is not None and model._compiled is not None
     if analyze and (x is None or (is_trained and y is None)):
         raise ArgumentError("to analyze a step takes data.", expected="x=..., y=...", got="none", fix="pass a batch")
-    x = _zeros(model, batch_size) if x is None else as_arrays(model._on_host(x), "x")
-    y = as_arrays(y, "y") if y is not None else _targets(model, tree.leaves(x)[0].shape[0]) if is_trained else None
+    x = inputs_like(model, batch_size) if x is None else as_arrays(model._on_host(x), "x")
+    y = as_arrays(y, "y") if y is not None else targets_like(model, tree.leaves(x)[0].shape[0]) if is_trained else None
     model._ensure_ready(x)
     arguments = ((x, y, None),) if is_trained else (x,)
     leaves, structure = tree.flatten(arguments)
@@ -42,27 +41,3 @@ def explain(model: Any, analyze: bool, x: Any, y: Any, show: str, batch_size: in
     arrays = [*leaves, *(w.array for w in traced.read), *key] if analyze else None
     text: str = traced.program.explain({"b": leaves[0].shape[0]}, arrays)
     return text
-
-
-def _zeros(model: Any, rows: int) -> Any:
-    """Inputs of zeros, from the shapes that the model declares."""
-    if model._graph is None:
-        raise StateError("the shapes of the inputs are not known.", layer=model.name, fix="pass x, or add an Input")
-    made = []
-    for value in model._graph.entries:
-        if any(isinstance(n, Dim) for n in value.shape[1:]):
-            raise ArgumentError("an input has axes of unknown size.", expected="x=...", got=str(value.type))
-        made.append(np.zeros((rows, *value.shape[1:]), numpy_dtype(value.dtype)))
-    if model._graph.host is not None:
-        return dict(zip(model._graph.host.entries, made, strict=True))
-    return made[0] if len(made) == 1 else made
-
-
-def _targets(model: Any, rows: int) -> Any:
-    """Targets of zeros that the losses of the model take."""
-    made = []
-    for value, loss in zip(model._graph.outputs, model._loss.losses(model._target_names(model.output)), strict=True):
-        is_sparse = type(loss).__name__.startswith("Sparse")
-        shape = value.shape[1:-1] if is_sparse else value.shape[1:]
-        made.append(np.zeros((rows, *shape), "int32" if is_sparse else "float32"))
-    return made[0] if len(made) == 1 else made

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from layerkit import saving
+from layerkit.data import Preparation
 from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
 from layerkit.registry import knowing, serialize
 from layerkit.saving import plain
+
+PREPARATION = "/data"  # in ``preprocessing``, beside the paths of layers
 
 
 def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_optimizer: bool = True) -> None:
@@ -56,6 +59,8 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_o
     weights = {name: w.array for name, w in model.named_weights().items()}
     learned = {layer.path: layer.get_state() for layer in model.flatten_layers()}
     preprocessing = {name: known for name, known in learned.items() if known is not None}
+    if model.preparation is not None:
+        preprocessing[PREPARATION] = model.preparation.to_config()
     saving.write(
         path, config=config, weights=weights, state=state, preprocessing=preprocessing or None, signature=signature
     )
@@ -98,7 +103,11 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         raise FileFormatError(
             "the file holds no model.", expected="a file that model.save wrote", got=", ".join(config)
         )
-    model = model_from_config(config["model"], custom_objects, contents.preprocessing)
+    learned = dict(contents.preprocessing or {})
+    preparation = learned.pop(PREPARATION, None)
+    model = model_from_config(config["model"], custom_objects, learned)
+    if preparation is not None:
+        model.preparation = Preparation.from_config(preparation)
     example = getattr(model, "_example", None)
     if not model.built and example:
         model(_zeros(example))

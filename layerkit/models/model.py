@@ -29,6 +29,7 @@ from layerkit.trace import draw_seed
 from layerkit.training.data import Mapped
 
 if TYPE_CHECKING:
+    from layerkit.data import Preparation
     from layerkit.models.files import Backup
 
 
@@ -67,6 +68,8 @@ class Model(Trainer, Layer):
     def _prepare(self) -> None:
         """What there is before anything is known."""
         self._names: dict[str, Layer] = {}
+        self.preparation: Preparation | None = None
+        """How columns of data became its inputs and targets, where a spec's section ``data`` said so; files keep it."""
         self._prepare_training()
 
     # Structure --------------------------------------------------------------------------------------------------------

@@ -410,6 +410,8 @@ class Trainer(_Base):
             step.watch.begin_epoch()
 
         hooks.on_train_begin()
+        if isinstance(data, Stream) and self.resume_at != (initial_epoch, 0):
+            data.begin_at(self.resume_at[0])
         try:
             fit_epochs(
                 step,

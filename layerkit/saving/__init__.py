@@ -4,6 +4,6 @@ Models call ``write``, ``read`` and ``check``; nothing here knows what a model i
 ``tensors`` how tensors lie in a member, ``container`` how members lie in the zip.
 """
 
-from layerkit.saving.archive import Contents, check, read, write
+from layerkit.saving.archive import TEMPORARY, Contents, check, read, write, write_whole
 
-__all__ = ["Contents", "check", "read", "write"]
+__all__ = ["TEMPORARY", "Contents", "check", "read", "write", "write_whole"]

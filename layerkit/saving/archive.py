@@ -104,7 +104,7 @@ def write(
     chunks: list[tensors.Chunk] = []
     for (_, header), data in zip(parts, [*members.values(), []], strict=True):
         chunks += [header, *data]
-    _replace(Path(os.path.realpath(path)), chunks)
+    write_whole(path, chunks)
 
 
 def read(path: str | os.PathLike[str], *, verify: Literal["always", "lazy"] = "always") -> Contents:
@@ -306,8 +306,19 @@ class _Reader:
         return data
 
 
-def _replace(path: Path, chunks: Iterable[tensors.Chunk]) -> None:
-    """Write ``chunks`` under a temporary name in the same folder, force them to disk, and give them their name."""
+TEMPORARY = ".layerkit-*.tmp"
+"""Names of files that are being written; what is left of one was written by a process that was killed."""
+
+
+def write_whole(path: str | os.PathLike[str], chunks: Iterable[tensors.Chunk]) -> None:
+    """Write ``chunks`` to a file, which holds either what it held or all of them, whatever happens meanwhile.
+
+    They are written under a temporary name in the same folder, forced to disk, and given their name.
+
+    Raises:
+        LayerkitError: the file cannot be written there.
+    """
+    path = Path(os.path.realpath(path))
     if path.is_dir() or (path.exists() and not path.is_file()):
         fix = f"give a file name, such as {str(path / 'model.lk')!r}"
         raise ArgumentError(f"{str(path)!r} is not a file.", expected="the path of a file", got="a folder", fix=fix)

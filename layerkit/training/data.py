@@ -161,6 +161,14 @@ class Stream:
 
     source: Iterable[Any]
 
+    def begin_at(self, epoch: int) -> None:
+        """Let the next pass be that of this epoch, where the source has an order for each."""
+        source = self.source
+        while isinstance(source, Mapped):
+            source = source._source
+        if hasattr(source, "epoch"):
+            source.epoch = epoch
+
     def batches(self) -> Iterator[Batch]:
         """The batches, as arrays."""
         for item in self.source:

@@ -1,0 +1,115 @@
+"""``layerkit predict``: what a trained model says about the rows of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from layerkit import saving, tree
+from layerkit.cli.rows import inputs, open_rows, preparation_of
+from layerkit.cli.shared import ANY_PATH, FILE, OUTPUT, Verb, load_trained, print_json
+from layerkit.data import Preparation
+from layerkit.errors import DataError
+from layerkit.models import Model
+from layerkit.models.trainer import _activation
+
+Columns = dict[str, Any]
+
+
+@click.command(cls=Verb)
+@click.argument("model", type=ANY_PATH)
+@click.argument("data", type=click.Path())
+@click.option("-o", "--output", type=OUTPUT, help="A .csv or .npz file; without it, CSV is printed.")
+@click.option("--best", is_flag=True, help="The best weights of a run instead of the last.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows at a time.")
+@click.option(
+    "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
+)
+def predict(
+    model: Path, data: str, output: Path | None, best: bool, batch_size: int, plugins: tuple[Path, ...], as_json: bool
+) -> None:
+    """Let MODEL, the folder of a run or a model file (.lk), predict for the rows of DATA.
+
+    DATA is a CSV, NPZ, .ts or Parquet file or a folder of images with the columns of the training; the target may be
+    missing. Where the data had classes, their names are given, and a number for each class.
+    """
+    if output is not None and output.suffix not in (".csv", ".npz"):
+        raise click.BadParameter(f"'{output}' is neither .csv nor .npz.", param_hint="--output")
+    trained = load_trained(model, plugins, best=best)
+    records = open_rows(data, model if model.is_dir() else None)
+    preparation = preparation_of(trained, records, with_targets=False)
+    parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records)]
+    found = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *a: np.concatenate(a), *parts)
+    columns = named(trained, preparation, tree.leaves(found))
+    if output is not None and output.suffix == ".npz":
+        saving.write_whole(output, [_npz(columns)])
+    elif output is not None:
+        saving.write_whole(output, [_csv(columns, preparation.classes).encode()])
+    if as_json:
+        shown = {"rows": records.count, "output": output and str(output)}
+        print_json(shown if output else {**shown, "predictions": {k: v.tolist() for k, v in columns.items()}})
+    elif output is not None:
+        click.echo(f"{records.count} rows to {output}")
+    else:
+        click.echo(_csv(columns, preparation.classes), nl=False)
+
+
+def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns:
+    """The outputs by name; before them the predicted class of each row, where the data had classes."""
+    classes, found = preparation.classes, dict(zip(model.output_names, outputs, strict=True))
+    first = outputs[0]
+    wide = int(np.prod(first.shape[1:], dtype=int))
+    if classes is None or first.ndim > 2 or wide not in (1, len(classes)):
+        return {_column(preparation, n): v for n, v in found.items()}
+    if wide > 1:
+        chosen = first.argmax(-1)
+    else:
+        is_share = _activation(model.outputs[0]) == "sigmoid"
+        chosen = (first.reshape(len(first)) >= (0.5 if is_share else 0.0)).astype(int)
+    return {"class": np.array(classes)[chosen], **found}
+
+
+def _column(preparation: Preparation, output: str) -> str:
+    """A regression's output has the name of the column that it predicts."""
+    columns = next((t.columns for t in preparation.targets if t.name == output), ())
+    return columns[0] if len(columns) == 1 and columns[0] != "y" else output
+
+
+def _npz(columns: Columns) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, **columns)
+    return out.getvalue()
+
+
+def _csv(columns: Columns, classes: Sequence[str] | None) -> str:
+    """The columns as a table; an output of several numbers has a column for each, with the name of its class.
+
+    Raises:
+        DataError: an output is an array in each row.
+    """
+    header: list[str] = []
+    fields: list[Any] = []
+    for name, values in columns.items():
+        if values.ndim > 2:
+            raise DataError(
+                f"the output '{name}' has an array for each row.", expected="numbers", got=f"shape {values.shape[1:]}",
+                fix="write an .npz file: -o predictions.npz",
+            )  # fmt: skip
+        if values.ndim == 1 or values.shape[1] == 1:
+            header.append(name)
+            fields.append(values.reshape(-1))
+        else:
+            is_by_class = "class" in columns and classes is not None and values.shape[1] == len(classes)
+            header += [f"{name}_{c}" for c in (classes if is_by_class and classes else range(values.shape[1]))]
+            fields += list(values.T)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*(f.tolist() for f in fields), strict=True))
+    return out.getvalue()

@@ -1,0 +1,95 @@
+"""The rows of a file as a trained model takes them: prepared as its training data were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import builders.data
+from layerkit.cli.runs import Run
+from layerkit.data import Preparation, Records, RowBatches, Tensor
+from layerkit.data.preparation import Encoding
+from layerkit.data.sources import LARGE
+from layerkit.errors import DataError
+from layerkit.models import Model
+
+CHUNK_BYTES = 64 << 20
+
+
+def open_rows(path: str, run: Path | None) -> Records:
+    """The rows of a file, a folder, or data that ship; those to test on, where the data have them.
+
+    Args:
+        path: what to read.
+        run: the folder of the run, whose spec says how files of its kind are read (what separates the fields, ...).
+
+    Raises:
+        DataError: there is no such file, or its name does not tell how to read it.
+        FileFormatError: the file is broken.
+    """
+    opened = builders.data.replaced(_source(run), Path(path)).open(Path, None)
+    found: Records = opened.test or opened.train
+    return found
+
+
+def _source(run: Path | None) -> Any:
+    if run is None:
+        return None
+    found = Run.find(run)
+    node = builders.loads(found.spec_text, found.facts["spec"]).root.get("data")
+    section = builders.data.read(node)[0] if node is not None else None
+    return None if section is None else section.source
+
+
+def preparation_of(model: Model, records: Records, *, with_targets: bool) -> Preparation:
+    """How the rows become what the model takes: as its file says, or as they are where it says nothing.
+
+    Raises:
+        DataError: the file does not say, and the columns are not plain numbers named like the model's inputs.
+    """
+    if model.preparation is not None:
+        return model.preparation
+    targets = (
+        tuple(Tensor(n, (n if n in records.columns else "y",)) for n in model.output_names) if with_targets else ()
+    )
+    taken = {c for t in targets for c in t.columns} | {"y"}
+    inputs = []
+    for name, value in zip(model.input_names, model.inputs, strict=True):
+        shape = tuple(n if isinstance(n, int) else None for n in value.shape[1:])
+        columns: tuple[str, ...] = (name,)
+        if len(model.inputs) == 1 and name not in records.columns:
+            columns = ("x",) if "x" in records.columns else tuple(c for c in records.columns if c not in taken)
+        inputs.append(Tensor(name, columns, shape, value.dtype))
+    encodings = {}
+    for name in (c for t in (*inputs, *targets) for c in t.columns):
+        kind = records.column(name).kind
+        if kind == "category":
+            raise DataError(
+                f"column '{name}' holds texts, and the model does not say which number each is.", expected="numbers",
+                got=", ".join(records.columns[name].categories[:3]),
+                fix="train with a spec: its section data is kept with the model",
+            )  # fmt: skip
+        encodings[name] = Encoding("array" if kind == "array" or any(name in t.columns for t in targets) else "number")
+    return Preparation(tuple(inputs), targets, encodings)
+
+
+def to_evaluate(model: Model, records: Records, batch_size: int) -> Any:
+    """All rows as ``evaluate`` takes them: ``(x, y)``, or batches where they are larger than memory."""
+    preparation = preparation_of(model, records, with_targets=True)
+    for tensor in (*preparation.inputs, *preparation.targets):
+        for name in tensor.columns:
+            records.column(name)
+    rows = np.arange(records.count)
+    if records.in_memory or records.nbytes <= LARGE:
+        return preparation.read(records, rows)
+    return RowBatches(records, rows, preparation, batch_size, shuffle=False, seed=0)
+
+
+def inputs(preparation: Preparation, records: Records) -> Iterator[Any]:
+    """The inputs of all rows, some rows at a time; targets are not needed."""
+    size = max(1, CHUNK_BYTES // max(1, records.nbytes // max(1, records.count)))
+    for at in range(0, records.count, size):
+        yield preparation.read(records, np.arange(at, min(at + size, records.count)), with_targets=False)[0]

@@ -1,0 +1,202 @@
+"""``layerkit train``: a spec becomes a trained model in the folder of a run."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import builders
+from layerkit.cli.runs import Epochs, Run, fingerprint
+from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
+from layerkit.errors import ArgumentError, DataError, LayerkitError
+from layerkit.utils import set_random_seed
+
+if TYPE_CHECKING:
+    from builders import Spec
+    from layerkit.data import DataSet
+    from layerkit.models import Model
+
+
+@click.command(cls=Verb)
+@click.argument("spec", type=FILE, required=False)
+@spec_options
+@click.option(
+    "--data", type=click.Path(), help="A file, a folder, or the name of data that ship, instead of the spec's."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
+@click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path), help="Instead of runs/<name>-<n>.")
+@click.option("--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Go on with this run.")
+@click.option("--quiet", is_flag=True, help="No progress, only the final table.")
+@click.pass_context
+def train(
+    ctx: click.Context, spec: Path | None, changes: tuple[str, ...], plugins: tuple[Path, ...], data: str | None, seed: int,
+    folder: Path | None, resume: Path | None, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train the model that SPEC describes on the data that it names.
+
+    The folder of the run gets the model, its best weights, the history, and all that it takes to repeat the run. A run
+    that was interrupted, however it was, goes on with --resume to the same weights, bit for bit.
+    """
+    if (spec is None) == (resume is None):
+        raise click.UsageError("give a spec, or --resume with the folder of a run.")
+    with _ended_like_ctrl_c():
+        if resume is not None:
+            fixed = [f"--{name}" for name in ("seed", "changes", "folder") if _is_given(ctx, name)]
+            if fixed:
+                raise click.UsageError(f"a run that goes on is what it was: leave out {', '.join(fixed)}.")
+            run = Run.find(resume)
+            facts = run.facts
+            loaded = _spec_of(run, facts, plugins)
+        else:
+            assert spec is not None
+            loaded = load_spec(spec, changes, plugins)
+            data = str(Path(data).resolve()) if data is not None and Path(data).exists() else data
+            facts = {"spec": str(spec.resolve()), "data": data, "seed": seed, "plugins": [str(p) for p in plugins]}
+            run = None
+        finished = _train(loaded, run, facts, data, folder, quiet=quiet, as_json=as_json)
+        _print(finished, as_json=as_json)
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _spec_of(run: Run, facts: dict[str, Any], plugins: tuple[Path, ...]) -> Spec:
+    """The spec of a run, with the layers that it was started with."""
+    if len(plugins) != len(facts["plugins"]):
+        again = " ".join(f"--plugin {shlex.quote(p)}" for p in facts["plugins"])
+        raise ArgumentError(
+            "the run was started with other plugins.", expected=again or "no --plugin", got=str(len(plugins)),
+            fix=f"layerkit train --resume {run.folder} {again}",
+        )  # fmt: skip
+    return builders.loads(run.spec_text, facts["spec"], layers=plugin_layers(plugins))
+
+
+def _train(
+    spec: Spec, run: Run | None, facts: dict[str, Any], data: str | None, folder: Path | None, *, quiet: bool, as_json: bool
+) -> dict[str, Any]:  # fmt: skip
+    """Train, or go on, to the end; the results."""
+    if run is not None and run.is_finished:
+        return {"run": str(run.folder), "already_finished": True, **run.read("results.json")}
+    set_random_seed(int(facts["seed"]))
+    model = spec.build()
+    if model.optimizer is None:
+        raise DataError(
+            "the spec does not say how to train.", where=spec.root.span, expected="a section compile:", got="none",
+            fix="add compile: {optimizer: adam, loss: ...}",
+        )  # fmt: skip
+    dataset = spec.dataset(data if data is not None else facts["data"], model=model)
+    found = fingerprint(dataset)
+    if run is None:
+        run = Run.start(folder, spec.name, spec.text, {**facts, "data_sha256": found})
+    elif found != facts["data_sha256"]:
+        raise DataError(
+            "the data are not those that the run was started with.", expected=facts["data_sha256"][:16], got=found[:16],
+            fix="give the same data with --data, or start a new run",
+        )  # fmt: skip
+    shows = not quiet and not as_json
+    if shows:
+        click.echo(dataset.describe())
+        model.summary(print_fn=click.echo)
+        click.echo(f"run      {run.folder}")
+    model.preparation = dataset.preparation
+    with run.alone():
+        return _fit(model, spec, dataset, run, shows=shows)
+
+
+def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -> dict[str, Any]:
+    arguments = dict(spec.fit)
+    verbose = arguments.pop("verbose", "auto") if shows else 0
+    own = arguments.pop("callbacks", None) or []
+    if dataset.validation is not None:
+        if arguments.pop("validation_split", 0):
+            raise DataError(
+                "rows are held out twice.", where=spec.root.span, expected="data: {split: ...} or fit: {validation_split: ...}",
+                got="both", fix="remove one of them",
+            )  # fmt: skip
+        arguments["validation_data"] = dataset.validation
+    validates = bool(dataset.validation is not None or arguments.get("validation_split"))
+    x, y = dataset.train if dataset.in_memory else (dataset.train, None)
+    epochs = Epochs()
+    start = time.perf_counter()
+    try:
+        callbacks = [*run.callbacks(list(own), validates=validates), epochs]
+        history = model.fit(x, y, verbose=verbose, callbacks=callbacks, **arguments)
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True)
+        raise click.exceptions.Exit(1) from None
+    except (LayerkitError, OSError):
+        if epochs.done:
+            click.echo(
+                f"when that is mended, go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True
+            )
+        raise
+    seconds = time.perf_counter() - start
+    model.save(run.folder / "model.lk")
+    results: dict[str, Any] = {"name": spec.name, "epochs": len(history.epoch), "seconds": round(seconds, 3)}
+    last = {name: values[-1] for name, values in history.history.items()}
+    results["training"] = {n: v for n, v in last.items() if not n.startswith("val_")}
+    results["validation"] = {n.removeprefix("val_"): v for n, v in last.items() if n.startswith("val_")}
+    if dataset.test is not None:
+        results["test"] = evaluate_on(model, dataset.test)
+        results["test_rows"] = dataset.rows["test"]
+    run.finish(results)
+    return {"run": str(run.folder), "already_finished": False, **run.read("results.json")}
+
+
+def evaluate_on(model: Model, part: Any) -> dict[str, Any]:
+    """Loss and metrics over a part of a data set."""
+    x, y = part if isinstance(part, tuple) else (part, None)
+    found: dict[str, Any] = model.evaluate(x, y, verbose=0, return_dict=True)
+    return found
+
+
+def _print(results: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(results)
+        return
+    if results["already_finished"]:
+        click.echo(f"the run {results['run']} is finished: there is nothing to go on with.")
+    columns = {"": "left", "training": "right", "validation": "right"}
+    parts = [results["training"], results["validation"]]
+    if "test" in results:
+        columns[f"test ({results['test_rows']} rows)"] = "right"
+        parts.append(results["test"])
+    names = [n for n in results["training"] if any(n in p for p in parts[1:]) or n != "learning_rate"]
+    show_table(
+        columns,
+        ([name, *(_shown(part.get(name)) for part in parts)] for name in names),
+        title=f"{results['name']}: {results['epochs']} epochs in {results['seconds']:.1f} s",
+    )
+    click.echo(f"model    {Path(results['run']) / 'model.lk'}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """A request to end (SIGTERM, as batch systems send it) does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
