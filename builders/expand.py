@@ -390,8 +390,7 @@ class Expander:
         given = self._inputs_of(block, reads, item)
         if values is None or given is None or block.layers is None:
             return _Used(range(0), (), {}), {"": self._unknown()}
-        label = name or self._use_name(word, frame)
-        full = f"{frame.prefix}{label}{frame.suffix}"
+        full = frame.prefix + (f"{name}{frame.suffix}" if name else self._use_name(word, frame))
         names: ChainMap[str, Ref] = ChainMap(dict(given))
         inner = _Frame(
             values, names, block.blocks, next(iter(given.values())), f"{full}/", "",

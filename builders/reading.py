@@ -75,7 +75,8 @@ class Reading:
         if not isinstance(node, kind) or not any(nodes.children(node)):  # type: ignore[arg-type]
             where = self.root.span if node is None else next(e.key.span for e in self.root.entries if e.name == key)
             got = "nothing" if node is not None and nodes.is_empty(node) else nodes.kind(node)
-            self.faults.report(f"a spec needs {key}.", where, expected=expected, got=got)
+            fix = "begin each layer with '- '" if key == "layers" and isinstance(node, nodes.Mapping) else None
+            self.faults.report(f"a spec needs {key}.", where, expected=expected, got=got, fix=fix)
 
     def section(self, name: str) -> Node | None:
         """A section with values in the place of names."""

@@ -129,7 +129,8 @@ def serialize(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): serialize(v) for k, v in value.items()}
     if isinstance(value, Configurable):
-        return {type(value).__name__: serialize(value.config)}
+        as_item = getattr(value, "as_item", None)  # a model says more than its arguments
+        return as_item() if as_item is not None else {type(value).__name__: serialize(value.config)}
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         return value.item()
     if hasattr(value, "tolist"):

@@ -16,9 +16,10 @@ from typing import Any
 
 from layerkit import tree
 from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
+from layerkit.fields import checks
 from layerkit.ir import Dim, Value, apply
 from layerkit.ir.text import parse_op, show_op
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import LAYERS, Layer, OfLayer
 from layerkit.layers.input import Input
 from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models.model import Model
@@ -210,7 +211,7 @@ class _Reader:
             self.front.pop()
             return inner
         with placed(f"{name} ({kind})"):
-            layer: Layer = cls.from_config(self._values(arguments))
+            layer: Layer = cls.from_config(self._values(arguments, cls))
         if name:  # not every layer of one's own passes a name on
             layer.name, layer._is_named = name, True
         state = self.learned.get("/".join([*self.front, str(layer.name)]))
@@ -220,11 +221,18 @@ class _Reader:
             layer.trainable = False
         return layer
 
-    def _values(self, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {k: self._value(v) for k, v in (arguments or {}).items()}
+    def _values(self, arguments: Mapping[str, Any] | None, cls: Any = None) -> dict[str, Any]:
+        declared = checks(cls) if isinstance(cls, type) else {}
+        found = {}
+        for name, value in (arguments or {}).items():
+            check = declared.get(name)
+            found[name] = self._value(value) if check is None or isinstance(check, OfLayer) else value
+        return found
 
     def _value(self, value: Any) -> Any:
         """Arguments that are layers themselves (``{LSTM: {...}}``) become layers."""
+        if isinstance(value, Mapping) and {"Model", "Sequential"} & set(value) and "name" in value:
+            return self.layer(value)
         if isinstance(value, Mapping) and len(value) == 1:
             ((kind, inner),) = value.items()
             if kind in self.custom or (kind in LAYERS.classes and isinstance(inner, Mapping | None)):

@@ -25,6 +25,7 @@ from layerkit.layers.base import Layer
 from layerkit.layers.host import as_data
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.trainer import Trainer
+from layerkit.registry import serialize
 from layerkit.trace import draw_seed
 from layerkit.training.data import Mapped
 
@@ -307,6 +308,13 @@ class Model(Trainer, Layer):
         from layerkit.models.config import model_config
 
         return model_config(self)
+
+    def as_item(self) -> dict[str, Any]:
+        """Itself as an entry of a list of layers, or as an argument of one, in files."""
+        from layerkit.models.config import model_config
+
+        is_graph = self._graph is not None and type(self) is Model
+        return model_config(self) if is_graph else {type(self).__name__: serialize(self.config)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -1,0 +1,635 @@
+"""The language: a spec makes the model that the same lines of Python make, by layers, names, tensors and weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import builders
+import layerkit
+from layerkit import Input, Model
+from layerkit import layers as L
+from layerkit.errors import SpecErrors
+from layerkit.layers import Layer
+
+HEAD = "layerkit: 1\ninputs:\n  x: {shape: [8]}\n"
+SERIES = "layerkit: 1\ninputs:\n  x: {shape: [5, 3]}\n"
+IMAGE = "layerkit: 1\ninputs:\n  x: {shape: [8, 8, 3]}\n"
+
+
+def build(text, **kwargs):
+    layerkit.utils.set_random_seed(7)
+    return builders.loads(text, **kwargs).build()
+
+
+def names(model):
+    return [layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"]
+
+
+def same(text, make, **kwargs):
+    """The model of the text and that of Python have layers of one name, equal weights and equal outputs."""
+    ours = build(text, **kwargs)
+    layerkit.utils.set_random_seed(7)
+    theirs = make()
+    assert names(ours) == names(theirs)
+    assert [w.path for w in ours.weights] == [w.path for w in theirs.weights]
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    rng = np.random.default_rng(0)
+    data = [
+        rng.integers(0, 9, (2, *v.shape[1:])) if "int" in v.dtype else rng.random((2, *v.shape[1:]), "float32")
+        for v in ours.inputs
+    ]
+    data = data if len(data) > 1 else data[0]
+    a, b = ours.predict(data, verbose=0), theirs.predict(data, verbose=0)
+    for u, v in zip(layerkit.tree.leaves(a), layerkit.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(u, v)
+    return ours
+
+
+def faults(text, **kwargs):
+    return builders.loads(text, **kwargs).check()
+
+
+# Named values
+
+
+def test_named_values_and_formulas():
+    text = """layerkit: 1
+let:
+  size: 8
+  width: $(size * 4)
+  kinds: [relu, tanh]
+  wide: {units: $width, activation: relu}
+inputs:
+  x: {shape: [$size]}
+layers:
+  - Dense: $wide
+  - Dense: {units: $(width // 2), activation: "$(kinds[1])"}
+  - Dense: $(2 if width > 8 else 3)
+"""
+
+    def make():
+        x = Input((8,), name="x")
+        y = L.Dense(32, "relu")(x)
+        y = L.Dense(16, "tanh")(y)
+        return Model(x, L.Dense(2)(y))
+
+    same(text, make)
+
+
+def test_an_escaped_dollar_is_a_text():
+    class Say(Layer):
+        word: str
+
+        def call(self, inputs):
+            return inputs
+
+    model = build(HEAD + "layers:\n  - Say: $$word\n", layers=[Say])
+    assert model.layers[1].word == "$word"
+
+
+def test_a_name_may_stand_for_a_layer():
+    text = HEAD + "let:\n  hidden: {Dense: {units: 4}}\n  act: Softmax\nlayers:\n  - $hidden\n  - $act\n"
+    assert names(build(text)) == ["dense", "softmax"]
+
+
+# Tensors
+
+
+def test_several_inputs_and_outputs():
+    text = """layerkit: 1
+inputs:
+  a: {shape: [4]}
+  b: {shape: [4], dtype: int32}
+layers:
+  - Embedding: {input_dim: 9, output_dim: 3}
+    from: b
+  - GlobalAveragePooling1D:
+    name: text
+  - Concatenate:
+    from: [a, text]
+  - Dense: 5
+    name: both
+  - Dense: 1
+    name: price
+  - Dense: 2
+    from: both
+    name: kind
+outputs: {price: price, kind: kind}
+"""
+
+    def make():
+        a, b = Input((4,), name="a"), Input((4,), dtype="int32", name="b")
+        text = L.GlobalAveragePooling1D(name="text")(L.Embedding(9, 3)(b))
+        both = L.Dense(5, name="both")(L.Concatenate()([a, text]))
+        return Model({"a": a, "b": b}, {"price": L.Dense(1, name="price")(both), "kind": L.Dense(2, name="kind")(both)})
+
+    ours = build(text)
+    layerkit.utils.set_random_seed(7)
+    theirs = make()
+    assert names(ours) == names(theirs)
+    data = {"a": np.ones((2, 4), "float32"), "b": np.ones((2, 4), "int32")}
+    for key in ("price", "kind"):
+        np.testing.assert_array_equal(ours.predict(data, verbose=0)[key], theirs.predict(data, verbose=0)[key])
+
+
+def test_outputs_of_a_layer_by_name_and_number():
+    text = (
+        SERIES
+        + """layers:
+  - LSTM: {units: 4, return_sequences: true, return_state: true}
+    name: encoder
+  - LSTM: {units: 4, return_sequences: true}
+    from: encoder.output
+    call: {initial_state: [encoder.h, encoder.c]}
+  - GRU: {units: 4, return_state: true}
+    name: gru
+  - Add:
+    from: [gru, gru.h, encoder.1]
+"""
+    )
+
+    def make():
+        x = Input((5, 3), name="x")
+        y, h, c = L.LSTM(4, return_sequences=True, return_state=True, name="encoder")(x)
+        z = L.LSTM(4, return_sequences=True)(y, initial_state=[h, c])
+        g, s = L.GRU(4, return_state=True, name="gru")(z)
+        return Model(x, L.Add()([g, s, h]))
+
+    same(text, make)
+
+
+def test_a_bidirectional_layer_has_the_states_of_both_sides():
+    text = (
+        SERIES
+        + """layers:
+  - Bidirectional: {layer: {LSTM: {units: 2, return_state: true}}}
+    name: b
+  - Concatenate:
+    from: [b.forward_h, b.backward_c]
+"""
+    )
+
+    def make():
+        x = Input((5, 3), name="x")
+        _, fh, _, _, bc = L.Bidirectional(L.LSTM(2, return_state=True), name="b")(x)
+        return Model(x, L.Concatenate()([fh, bc]))
+
+    same(text, make)
+
+
+@pytest.mark.parametrize("form", ["[q, v]", "{query: q, value: v}", "{value: v, query: q}"])
+def test_layers_that_read_several_tensors(form):
+    text = f"""layerkit: 1
+inputs:
+  q: {{shape: [4, 3]}}
+  v: {{shape: [6, 3]}}
+layers:
+  - MultiHeadAttention: {{num_heads: 2, key_dim: 4}}
+    from: {form}
+"""
+
+    def make():
+        q, v = Input((4, 3), name="q"), Input((6, 3), name="v")
+        return Model([q, v], L.MultiHeadAttention(2, 4)(q, v))
+
+    same(text, make)
+
+
+def test_more_tensors_of_attention_and_plain_arguments_go_into_call():
+    text = (
+        SERIES
+        + """layers:
+  - MultiHeadAttention: {num_heads: 2, key_dim: 4}
+    from: x
+    call: {value: x, use_causal_mask: true, return_attention_scores: true}
+    name: m
+  - Flatten:
+    from: m.scores
+"""
+    )
+
+    def make():
+        x = Input((5, 3), name="x")
+        _, scores = L.MultiHeadAttention(2, 4, name="m")(x, x, use_causal_mask=True, return_attention_scores=True)
+        return Model(x, L.Flatten()(scores))
+
+    same(text, make)
+
+
+def test_a_layer_that_takes_a_dict():
+    class Mix(Layer):
+        def call(self, inputs):
+            return inputs["left"] * 2.0 + inputs["right"]
+
+    model = build(HEAD + "layers:\n  - Mix:\n    from: {left: x, right: x}\n", layers=[Mix])
+    np.testing.assert_array_equal(model.predict(np.ones((1, 8)), verbose=0), np.full((1, 8), 3.0))
+
+
+def test_a_layer_that_gives_a_dict():
+    class Split(Layer):
+        def call(self, inputs):
+            return {"twice": inputs * 2.0, "same": inputs}
+
+    model = build(HEAD + "layers:\n  - Split:\n    name: s\n  - Add:\n    from: [s.twice, s.same]\n", layers=[Split])
+    np.testing.assert_array_equal(model.predict(np.ones((1, 8)), verbose=0), np.full((1, 8), 3.0))
+
+
+def test_shared_layers():
+    text = """layerkit: 1
+inputs:
+  a: {shape: [3]}
+  b: {shape: [3]}
+layers:
+  - Dense: 4
+    from: a
+    name: tower
+  - share: tower
+    from: b
+    name: second
+  - Subtract:
+    from: [tower, second]
+"""
+
+    def make():
+        a, b = Input((3,), name="a"), Input((3,), name="b")
+        tower = L.Dense(4, name="tower")
+        return Model([a, b], L.Subtract()([tower(a), tower(b)]))
+
+    same(text, make)
+
+
+def test_frozen_layers():
+    model = build(HEAD + "layers:\n  - Dense: 4\n    trainable: false\n  - Dense: 4\n")
+    assert [w.path for w in model.trainable_weights] == ["dense_1/kernel", "dense_1/bias"]
+
+
+# Layers as arguments
+
+
+def test_layers_as_arguments():
+    text = (
+        SERIES
+        + """layers:
+  - Bidirectional: {layer: {LSTM: {units: 4, return_sequences: true}}, merge_mode: sum}
+  - Bidirectional: {GRU: {units: 4, return_sequences: true}}
+  - RNN: {cell: [{LSTMCell: 4}, {GRUCell: {units: 6}}], return_sequences: true}
+  - RNN: {cell: {StackedRNNCells: {cells: [{SimpleRNNCell: 3}, {SimpleRNNCell: 2}]}}, return_sequences: true}
+  - TimeDistributed: {layer: {Dense: {units: 2, kernel_initializer: {Constant: 0.5}}}}
+"""
+    )
+
+    def make():
+        x = Input((5, 3), name="x")
+        y = L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode="sum")(x)
+        y = L.Bidirectional(L.GRU(4, return_sequences=True))(y)
+        y = L.RNN([L.LSTMCell(4), L.GRUCell(6)], return_sequences=True)(y)
+        y = L.RNN(L.StackedRNNCells([L.SimpleRNNCell(3), L.SimpleRNNCell(2)]), return_sequences=True)(y)
+        return Model(x, L.TimeDistributed(L.Dense(2, kernel_initializer=layerkit.initializers.Constant(0.5)))(y))
+
+    same(text, make)
+
+
+def test_an_initializer_that_is_called_like_a_layer():
+    model = build(HEAD + "layers:\n  - Dense: {units: 8, kernel_initializer: {Identity: {gain: 2.0}}}\n")
+    np.testing.assert_array_equal(model.get_weights()[0], 2 * np.eye(8))
+
+
+def test_a_block_as_an_argument():
+    text = """layerkit: 1
+inputs:
+  video: {shape: [4, 8, 8, 1]}
+blocks:
+  encoder:
+    parameters: {filters: 4}
+    layers:
+      - Conv2D: {filters: $filters, kernel_size: 3, padding: same}
+        name: a
+      - Conv2D: {filters: $filters, kernel_size: 1}
+        name: b
+      - Add:
+        from: [a, b]
+      - GlobalAveragePooling2D
+layers:
+  - TimeDistributed: {layer: encoder}
+    name: frames
+  - TimeDistributed: {layer: {encoder: {filters: 2}}}
+    from: video
+  - Concatenate:
+    from: [frames, video_features]
+""".replace("    from: video\n", "    from: video\n    name: video_features\n")
+    model = build(text)
+    assert model.output_shape == (None, 4, 6)
+    assert len(model.weights) == 8
+    video = np.random.default_rng(0).random((2, 4, 8, 8, 1), "float32")
+    frames = model.get_layer("frames")
+    one = frames.layer(video[:, 2])
+    np.testing.assert_allclose(model.predict(video, verbose=0)[:, 2, :4], one, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_with_a_block_as_an_argument_can_be_saved(tmp_path):
+    text = SERIES + "blocks:\n  b:\n    layers: [{Dense: 2}, {Dense: 3}]\nlayers:\n  - TimeDistributed: b\n"
+    model = build(text)
+    model.save(tmp_path / "m.lk")
+    again = layerkit.models.load_model(tmp_path / "m.lk")
+    x = np.ones((1, 5, 3), "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+
+
+# Repeats
+
+
+def test_repeats_and_their_names():
+    text = (
+        HEAD
+        + """layers:
+  - Dense: 4
+    repeat: 2
+    name: hidden
+  - repeat: 2
+    layers:
+      - Dense: 4
+        name: a
+      - Add:
+        from: [a, input]
+      - Dense: 4
+  - repeat: 2
+    name: stage
+    layers:
+      - Dense: 4
+        name: b
+      - repeat: 2
+        layers:
+          - Dense: 4
+            name: c
+  - Add:
+    from: [hidden, hidden_1, a, a_1, stage, stage_1/b, stage_2/c_1, stage_2/c]
+  - Dense: 3
+    repeat: 0
+"""
+    )
+    model = build(text)
+    assert sorted(names(model)) == sorted([
+        "hidden_1", "hidden_2", "a_1", "a_2", "dense", "dense_1", "add", "add_1", "add_2", "stage_1/b", "stage_2/b",
+        "stage_1/c_1", "stage_1/c_2", "stage_2/c_1", "stage_2/c_2",
+    ])  # fmt: skip
+    last = model.outputs[0].node
+    read = [x.node.op.layer.name for x in last.inputs]
+    assert read == ["hidden_2", "hidden_1", "a_2", "a_1", "stage_2/c_2", "stage_1/b", "stage_2/c_1"]
+
+
+def test_a_repeat_goes_on_with_its_first_tensor():
+    text = """layerkit: 1
+inputs: {x: {shape: [4, 3]}, memory: {shape: [6, 3]}}
+layers:
+  - MultiHeadAttention: {num_heads: 1, key_dim: 2}
+    from: {query: x, value: memory}
+    repeat: 2
+"""
+
+    def make():
+        x, m = Input((4, 3), name="x"), Input((6, 3), name="memory")
+        y = L.MultiHeadAttention(1, 2)(x, m)
+        return Model({"x": x, "memory": m}, L.MultiHeadAttention(1, 2)(y, m))
+
+    ours, theirs = build(text), make()
+    assert names(ours) == names(theirs)
+
+
+# Blocks
+
+
+RESIDUAL = (
+    IMAGE
+    + """blocks:
+  residual:
+    parameters:
+      filters:
+      size: 3
+      last: $(filters)
+    layers:
+      - Conv2D: {filters: $filters, kernel_size: $size, padding: same}
+        name: first
+      - Conv2D: {filters: $last, kernel_size: $size, padding: same}
+        name: second
+      - Add:
+        from: [second, input]
+"""
+)
+
+
+def test_blocks():
+    text = (
+        RESIDUAL
+        + "layers:\n  - residual: {filters: 3}\n    name: stage1\n  - residual: 3\n  - residual: {filters: 4, last: 3, size: 1}\n"
+    )
+    model = build(text)
+    assert names(model) == [
+        "stage1/first", "stage1/second", "stage1/add", "residual/first", "residual/second", "residual/add",
+        "residual_1/first", "residual_1/second", "residual_1/add",
+    ]  # fmt: skip
+    assert model.get_layer("residual_1/first").kernel_size == (1, 1)
+    assert model.get_layer("residual_1/first").filters == 4
+
+
+def test_names_inside_a_block_can_be_read_where_the_use_has_a_name():
+    text = RESIDUAL + "layers:\n  - residual: 3\n    name: a\n  - Add:\n    from: [a, a/first]\n"
+    read = [x.node.op.layer.name for x in build(text).outputs[0].node.inputs]
+    assert read == ["a/add", "a/first"]
+
+
+def test_blocks_with_several_inputs_and_outputs():
+    text = """layerkit: 1
+inputs: {x: {shape: [8]}, y: {shape: [8]}}
+blocks:
+  cross:
+    inputs: [left, right]
+    layers:
+      - Add:
+        from: [left, right]
+        name: sum
+      - Subtract:
+        from: [left, right]
+        name: difference
+    outputs: {sum: sum, difference: difference}
+  pair:
+    layers:
+      - Dense: 2
+        name: a
+      - Dense: 3
+        name: b
+    outputs: [a, b]
+layers:
+  - cross:
+    from: [x, y]
+    name: one
+  - cross:
+    from: {right: one.difference, left: one.sum}
+    name: two
+  - pair:
+    from: two
+    name: p
+outputs: [two, two.difference, p.0, p.1]
+"""
+    model = build(text)
+    x, y = np.full((1, 8), 5.0, "float32"), np.full((1, 8), 2.0, "float32")
+    total, difference, a, b = model.predict({"x": x, "y": y}, verbose=0)
+    assert (total == 10).all()
+    assert (difference == 4).all()
+    assert (a.shape, b.shape) == ((1, 2), (1, 3))
+
+
+def test_blocks_use_blocks_and_a_shared_block_shares_all_its_layers():
+    text = """layerkit: 1
+inputs: {a: {shape: [4]}, b: {shape: [4]}}
+blocks:
+  unit: {parameters: [width], layers: [{Dense: $width}, {Activation: relu}]}
+  tower:
+    parameters: {width: 3}
+    layers:
+      - unit: $width
+        repeat: 2
+      - unit: {width: 2}
+        name: last
+    outputs: {out: last}
+layers:
+  - tower:
+    from: a
+    name: left
+  - share: left
+    from: b
+    name: right
+  - Subtract:
+    from: [left.out, right.out]
+"""
+    model = build(text)
+    assert len(model.weights) == 6
+    x = np.random.default_rng(1).random((2, 4), "float32")
+    assert (model.predict({"a": x, "b": x}, verbose=0) == 0).all()
+    assert [n for n in names(model) if "dense" in n] == ["left/unit/dense", "left/unit_1/dense", "left/last/dense"]
+
+
+def test_a_frozen_block():
+    model = build(RESIDUAL + "layers:\n  - residual: 3\n    trainable: false\n  - residual: 3\n")
+    assert {w.path.split("/")[0] for w in model.trainable_weights} == {"residual_1"}
+
+
+def test_a_block_that_uses_itself_is_a_fault():
+    text = HEAD + "blocks:\n  a: {layers: [{Dense: 3}, b]}\n  b: {layers: [a]}\nlayers: [a]\n"
+    (error,) = faults(text)
+    assert (error.where.line, error.got) == (6, "a -> b -> a")
+
+
+def test_included_blocks_and_those_of_the_library(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "own.yaml").write_text("blocks:\n  unit: {parameters: [width], layers: [{Dense: $width}]}\n")
+    text = IMAGE + "include: [parts/own.yaml]\nlayers:\n  - residual: 3\n  - unit: 2\n"
+    (tmp_path / "s.yaml").write_text(text)
+    model = builders.load(tmp_path / "s.yaml").build()
+    assert model.output_shape == (None, 8, 8, 2)
+    assert "unit/dense" in names(model)
+
+
+def test_a_block_of_the_spec_wins_over_one_of_the_library():
+    text = IMAGE + "blocks:\n  residual: {layers: [Flatten]}\nlayers: [residual]\n"
+    assert names(build(text)) == ["residual/flatten"]
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../own.yaml", "parts/../../own.yaml", "link.yaml", "linked/own.yaml", "absent.yaml", "parts", "3", "'a\\b'", "bad.yaml", "list.yaml"]
+)  # fmt: skip
+def test_files_that_are_not_included(tmp_path, name):
+    outside, folder = tmp_path / "own.yaml", tmp_path / "specs"
+    outside.write_text("blocks:\n  unit: {layers: [Flatten]}\n")
+    (folder / "parts").mkdir(parents=True)
+    (folder / "link.yaml").symlink_to(outside)
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "bad.yaml").write_text("blocks: {unit: [\n")
+    (folder / "list.yaml").write_text("- unit\n")
+    path = folder / "s.yaml"
+    path.write_text(f"layerkit: 1\ninputs:\n  x: {{shape: [8]}}\ninclude: [{name}]\nlayers: [Flatten]\n")
+    (error,) = builders.load(path).check()
+    assert error.where.line == (2 if name == "bad.yaml" else 4)
+    assert "root:" not in str(error)
+
+
+# Numbers of layers are those that a flat list would have
+
+
+@st.composite
+def _programs(draw, depth=0):
+    """A list of items, and the flat list of units that it stands for."""
+    items, flat = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["dense", "repeat", "block", "single"])) if depth < 3 else "dense"
+        if kind == "dense":
+            n = draw(st.integers(1, 9))
+            items.append(f"{{Dense: {n}}}")
+            flat.append(n)
+        elif kind == "single":
+            n, times = draw(st.integers(1, 9)), draw(st.integers(0, 3))
+            items.append(f"{{Dense: $({n} + 0), repeat: {times}}}")
+            flat += [n] * times
+        elif kind == "block":
+            n, times = draw(st.integers(1, 9)), draw(st.integers(0, 2))
+            items.append(f"{{two: {{a: {n}, times: {times}}}}}")
+            flat += [n, *[n + 1] * times]
+        else:
+            (inner, inner_flat), times = draw(_programs(depth + 1)), draw(st.integers(0, 3))
+            items.append(f"{{repeat: {times}, layers: {inner}}}")
+            flat += inner_flat * times
+    return f"[{', '.join(items)}]", flat
+
+
+BLOCK = "blocks:\n  two:\n    parameters: {a: , times: 1}\n    layers:\n      - Dense: $a\n      - {Dense: $(a + 1), repeat: $times}\n"
+
+
+@given(_programs())
+@settings(max_examples=40)
+def test_a_program_stands_for_its_flat_list(program):
+    text, flat = program
+    model = build(HEAD + BLOCK + f"layers: [{{Dense: 5}}, {{repeat: 1, layers: {text}}}]\n")
+    units = [layer.units for layer in model.layers if isinstance(layer, L.Dense)]
+    assert units == [5, *flat]
+    assert len(set(names(model))) == len(units)
+
+
+def test_the_number_of_layers_is_limited_before_they_are_made():
+    nested = (
+        "".join("  " * (2 * i + 1) + "- repeat: 1000\n" + "  " * (2 * i + 2) + "layers:\n" for i in range(4))
+        + "  " * 9
+        + "- Dense: 3\n"
+    )
+    laugh = (
+        "blocks:\n"
+        + "".join(f"  b{i}: {{layers: [{', '.join([f'b{i + 1}'] * 10)}]}}\n" for i in range(9))
+        + "  b9: {layers: [Flatten]}\n"
+    )
+    for text in (
+        HEAD + "layers:\n" + nested,
+        HEAD + laugh + "layers: [b0]\n",
+        HEAD + "layers: [{Dense: 3, repeat: 1000000000}]\n",
+    ):
+        errors = faults(text)
+        assert errors[0].summary == "the spec has too many layers."
+        assert len(errors) == 1
+
+
+def test_values_that_names_stand_for_are_limited():
+    text = "layerkit: 1\nlet:\n  a0: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+        f"  a{i}: [{', '.join([f'$a{i - 1}'] * 10)}]\n" for i in range(1, 10)
+    )
+    errors = faults(text + "inputs: {x: {shape: $a9}}\nlayers: [Flatten]\n")
+    assert errors[0].summary == "the names stand for too many values."
+
+
+# Holes are not built
+
+
+def test_spec_errors_are_raised_together():
+    with pytest.raises(SpecErrors) as caught:
+        build(HEAD + "layers:\n  - Dense: {units: 0, activation: rellu, use_bias: yes}\nfit: {epochs: ten}\n")
+    assert [(e.where.line, e.where.column) for e in caught.value.errors] == [(5, 20), (5, 35), (5, 52), (6, 15)]
