@@ -44,7 +44,6 @@ class _Forward(ScoreTiles):
         """The function's name."""
         f, what = self.f, self.what
         self.out, self.shrunk = self.memory(what.values * self.width), self.memory(self.width)
-        self.copy = self.copies(what.values)
         self.again = f.emit("alloca i1", "ptr")
         blocks = self.count_of_blocks()
         with f.loop(f.mul(Reg("%begin", INT), scale), f.mul(Reg("%end", INT), scale)) as unit:
@@ -91,7 +90,7 @@ class _Forward(ScoreTiles):
             self.each(
                 self.what.values, lambda r, v, x: f.binary("fmul", x[0], self.vector_at(self.shrunk, v)), self.out
             )
-            self.add_turned("v", v, keys, self.what.values, self.scores, self.copy, self.out)
+            self.add_turned("v", v, keys, self.what.values, self.scores, self.out)
 
         self.walk(low, high, tile)
 
@@ -142,7 +141,7 @@ class _Backward(ScoreTiles):
         self.cotangents = self.memory(what.values * self.width)
         self.slopes, self.delta = self.memory(self.keys * self.width), self.memory(self.width)
         self.bent = self.memory(self.keys * self.width) if self.op.soft_cap else None
-        self.dq, self.copy = self.memory(what.size * self.width), self.copies(what.size)
+        self.dq = self.memory(what.size * self.width)
         self.by_size, self.by_values = (self.right(n) for n in (what.size, what.values))
         self.query_rows, self.cotangent_rows = (
             self.memory(s.panels(n) * self.width * s.width)
@@ -215,7 +214,7 @@ class _Backward(ScoreTiles):
         self.weigh(block, keys)
         self.add("dv", dv, block, keys, self.scores, self.by_values, self.cotangent_rows, what.values)
         self.add("dk", dk, block, keys, self.slopes, self.by_size, self.query_rows, what.size)
-        self.add_turned("k", k, keys, what.size, self.slopes, self.copy, self.dq)
+        self.add_turned("k", k, keys, what.size, self.slopes, self.dq)
 
     def weigh(self, block: Block, keys: Keys) -> None:
         """Scores become weights, cotangents of weights become those of scores (times the factor of queries)."""

@@ -15,7 +15,7 @@ from layerkit.engines.llvm.loops import random, vmath
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.tiles.gemm import Terms, Tile, tile, tiles
-from layerkit.engines.llvm.tiles.packing import Matrix, panel_to_rows, rows_to_panel, slot, to_tiles
+from layerkit.engines.llvm.tiles.packing import Matrix, panel_to_rows, rows_to_panel
 from layerkit.ir import Size, product
 from layerkit.ops.attend import MASKED, Attend
 
@@ -205,22 +205,13 @@ class ScoreTiles:
             lda=stride, ldb=self.width, ldc=self.width, panel=terms * self.width, terms=Terms(terms),
         )  # fmt: skip
 
-    def add_turned(self, name: str, source: Reg, keys: Keys, rows: int, right: Reg, copy: Reg, out: Reg) -> None:
+    def add_turned(self, name: str, source: Reg, keys: Keys, rows: int, right: Reg, out: Reg) -> None:
         """Add, to turned results, a tile of values (or keys) times a tile of weights (or their cotangents)."""
-        f, stride = self.f, self.step(name)
-        is_copied = stride != rows  # rows apart would meet in few sets of the cache
-        apart = slot(self.shape, self.keys)
-        if is_copied:
-            to_tiles(f, self.shape, self.element, Matrix(source, 1, stride), keys.count, rows, copy, apart)
         tiles(
-            f, self.module, self.shape, self.element, "t", rows=rows, columns=self.width, a=copy if is_copied else source,
-            b=right, c=out, lda=self.shape.rows_t if is_copied else stride, ldb=self.width, ldc=self.width,
-            panel=self.keys * self.width, terms=Terms(keys.count), add=True, slot=apart if is_copied else None,
+            self.f, self.module, self.shape, self.element, "t", rows=rows, columns=self.width, a=source, b=right, c=out,
+            lda=self.step(name), ldb=self.width, ldc=self.width, panel=self.keys * self.width, terms=Terms(keys.count),
+            add=True,
         )  # fmt: skip
-
-    def copies(self, rows: int) -> Reg:
-        """Memory for what ``add_turned`` copies."""
-        return self.memory(-(-rows // self.shape.rows_t) * slot(self.shape, self.keys))
 
     def bend(self, block: Block, keys: Keys, slope: Reg | None = None) -> None:
         """Scores as softmax takes them: bent, with their bias, and those of what may not be seen."""
