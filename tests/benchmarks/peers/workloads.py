@@ -144,6 +144,19 @@ def _transformer():
     return _w("transformer", 16, {"x": {"shape": [length], "dtype": I32, "vocab": 8000}}, g, "softmax_ce", 2)
 
 
+def _attention():
+    """Attention over long texts, with nothing but normalisation between."""
+    d, length = 256, 512
+    g = _G("x")
+    g("embedding", vocab=8000, dim=d)
+    x = g("pos_embedding", length=length, dim=d)
+    for _ in range(3):
+        g("add", [x, g("mha", x, heads=4)])
+        x = g("layernorm", eps=1e-5)
+    g("gap1d"), g.dense(2)
+    return _w("attention_512", 8, {"x": {"shape": [length], "dtype": I32, "vocab": 8000}}, g, "softmax_ce", 2)
+
+
 def _mobilenet():
     """MobileNetV2 for small images: inverted residuals (expansion, filters, stride)."""
     g = _G("x")
@@ -244,7 +257,7 @@ def _recurrent(name, batch, length, features, units, layers=1):
 
 MAIN = [_mlp(), _lenet(), _resnet20(), _lstm(), _sentiment(), _cnn_lstm_series(), _transformer()]
 
-MORE = [_mobilenet(), _autoencoder(), _unet(), _gru("gru", True), _gru("gru_reset_before", False), _wide()]
+MORE = [_mobilenet(), _autoencoder(), _unet(), _gru("gru", True), _gru("gru_reset_before", False), _wide(), _attention()]
 """What the layers beside those of the list above cost, in whole networks."""
 
 VARIANTS = [
