@@ -257,7 +257,15 @@ def _recurrent(name, batch, length, features, units, layers=1):
 
 MAIN = [_mlp(), _lenet(), _resnet20(), _lstm(), _sentiment(), _cnn_lstm_series(), _transformer()]
 
-MORE = [_mobilenet(), _autoencoder(), _unet(), _gru("gru", True), _gru("gru_reset_before", False), _wide(), _attention()]
+MORE = [
+    _mobilenet(),
+    _autoencoder(),
+    _unet(),
+    _gru("gru", True),
+    _gru("gru_reset_before", False),
+    _wide(),
+    _attention(),
+]
 """What the layers beside those of the list above cost, in whole networks."""
 
 VARIANTS = [
