@@ -107,9 +107,12 @@ def _write_micro_kernel(module: Module, which: Micro) -> str:
     is_added = f.compare("ne", n["add"], literal(0, INT)) if which.add is None else None
     applied = Applied(f, which.epilogue, tensors, which.lanes) if which.epilogue is not None else None
     founds = [f.load(f.at(tables[1], i, INT), INT) if which.table else None for i in range(which.rows)]
-    for i in range(which.rows if applied is not None else 0):
-        for v in range(which.vectors):
-            applied.prefetch(i, v * which.lanes, founds[i])  # type: ignore[union-attr]
+    for i, row in enumerate(rows_c):
+        for column in range(0, which.vectors * which.lanes, which.lanes):
+            if applied is not None:
+                applied.prefetch(i, column, founds[i])
+            elif which.add is False:  # where the sums will go comes nearer while they are made
+                f.prefetch(f.at(row, column, element), write=True)
     start: list[Reg] = []
     for row in rows_c:
         for v in range(which.vectors):
