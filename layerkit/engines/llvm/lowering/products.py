@@ -20,10 +20,10 @@ from layerkit.engines.llvm.lowering.lower import Lowering, _place_is_local, _uni
 from layerkit.engines.llvm.tiles import conv, depthwise, gemm, matrices, packing, winograd
 from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.strips import Axis
-from layerkit.ir import BATCH, Node, Shape, Size, Value, number, product, usual
+from layerkit.ir import BATCH, Node, Shape, Size, Value, apply, number, product, usual
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.linalg import MatMul
-from layerkit.ops.shape import Transpose
+from layerkit.ops.shape import Reshape, Transpose
 from layerkit.ops.windows import pad_widths
 
 FEW = 256  # rows of a product, up to which packing a right operand beforehand would take too much of its time
@@ -457,6 +457,11 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     if not _is_blocked(x, shape):
         rules.conv_kernel_grad(lowering, node)
         return
+    if _is_pointwise(node.op, x, g) and shape.channels * shape.filters > PARTIAL:
+        rows = product(x.shape[:-1])
+        flat = (apply(Reshape((rows, shape.channels)), x), apply(Reshape((rows, shape.filters)), g))
+        _stack(lowering, node, apply(Transpose((1, 0)), flat[0]), flat[1], shape.filters)
+        return
     tiling = None if len(x.shape) == 5 else winograd.tiling(lowering.target, TYPES[x.dtype], shape)
     if tiling is not None and winograd.sums_size(tiling) <= winograd.MOST_SUMS:
         _kernel_grad_by_tiles(lowering, node, x, g, tiling, shape)
@@ -471,6 +476,11 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
         flops * x.shape[0],
     )  # fmt: skip
+
+
+def _is_pointwise(op: Any, x: Value, g: Value) -> bool:
+    """Whether each position of the images meets its own of the result, and no other."""
+    return {*op.window, *op.strides, op.groups} == {1} and x.shape[:-1] == g.shape[:-1]
 
 
 def _kernel_grad_by_tiles(
