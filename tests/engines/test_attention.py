@@ -172,6 +172,18 @@ def test_memory_grows_with_the_length_not_with_its_square() -> None:
     assert bytes_for(2048) < 2.1 * bytes_for(1024)
 
 
+def test_additive_attention_keeps_scores_not_what_they_are_sums_of() -> None:
+    def bytes_for(size: int) -> int:
+        xs = [placeholder(n, "float32", (BATCH, 512, size)) for n in "qk"]
+        s = placeholder("s", "float32", (size,))
+        scores = ops.sum(ops.tanh(ops.expand_dims(xs[0], 2) + ops.expand_dims(xs[1], 1)) * s, -1)
+        y = ops.matmul(ops.softmax(scores), xs[1])
+        graph = Graph((*xs, s), tuple(gradient(ops.sum(y * y), [*xs, s])))
+        return engines.get("llvm").cost(graph, {"b": 32}).peak_bytes
+
+    assert bytes_for(64) < 2 * bytes_for(16)
+
+
 def test_infinite_and_missing_scores_are_as_in_softmax() -> None:
     op = Attend(1.0, biased=True)
     q, k, v, bias = arrays(op, 9, 70, 1, 1, 4, 4, "float32")

@@ -33,7 +33,8 @@ CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not
 REPEATED = (
     12  # arithmetic of an element of one tensor up to which readers do it again: it is cheaper than to write and read
 )
-MANY = 8  # rows that meet the same row
+MANY = 8  # rows that meet the same row, or elements that are made of one
+LARGE = 1 << 26  # elements that are too many to keep, if one function makes them of little: it is called again
 
 
 class Unfusable(Exception):
@@ -93,6 +94,7 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
             is_costly = total > (12 if v.type.size == 1 else REPEATED) or loads > 1
             is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly
+            is_shared = is_shared and (total > 2 * REPEATED or not _is_spread(v, stored))
             is_first = total > 0 and v in moving
             if is_shared or is_first or total > 150:
                 stored.add(v)
@@ -106,6 +108,24 @@ def _is_row_of_many(x: Value, out: Value) -> bool:
     """Whether ``x`` is one row that all rows of ``out`` meet, such as a number for each channel."""
     is_row = x.shape[-1:] == out.shape[-1:] not in ((), (1,))
     return is_row and MANY * usual(x.type.size) <= usual(out.type.size)
+
+
+def _is_spread(x: Value, stored: set[Value]) -> bool:
+    """Whether ``x`` is very large and made of little, as what is computed for all pairs of two tensors' rows."""
+    size = usual(x.type.size)
+    if size < LARGE:
+        return False
+    sources: set[Value] = set()
+    seen: set[Value] = set()
+    stack = list(x.node.inputs)
+    while stack:
+        v = stack.pop()
+        if v in stored or not is_looped(v.node):
+            sources.add(v)
+        elif v not in seen:
+            seen.add(v)
+            stack.extend(v.node.inputs)
+    return MANY * sum(usual(v.type.size) for v in sources) <= size
 
 
 def _moving(nodes: Sequence[Node], lasting: Collection[Value]) -> set[Value]:
