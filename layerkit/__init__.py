@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         layers,
         losses,
         metrics,
+        models,
         ops,
         optimizers,
         random,
         regularizers,
+        saving,
         utils,
     )
     from layerkit.engines.llvm.runtime.threads import set_threads
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
     from layerkit.regularizers import Regularizer
 
 _MODULES = (
-    "activations", "callbacks", "constraints", "data", "datasets", "initializers", "layers", "losses", "metrics", "ops",
-    "optimizers", "random", "regularizers", "utils",
+    "activations", "callbacks", "constraints", "data", "datasets", "initializers", "layers", "losses", "metrics", "models",
+    "ops", "optimizers", "random", "regularizers", "saving", "utils",
 )  # fmt: skip
 _NAMES = {
     "Initializer": "initializers",

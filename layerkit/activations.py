@@ -36,6 +36,7 @@ from layerkit.ops import (
     threshold,
 )
 from layerkit.ops.core import dtype_of
+from layerkit.registry import named
 from layerkit.registry import serialize as registry_serialize
 
 
@@ -101,6 +102,7 @@ def get(identifier: Any) -> Any:
     Raises:
         UnknownNameError: there is none of that name.
     """
+    identifier = named(identifier)
     if identifier is None:
         return linear
     if callable(identifier):

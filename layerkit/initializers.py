@@ -14,7 +14,7 @@ import numpy as np
 from layerkit.errors import ArgumentError
 from layerkit.fields import Configurable, OneOf, PositiveFloat
 from layerkit.ops.random import Random
-from layerkit.registry import Registry
+from layerkit.registry import Registry, named
 from layerkit.registry import serialize as registry_serialize
 from layerkit.trace import draw_seed
 
@@ -303,6 +303,7 @@ class STFT(Initializer):
 
 def get(identifier: Any) -> Any:
     """The initializer that a name, a mapping, an object or a function of (shape, dtype) stands for."""
+    identifier = named(identifier)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type | Initializer)):
         return identifier
     if isinstance(identifier, bool | int | float):

@@ -7,7 +7,7 @@ files and model files use.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -18,6 +18,45 @@ from layerkit.fields import Configurable
 T = TypeVar("T", bound=type)
 
 _OWN: ContextVar[Mapping[str, Any]] = ContextVar("own", default={})  # noqa: B039  (never changed)
+_REGISTERED: dict[str, Any] = {}
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+    """A decorator for classes and functions of one's own: models that use them are read without ``custom_objects``.
+
+    Args:
+        package: stands in front of the name: "package>name" means it too.
+        name: the name in files, by default its own.
+    """
+
+    def register(thing: Any) -> Any:
+        _REGISTERED[name or thing.__name__] = _REGISTERED[f"{package}>{name or thing.__name__}"] = thing
+        return thing
+
+    return register
+
+
+def own(name: Any) -> Any:
+    """What the user calls so (``knowing``, ``register_keras_serializable``); None if there is nothing."""
+    return (_OWN.get().get(name) or _REGISTERED.get(name)) if isinstance(name, str) else None
+
+
+def named(identifier: Any) -> Any:
+    """The user's own function of that name, where there is one; else ``identifier`` as it is."""
+    found = own(identifier)
+    return identifier if found is None or isinstance(found, type) else found
+
+
+def with_own(plain: Any) -> Any:
+    """What ``serialize`` made plain, with the user's own functions and objects in place of their names."""
+    if isinstance(plain, list):
+        return [with_own(v) for v in plain]
+    if not isinstance(plain, Mapping):
+        return named(plain)
+    mine = own(next(iter(plain))) if len(plain) == 1 else None
+    if isinstance(mine, type):
+        return mine(**next(iter(plain.values())))
+    return {k: with_own(v) for k, v in plain.items()}
 
 
 @contextmanager
@@ -26,6 +65,12 @@ def knowing(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
     token = _OWN.set({**_OWN.get(), **(custom_objects or {})})
     try:
         yield
+    except UnknownNameError as error:
+        hint = (
+            f"your own go into custom_objects={{{error.got!r}: ...}}, or are registered (register_keras_serializable)"
+        )
+        error.fix = f"{error.fix}; {hint}" if error.fix else hint
+        raise
     finally:
         _OWN.reset(token)
 
@@ -67,9 +112,9 @@ class Registry:
         Raises:
             UnknownNameError: there is none; the fix names the nearest.
         """
-        own = _OWN.get().get(name)
-        if isinstance(own, type) and issubclass(own, self.base):
-            return own
+        mine = own(name)
+        if isinstance(mine, type) and issubclass(mine, self.base):
+            return mine
         found = self.classes.get(name) or self.classes.get(self.aliases.get(name, ""))
         if found is None:
             folded = {k.lower(): k for k in self.classes}
@@ -110,17 +155,17 @@ class Registry:
 
     def deserialize(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """What ``serialize`` made plain; classes of your own are given by name."""
-        own = (custom_objects or {}).get(config["class_name"] if isinstance(config, Mapping) else config)
-        if own is None:
+        mine = (custom_objects or {}).get(config["class_name"] if isinstance(config, Mapping) else config)
+        if mine is None:
             return self.make(config)
-        return own.from_config(config["config"]) if isinstance(config, Mapping) else own
+        return mine.from_config(config["config"]) if isinstance(config, Mapping) else mine
 
 
 def serialize(value: Any) -> Any:
-    """``value`` as plain data: objects become ``{name: arguments}``.
+    """``value`` as plain data: objects become ``{name: arguments}``, functions their names.
 
     Raises:
-        ArgumentError: a function or an object that has no name in files.
+        ArgumentError: a function or an object that has no name.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -135,11 +180,11 @@ def serialize(value: Any) -> Any:
         return value.item()
     if hasattr(value, "tolist"):
         return value.tolist()
-    if callable(value) and getattr(value, "__module__", "").startswith("layerkit."):
+    if callable(value) and getattr(value, "__name__", "<lambda>") != "<lambda>":
         return value.__name__
     raise ArgumentError(
-        "a function of your own cannot be written to a file.",
-        expected="a name, number, list, or an object of layerkit",
+        "this cannot be written to a file.",
+        expected="a name, number, list, an object of layerkit, or a function that has a name",
         got=repr(value),
-        fix="write it as a class and give that to load_model(custom_objects=...), or save with include_optimizer=False",
+        fix="write it with def, or as a class, and give that to load_model(custom_objects=...)",
     )

@@ -10,7 +10,7 @@ from layerkit import ops
 from layerkit.errors import ArgumentError
 from layerkit.fields import Configurable, OneOf
 from layerkit.ops.core import dtype_of, operand
-from layerkit.registry import Registry
+from layerkit.registry import Registry, named
 from layerkit.registry import serialize as registry_serialize
 
 REGULARIZERS = Registry("regularizer")
@@ -84,6 +84,7 @@ class OrthogonalRegularizer(Regularizer):
 
 def get(identifier: Any) -> Any:
     """The regularizer that a name, a mapping, an object or a function stands for."""
+    identifier = named(identifier)
     if identifier is None or (callable(identifier) and not isinstance(identifier, type | Regularizer)):
         return identifier
     return REGULARIZERS.make("L1L2" if identifier == "l1_l2" else identifier)

@@ -14,8 +14,10 @@ import numpy as np
 
 from layerkit import tree
 from layerkit.dtypes import canonical
-from layerkit.errors import ArgumentError, DataError
+from layerkit.errors import ArgumentError, DataError, StateError
 from layerkit.ir import Array, Value
+from layerkit.registry import knowing as custom_object_scope
+from layerkit.registry import register_keras_serializable
 from layerkit.trace import draw_seed, set_seed
 
 
@@ -270,6 +272,60 @@ def is_keras_tensor(x: Any) -> bool:
     return isinstance(x, Value)
 
 
+class PyDataset:
+    """Batches by their numbers, for ``fit``: a subclass says how many there are and what each holds.
+
+    ``fit`` takes them in another order in each epoch, unless ``shuffle=False``.
+
+    Args:
+        workers: accepted, does nothing: batches are made as they are needed.
+        use_multiprocessing: accepted, does nothing.
+        max_queue_size: accepted, does nothing.
+
+    Example:
+        >>> class Squares(PyDataset):
+        ...     def __len__(self):
+        ...         return 2
+        ...
+        ...     def __getitem__(self, index):
+        ...         return np.full((1, 1), index), np.full((1, 1), index**2)
+        >>> [int(y[0, 0]) for x, y in Squares()]
+        [0, 1]
+    """
+
+    def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+
+    def __len__(self) -> int:
+        raise StateError(
+            "the dataset does not say how many batches it has.", layer=type(self).__name__, fix="write __len__"
+        )
+
+    def __getitem__(self, index: int) -> Any:
+        raise StateError("the dataset has no batches.", layer=type(self).__name__, fix="write __getitem__")
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches an epoch has."""
+        return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Called before the first batch of an epoch."""
+
+    def on_epoch_end(self) -> None:
+        """Called after the last batch of an epoch."""
+
+    def in_order(self, order: Sequence[int] | None = None) -> Iterator[Any]:
+        """An epoch's batches."""
+        self.on_epoch_begin()
+        for index in range(self.num_batches) if order is None else order:
+            yield self[int(index)]
+        self.on_epoch_end()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.in_order()
+
+
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """What a dataset yields: x alone, (x, y), or (x, y, sample_weight)."""
     if sample_weight is not None:
@@ -296,6 +352,6 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
 
 
 __all__ = [
-    "is_keras_tensor", "normalize", "pack_x_y_sample_weight", "pad_sequences", "set_random_seed", "split_dataset",
+    "PyDataset", "custom_object_scope", "is_keras_tensor", "normalize", "pack_x_y_sample_weight", "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
     "standardize_dtype", "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip

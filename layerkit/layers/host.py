@@ -54,7 +54,9 @@ class _Host(Layer):
             given = slots[0] if isinstance(inputs, Value) else slots
             structure = tree.flatten(leaves[0])[1]
             call = LayerCall(self, ((given,), {}), structure)
-            return Node(call, tuple(leaves), (self.infer(leaves[0].shape),), True, self.name or "").outputs[0]
+            node = Node(call, tuple(leaves), (self.infer(leaves[0].shape),), True, self.name or "")
+            self._node = self._node or node
+            return node.outputs[0]
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape of the output for inputs of this shape."""

@@ -15,7 +15,7 @@ from layerkit.errors import ShapeError
 from layerkit.fields import Configurable, OneOf
 from layerkit.ir import product, show_shape, unify
 from layerkit.ops.core import dtype_of, operand, operands
-from layerkit.registry import Registry, snake_case
+from layerkit.registry import Registry, named, snake_case
 from layerkit.trace import get_mask
 
 LOSSES = Registry("loss")
@@ -140,6 +140,7 @@ def get(identifier: Any) -> Any:
         >>> get({"BinaryCrossentropy": {"from_logits": True}})
         BinaryCrossentropy(from_logits=True)
     """
+    identifier = named(identifier)
     if identifier is None or isinstance(identifier, Loss):
         return identifier
     if callable(identifier) and not isinstance(identifier, type):

@@ -75,6 +75,7 @@ from layerkit.metrics.regression import (
     concordance_correlation,
     pearson_correlation,
 )
+from layerkit.registry import named
 
 _BY_SHAPE = {
     "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
@@ -121,6 +122,7 @@ def get(identifier: Any, target: Any = None, output: Any = None) -> Metric:
         >>> get("auc"), get("huber").name
         (AUC(), 'huber')
     """
+    identifier = named(identifier)
     if isinstance(identifier, Metric):
         return identifier
     if isinstance(identifier, losses.Loss):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerkit import tree
-from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, UnknownNameError, did_you_mean, placed
+from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, UnknownNameError, nearest, placed
 from layerkit.fields import checks
 from layerkit.ir import Dim, Value, apply
 from layerkit.ir.text import parse_op, show_op
@@ -24,7 +24,7 @@ from layerkit.layers.input import Input
 from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
-from layerkit.registry import serialize
+from layerkit.registry import knowing, own, serialize
 from layerkit.trace import get_mask
 
 ITEM_KEYS = ("name", "from", "args", "call", "share", "trainable", "op")
@@ -154,9 +154,10 @@ def model_from_config(
         FileFormatError: the data describes no model.
         UnknownNameError: a layer that is neither layerkit's nor in ``custom_objects``.
     """
-    reader = _Reader(dict(custom_objects or {}), dict(learned or {}))
+    reader = _Reader(dict(learned or {}))
     try:
-        return reader.model(config)
+        with knowing(custom_objects):
+            return reader.model(config)
     except LayerkitError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
@@ -166,21 +167,22 @@ def model_from_config(
 
 
 class _Reader:
-    def __init__(self, custom: dict[str, Any], learned: dict[str, Any]) -> None:
-        self.custom, self.learned = custom, learned
+    def __init__(self, learned: dict[str, Any]) -> None:
+        self.learned = learned
         self.front: list[str] = []
         """Names of the models inside which we are."""
 
     def find(self, name: str) -> Any:
-        """The class of that name, among layerkit's and those given."""
-        if name in self.custom:
-            return self.custom[name]
+        """The class of that name, among layerkit's and those given or registered."""
+        mine = own(name)
+        if mine is not None:
+            return mine
         if name in ("Model", "Sequential"):
             return {"Model": Model, "Sequential": Sequential}[name]
         if name not in LAYERS.classes:
             raise UnknownNameError(
                 f"there is no layer '{name}'.", got=name,
-                fix=f"{did_you_mean(name, [*LAYERS.classes, *self.custom])}; your own go into load_model(custom_objects={{'{name}': {name}}})",
+                fix=f"did you mean '{near}'?" if (near := nearest(name, LAYERS.classes)) else None,
             )  # fmt: skip
         return LAYERS.classes[name]
 
@@ -235,7 +237,10 @@ class _Reader:
             return self.layer(value)
         if isinstance(value, Mapping) and len(value) == 1:
             ((kind, inner),) = value.items()
-            if kind in self.custom or (kind in LAYERS.classes and isinstance(inner, Mapping | None)):
+            mine = own(kind)
+            if (isinstance(mine, type) and issubclass(mine, Layer)) or (
+                kind in LAYERS.classes and isinstance(inner, Mapping | None)
+            ):
                 return self.layer({kind: inner})
         if isinstance(value, list):
             return [self._value(v) for v in value]

@@ -22,7 +22,7 @@ from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
-from layerkit.registry import knowing, serialize
+from layerkit.registry import knowing, serialize, with_own
 from layerkit.saving import plain
 
 PREPARATION = "/data"  # in ``preprocessing``, beside the paths of layers
@@ -35,15 +35,7 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_o
         ArgumentError: something that has no form in a file, such as a function of your own.
         StateError: the model has no weights yet.
     """
-    path = Path(filepath)
-    if path.exists() and not overwrite:
-        raise ArgumentError(f"'{path}' exists.", expected="a new file", got=str(path), fix="pass overwrite=True")
-    if not model.built:
-        raise StateError(
-            "a model without shapes has no weights to save.",
-            layer=model.name,
-            fix="call it on data, or begin with an Input",
-        )
+    path = _place(model, filepath, overwrite)
     config: dict[str, Any] = {"model": model_config(model)}
     state: dict[str, Array] | None = None
     if include_optimizer:
@@ -64,6 +56,25 @@ def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_o
     saving.write(
         path, config=config, weights=weights, state=state, preprocessing=preprocessing or None, signature=signature
     )
+
+
+def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
+    """Write what ``load_weights`` reads: the weights by name, nothing that says how they are used."""
+    path = _place(model, filepath, overwrite)
+    saving.write(path, config={}, weights={name: w.array for name, w in model.named_weights().items()})
+
+
+def _place(model: Model, filepath: Any, overwrite: bool) -> Path:
+    path = Path(filepath)
+    if path.exists() and not overwrite:
+        raise ArgumentError(f"'{path}' exists.", expected="a new file", got=str(path), fix="pass overwrite=True")
+    if not model.built:
+        raise StateError(
+            "a model without shapes has no weights to save.",
+            layer=model.name,
+            fix="call it on data, or begin with an Input",
+        )
+    return path
 
 
 def _type(value: Any) -> dict[str, Any]:
@@ -101,7 +112,10 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     config = contents.config
     if not isinstance(config.get("model"), dict):
         raise FileFormatError(
-            "the file holds no model.", expected="a file that model.save wrote", got=", ".join(config)
+            "the file holds no model.",
+            expected="a file that model.save wrote",
+            got=", ".join(config) or "weights alone",
+            fix="make the model, then model.load_weights(file)",
         )
     learned = dict(contents.preprocessing or {})
     preparation = learned.pop(PREPARATION, None)
@@ -114,7 +128,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
     _set_weights(model, contents.weights)
     if compile and isinstance(config.get("compile"), dict):
         with knowing(custom_objects):
-            model.compile(**config["compile"])
+            model.compile(**with_own(config["compile"]))  # metrics are made later, when shapes are known
     if contents.state is not None:
         _set_state(model, contents.state, compile)
     return model

@@ -335,8 +335,10 @@ class Model(Trainer, Layer):
         return json.dumps(self.get_config(), **kwargs)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights alone."""
-        self.save(filepath, overwrite, include_optimizer=False)
+        """Write the weights alone, for ``load_weights`` of a model of the same architecture."""
+        from layerkit.models.files import save_weights
+
+        save_weights(self, filepath, overwrite)
 
     def save_backup(self, filepath: Any, epoch: int, batch: int, callbacks: Mapping[str, Any] | None = None) -> None:
         """Write weights, the state of training and that of ``callbacks``, to go on with ``batch`` of ``epoch``."""

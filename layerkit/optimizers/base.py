@@ -412,6 +412,7 @@ def only_if(condition: Any, weights: Iterable[Weight]) -> Iterator[None]:
 
 
 def _rate_of(optimizer: Any, value: Any) -> Any:
+    value = value.array if isinstance(value, Weight) else value
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | np.number | np.ndarray)
@@ -420,7 +421,7 @@ def _rate_of(optimizer: Any, value: Any) -> Any:
         raise ArgumentError(
             "a learning rate is a finite number.",
             layer=type(optimizer).__name__,
-            expected="a number >= 0, or a schedule",
+            expected="a finite number >= 0, or a schedule",
             got=repr(value),
         )
     return np.float32(value)

@@ -194,13 +194,15 @@ def get(identifier: Any) -> Any:
 
 
 def as_rate(value: Any) -> Any:
-    """A learning rate as it is kept: a number >= 0, or a schedule, which ``{name: arguments}`` may stand for."""
+    """A learning rate as it is kept: a finite number >= 0, a function that returns one, or a schedule; ``{name: arguments}`` is one."""
     if isinstance(value, dict):
         return get(value)
     is_number = isinstance(value, int | float | np.number | np.ndarray) and not isinstance(value, bool)
-    if value is None or isinstance(value, LearningRateSchedule) or (is_number and float(value) >= 0):
+    if value is None or (callable(value) and not isinstance(value, type)):
+        return value
+    if is_number and 0 <= float(value) < math.inf:
         return value
     raise ValueError
 
 
-LearningRate = Annotated[Any, Resolved(as_rate, "a number >= 0, or a schedule", SCHEDULES)]
+LearningRate = Annotated[Any, Resolved(as_rate, "a finite number >= 0, or a schedule", SCHEDULES)]

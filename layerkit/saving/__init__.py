@@ -4,6 +4,21 @@ Models call ``write``, ``read`` and ``check``; nothing here knows what a model i
 ``tensors`` how tensors lie in a member, ``container`` how members lie in the zip.
 """
 
+from importlib import import_module
+from typing import Any
+
+from layerkit.registry import knowing as custom_object_scope
+from layerkit.registry import register_keras_serializable
 from layerkit.saving.archive import TEMPORARY, Contents, check, read, write, write_whole
 
-__all__ = ["TEMPORARY", "Contents", "check", "read", "write", "write_whole"]
+__all__ = [
+    "TEMPORARY", "Contents", "check", "custom_object_scope", "read", "register_keras_serializable", "write", "write_whole",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Keras has ``load_model`` and ``save_model`` here too; models stand above, and are looked up when they are asked for."""
+    if name in ("load_model", "save_model"):
+        return getattr(import_module("layerkit.models"), name)
+    message = f"module 'layerkit.saving' has no attribute '{name}'"
+    raise AttributeError(message)

@@ -17,6 +17,7 @@ from layerkit.dtypes import numpy_dtype
 from layerkit.engines import Batches
 from layerkit.errors import DataError
 from layerkit.ir import Array
+from layerkit.utils import PyDataset
 
 Batch = tuple[Any, Any, Any]
 RUN_SECONDS = 0.05  # between two looks at what callbacks and the user want
@@ -169,9 +170,12 @@ class Stream:
         if hasattr(source, "epoch"):
             source.epoch = epoch
 
-    def batches(self) -> Iterator[Batch]:
-        """The batches, as arrays."""
-        for item in self.source:
+    def batches(self, order: Callable[[int], Any] | None = None) -> Iterator[Batch]:
+        """The batches, as arrays; those that have numbers in the order that ``order`` gives for so many."""
+        items: Iterable[Any] = self.source
+        if order is not None and isinstance(self.source, PyDataset):
+            items = self.source.in_order(order(self.source.num_batches))
+        for item in items:
             parts = tuple(item) if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:
                 raise DataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
+from itertools import count as count_up
 from itertools import islice
 from typing import Any, Protocol
 
@@ -60,7 +61,7 @@ def fit_epochs(
     """
     if isinstance(data, Arrays):
         data = Arrays(*with_class_weight((data.x, data.y, data.sample_weight), class_weight))
-    endless = _forever(data) if isinstance(data, Stream) and steps is not None else None
+    endless = _forever(data, order) if isinstance(data, Stream) and steps is not None else None
     most = _most(callbacks, "train", steps_per_execution)
     for epoch in epochs:
         begin_epoch()
@@ -70,7 +71,8 @@ def fit_epochs(
         if isinstance(data, Arrays):
             runs = _runs(step, data, batch_size, order(epoch, data.rows) if order else None, steps, most, count)
         else:
-            batches = islice(endless if endless is not None else data.batches(), count, None)
+            in_order = None if order is None else partial(order, epoch)
+            batches = islice(endless if endless is not None else data.batches(in_order), count, None)
             runs = (
                 (1, partial(step, with_class_weight(b, class_weight)))
                 for b in islice(batches, None if steps is None else steps - count)
@@ -109,11 +111,11 @@ def _runs(
         yield batches.steps, partial(step.repeat, data, batches)
 
 
-def _forever(data: Stream) -> Iterator[Batch]:
+def _forever(data: Stream, order: Callable[[int, int], Any] | None) -> Iterator[Batch]:
     """The batches again and again, for epochs of a given number of steps; one that can be read once ends."""
-    while True:
+    for time in count_up():
         empty = True
-        for batch in data.batches():
+        for batch in data.batches(None if order is None else partial(order, time)):
             empty = False
             yield batch
         if empty:

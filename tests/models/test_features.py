@@ -9,7 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import Model, Sequential, losses, metrics, models, ops, optimizers, tree
-from layerkit.errors import ArgumentError, FileFormatError, ShapeError
+from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, ShapeError, StateError
 from layerkit.layers import Dense, Dropout, Input, Layer
 
 RNG = np.random.default_rng(0)
@@ -301,3 +301,130 @@ def test_two_optimizers_in_one_step() -> None:
     assert list(history) == ["judge_loss", "maker_loss"]
     assert [len(o.slots) for o in model.optimizers] == [2, 4]
     assert [int(o.iterations) for o in model.optimizers] == [2, 2]
+
+
+# What users of Keras do every day ---------------------------------------------------------------------------------------
+
+
+def test_features_of_layers_inside_a_model() -> None:
+    model = Sequential([layerkit.Input((4,)), Dense(3, name="first", activation="relu"), Dense(2)])
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+    features = Model(model.inputs, [layer.output for layer in model.layers])
+    first, second = features.predict(x)
+    np.testing.assert_array_equal(second, model.predict(x))
+    kernel, bias = model.get_layer("first").get_weights()
+    np.testing.assert_allclose(first, np.maximum(x @ kernel + bias, 0), rtol=1e-5, atol=1e-6)
+    assert model.get_layer("first").input is model.inputs[0]
+    model.add(Dense(1))
+    assert Model(model.inputs, model.layers[1].output).output_shape == (None, 2)
+    whole = Model(model.input, model.output)
+    assert whole.layers[0].output is model.inputs[0]
+    with pytest.raises(StateError, match="symbolic tensors"):
+        _ = Dense(1).output
+
+
+def test_a_learning_rate_may_be_the_optimizers_own() -> None:
+    """Callbacks read the rate, and write it back."""
+    optimizer = layerkit.optimizers.SGD(0.1)
+    optimizer.learning_rate = optimizer.learning_rate
+    optimizer.learning_rate = optimizer.learning_rate * 0.5
+    assert float(optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_columns_fit_inputs_of_one_number() -> None:
+    flat, column = layerkit.Input((), name="flat"), layerkit.Input((1,), name="column")
+    model = Model([flat, column], ops.expand_dims(flat, -1) + column)
+    model.compile("sgd", "mse")
+    x = np.arange(4.0, dtype="float32")
+    for given in ({"flat": x, "column": x}, {"flat": x[:, None], "column": x[:, None]}):
+        assert model.predict(given).tolist() == [[0.0], [2.0], [4.0], [6.0]]
+        assert model.evaluate(given, 2 * x, verbose=0) == 0
+        assert model(given).shape == (4, 1)
+
+
+class Rows(layerkit.utils.PyDataset):
+    """Batches of one row, each its own number."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(workers=2)
+        self.count, self.seen, self.ends = count, [], 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        self.seen.append(index)
+        return np.full((1, 1), index, "float32"), np.full((1, 1), index, "float32")
+
+    def on_epoch_end(self) -> None:
+        self.ends += 1
+
+
+def test_a_dataset_of_numbered_batches() -> None:
+    layerkit.utils.set_random_seed(0)
+    model = Sequential([layerkit.Input((1,)), Dense(1)])
+    model.compile("sgd", "mse")
+    rows, held_out = Rows(6), Rows(3)
+    model.fit(rows, epochs=2, validation_data=held_out, verbose=0)
+    first, second = rows.seen[:6], rows.seen[6:]
+    assert sorted(first) == sorted(second) == list(range(6))
+    assert first != second
+    assert rows.ends == 2
+    assert held_out.seen == [0, 1, 2] * 2
+    rows.seen.clear()
+    model.fit(rows, shuffle=False, verbose=0)
+    model.fit(rows, steps_per_epoch=4, epochs=3, shuffle=False, verbose=0)
+    assert rows.seen == [*range(6), *range(6), *range(6)]
+    assert model.predict(rows).shape == (6, 1)
+
+
+def test_own_functions_come_back_by_their_names(tmp_path: Any) -> None:
+    def twice(x: Any) -> Any:
+        return ops.tanh(x) * 2
+
+    def far(y: Any, p: Any) -> Any:
+        return ops.mean(ops.abs(y - p), axis=-1)
+
+    model = Sequential([layerkit.Input((3,)), Dense(2, activation=twice)])
+    model.compile("sgd", far, metrics=[far])
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 2), "float32")
+    model.save(tmp_path / "own.lk")
+    with pytest.raises(LayerkitError, match="twice"):
+        layerkit.load_model(tmp_path / "own.lk")
+    loaded = layerkit.load_model(tmp_path / "own.lk", custom_objects={"twice": twice, "far": far})
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    model = Sequential([layerkit.Input((3,)), Dense(2, activation=lambda x: x * 2)])
+    with pytest.raises(ArgumentError, match="cannot be written"):
+        model.save(tmp_path / "own.lk")
+    model.save_weights(tmp_path / "own.weights.h5")
+    before, model.layers[0].kernel.array = model.get_weights()[0], np.zeros((3, 2))
+    model.load_weights(tmp_path / "own.weights.h5")
+    assert np.array_equal(before, model.get_weights()[0])
+    with pytest.raises(LayerkitError, match="no model"):
+        layerkit.load_model(tmp_path / "own.weights.h5")
+
+
+def test_registered_classes_and_functions_need_no_list(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerkit.registry._REGISTERED", {})
+
+    @layerkit.saving.register_keras_serializable(package="mine")
+    class Scaled(layerkit.Layer):
+        def __init__(self, by: float = 2.0, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.by = by
+
+        def call(self, x: Any) -> Any:
+            return x * self.by
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "by": self.by}
+
+    @layerkit.utils.register_keras_serializable()
+    def half(x: Any) -> Any:
+        return x / 2
+
+    model = Sequential([layerkit.Input((1,)), Scaled(6.0), layerkit.layers.Activation(half)])
+    layerkit.models.save_model(model, tmp_path / "own.keras")
+    loaded = layerkit.saving.load_model(tmp_path / "own.keras")
+    assert loaded.predict(np.ones((1, 1))).tolist() == [[3.0]]
+    assert layerkit.activations.get("Custom>half") is half
