@@ -85,7 +85,10 @@ def write_scalar(value: str | int | float | bool | None) -> str:
         return text if core_schema(text) == value and isinstance(core_schema(text), float) else f"{text}.0"
     if isinstance(value, int):
         return str(value)
-    return value if _PLAIN.fullmatch(value) and core_schema(value) == value else json.dumps(value, ensure_ascii=False)
+    if _PLAIN.fullmatch(value) and core_schema(value) == value:
+        return value
+    return _HIDDEN.sub(lambda m: f"\\u{ord(m[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
+_HIDDEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # no part of YAML, or the end of a line
 _PLAIN = re.compile(r"[\w$./\\][\w$./\\() *+-]*(?<! )")

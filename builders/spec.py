@@ -60,6 +60,8 @@ class Spec:
             override = Override(path, overrides.read(path, value))
             override.put(root)
             start, end, written = override.edit
+            if written.startswith("\n"):  # a new line: after the comment of the line before
+                start = end = text.find("\n", end) if "\n" in text[end:] else len(text)
             text = text[:start] + written + text[end:]
         return text
 
