@@ -6,7 +6,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import builders
@@ -225,6 +225,7 @@ def test_what_is_written_is_read_again(tree):
 
 
 @given(st.randoms(use_true_random=False))
+@settings(max_examples=15)
 def test_random_fillings_build(chance):
     spec = builders.loads(TEXT)
     while spec.holes:
