@@ -105,6 +105,7 @@ from layerkit.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from layerkit.layers.positions import PositionEmbedding, SinePositionEncoding
 from layerkit.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
 from layerkit.layers.regularization import (
     ActivityRegularization,
@@ -233,6 +234,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "PositionEmbedding",
     "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
@@ -253,6 +255,7 @@ __all__ = [
     "SeparableConvolution2D",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SinePositionEncoding",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",

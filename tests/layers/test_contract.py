@@ -24,6 +24,8 @@ CASES: dict[str, tuple[Any, Any]] = {
     "ReLU": (lambda **k: L.ReLU(1.5, 0.1, 0.2, **k), FLAT),
     "Embedding": (lambda **k: L.Embedding(9, 3, **k), TOKENS),
     "ReversibleEmbedding": (lambda **k: L.ReversibleEmbedding(9, 3, **k), TOKENS),
+    "PositionEmbedding": (lambda **k: L.PositionEmbedding(9, **k), SERIES),
+    "SinePositionEncoding": (lambda **k: _Added(L.SinePositionEncoding(**k), **k), SERIES),
     "Masking": (lambda **k: L.Masking(**k), SERIES),
     "Conv1D": (lambda **k: L.Conv1D(4, 3, strides=2, padding="same", **k), SERIES),
     "Conv2D": (lambda **k: L.Conv2D(4, (3, 2), dilation_rate=2, activation="sigmoid", **k), IMAGE),
@@ -141,6 +143,17 @@ class _Merged(L.Layer):
         return self.merge([inputs, ops.sin(inputs) * 2.0])
 
 
+class _Added(L.Layer):
+    """What a layer makes of its input, added to it."""
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.layer(inputs)
+
+
 class _Framed(L.Layer):
     """A series of vectors, each folded into frames of one channel for a layer over frames."""
 
@@ -237,7 +250,7 @@ def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> Non
     h = make()(body)
     h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
     model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
-    custom = {c.__name__: c for c in (_Framed, _Listed, _Merged, _SelfAttention)}
+    custom = {c.__name__: c for c in (_Added, _Framed, _Listed, _Merged, _SelfAttention)}
     copy = model_from_config(model_config(model), custom)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.predict(x), model.predict(x))

@@ -71,3 +71,10 @@ def test_unknown_sizes_are_named_where_they_matter() -> None:
     assert L.PReLU(shared_axes=(1, 2))(images).shape[-1] == 3
     with pytest.raises(ShapeError):
         L.Conv2D(3, 2)(L.Input((4, 4, None)))
+
+
+def test_positions_need_sizes():
+    with pytest.raises(ShapeError, match="more positions than there are vectors"):
+        L.PositionEmbedding(3)(L.Input((4, 2)))
+    with pytest.raises(ShapeError, match="known length"):
+        L.SinePositionEncoding()(L.Input((None, 2)))
