@@ -115,11 +115,11 @@ def _model(model: Model, blocks: dict[str, Outline], own: set[type], is_block: b
         layer, name = node.op.layer, names[node.op.layer]
         calls.append(_call(layer, name, node, tensors, first.get(layer), len(calls), blocks, own))
         first.setdefault(layer, calls[-1])
-        labels = list(layer.output_names)
-        for i, value in enumerate(node.outputs):
-            end = labels[i] if len(labels) >= len(node.outputs) else str(i)
+        labels, made = list(layer.output_names), node.outputs[: len(node.outputs) - len(node.op.masked)]
+        for i, value in enumerate(made):
+            end = labels[i] if len(labels) >= len(made) else str(i)
             tensors[value] = calls[-1].out if i == 0 else f"{calls[-1].out}.{end}"
-        calls[-1].outs = [tensors[value] for value in node.outputs]
+        calls[-1].outs = [tensors[value] for value in made]
     outputs = tree.unflatten(graph.output_structure, [tensors[v] for v in graph.outputs])
     before = next(iter(inputs)) if len(inputs) == 1 else None
     for call in calls:

@@ -24,7 +24,7 @@ BUDGETS_S = {
     "tests": 60,
     "autoarch": 5,
     "benchmarks": 30,
-    "builders": 20,
+    "builders": 90,
     "cli": 60,
     "data": 10,
     "engines": 240,

@@ -180,7 +180,8 @@ def open_data(
     records = opened.train
     targets = _targets(options.target if options.target is not None else opened.target, records, outputs)
     used = {c for t in targets for c in t.columns}
-    tensors = _inputs(options.features, records, inputs, used | ({options.split.column} - {None}))
+    features = options.features if options.features is not None or len(inputs) > 1 else opened.features
+    tensors = _inputs(features, records, inputs, used | ({options.split.column} - {None}))
     names = [c for t in tensors for c in t.columns] + sorted(used)
     split: Split = options.split
     for part in ("validation", "test"):

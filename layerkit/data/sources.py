@@ -52,6 +52,8 @@ class Opened:
     validation: Records | None = None
     test: Records | None = None
     target: str | None = None
+    """The column to predict, and that to predict from, where the source knows."""
+    features: str | None = None
 
 
 SOURCES = Registry("data source")
@@ -113,7 +115,7 @@ class NPZ(Configurable):
 
     Args:
         path: the file.
-        x: the array of inputs; ``x`` or ``x_train`` unless given. Other arrays are columns too, by their names.
+        x: the array of inputs; ``x`` or ``x_train`` unless given. All arrays of as many rows are columns, by their names.
         y: the array of targets; ``y`` or ``y_train`` unless given.
         x_test: the inputs to test on; ``x_test`` if there is one.
         y_test: the targets to test on; ``y_test`` if there is one.
@@ -126,21 +128,20 @@ class NPZ(Configurable):
     y_test: str | None = None
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
-        """The arrays; those with as many rows as ``x`` are columns."""
+        """The arrays; ``x_train`` and ``y_train`` are the columns ``x`` and ``y``."""
         arrays = read_npz(find(self.path))
         x, y = self._name(arrays, "x", "x", "x_train"), self._name(arrays, "y", "y", "y_train")
-        x_test, y_test = self._name(arrays, "x_test", "x_test"), self._name(arrays, "y_test", "y_test")
         first = arrays[x] if x else next((a for a in arrays.values() if a.ndim), None)
         if first is None:
             raise broken(
                 find(self.path), "the file holds no arrays.", expected="x and y", got=", ".join(arrays) or "none"
             )
-        columns = {
-            n: a for n, a in arrays.items() if a.ndim and len(a) == len(first) and n not in (x, y, x_test, y_test)
-        }
-        columns |= {name: arrays[n] for name, n in (("x", x), ("y", y)) if n}
-        tests = {name: arrays[n] for name, n in (("x", x_test), ("y", y_test)) if n}
-        return Opened(_arrays(columns), test=_arrays(tests) if len(tests) == 2 else None, target="y" if y else None)
+        tests = self._name(arrays, "x_test", "x_test"), self._name(arrays, "y_test", "y_test")
+        named = {n: n.removesuffix("_train") for n, a in arrays.items() if a.ndim and len(a) == len(first) and n not in tests}  # fmt: skip
+        columns = {column: arrays[n] for n, column in named.items()}
+        own = {named[n]: arrays[t] for n, t in zip((x, y), tests, strict=True) if n in named and t is not None}
+        return Opened(_arrays(columns), test=_arrays(own) if len(own) == 2 else None, target=named.get(y or ""),
+                      features=named.get(x or ""))  # fmt: skip
 
     def _name(self, arrays: dict[str, Array], argument: str, *usual: str) -> str | None:
         given: str | None = getattr(self, argument)
@@ -233,7 +234,7 @@ class Images(Configurable):
             return Opened(ImageRecords(folder, self.size, self.channels), target="label")
         train = ImageRecords(folder / "train", self.size, self.channels)
         parts = {n: ImageRecords(folder / n, train.size, self.channels) for n in ("validation", "test") if (folder / n).is_dir()}  # fmt: skip
-        return Opened(train, **parts, target="label")
+        return Opened(train, parts.get("validation"), parts.get("test"), "label")
 
 
 @SOURCES.add

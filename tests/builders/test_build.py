@@ -12,20 +12,11 @@ from builders.source import core_schema, parse
 from layerkit.errors import LayerkitError, SpecErrors
 from layerkit.layers import Layer
 
-SPECS = sorted((Path(__file__).parents[2] / "examples" / "specs").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
-def test_example_specs_build_and_train_a_little(path):
-    spec = builders.load(path)
-    model = spec.build()
-    (x, y), _ = layerkit.datasets.load(spec.data["dataset"])
-    history = model.fit(x[:64], y[:64], epochs=2, verbose=0).history
-    assert history["loss"][1] < history["loss"][0]
+SPECS = Path(__file__).parents[2] / "examples" / "specs"
 
 
 def test_yaml_and_python_make_the_same_model():
-    spec = builders.load(SPECS[0].parent / "digits_residual.yaml")
+    spec = builders.load(SPECS / "digits_residual.yaml")
     layerkit.utils.set_random_seed(3)
     theirs = spec.build()
     L = layerkit.layers
