@@ -1,47 +1,52 @@
-"""Tomorrow's temperatures: an LSTM forecasts the next 24 hours from the last 72, against persistence.
+"""Tomorrow's weather: an LSTM forecasts the next day's highest temperature from the last three weeks, against persistence.
 
-Hourly temperatures of Seattle, 2010, from the package vega_datasets. Persistence says: tomorrow is like today.
+Daily weather of Seattle, 2012 to 2015 (NOAA, public domain), from the package vega_datasets. Persistence says: tomorrow is
+like today. Climate says: tomorrow is as that time of the year was in the years before.
 """
 
 import numpy as np
 from vega_datasets import data
 
-import layerkit
+import layerkit as keras
 from layerkit import layers
 
-PAST, AHEAD = 72, 24
+PAST = 21
 
 
-def main(epochs=15, units=48, stride=2):
-    """Train on the first ten months; the mean absolute errors of model and persistence on the last two, in degrees F."""
-    layerkit.utils.set_random_seed(0)
-    temperature = data.seattle_temps()["temp"].to_numpy("float32")
-    hour = np.arange(len(temperature))
-    split = int(len(temperature) * 10 / 12)
-    mean, deviation = temperature[:split].mean(), temperature[:split].std()
-    scaled = (temperature - mean) / deviation
-    clock = [f(2 * np.pi * hour / period) for period in (24, 8766) for f in (np.sin, np.cos)]
-    series = np.stack([scaled, *clock], axis=1).astype("float32")
+def main(epochs=30, units=32):
+    """Train on three years, test on the fourth; mean absolute errors of model, persistence and climate in degrees C."""
+    keras.utils.set_random_seed(0)
+    weather = data.seattle_weather()
+    highest = weather["temp_max"].to_numpy("float32")
+    split = int((weather["date"].dt.year < 2015).sum())
+    turn = 2 * np.pi * weather["date"].dt.day_of_year.to_numpy() / 365.25
+    measured = [highest, weather["temp_min"], np.sqrt(weather["precipitation"]), weather["wind"]]
+    series = np.stack([*measured, np.sin(turn), np.cos(turn)], axis=1).astype("float32")
+    series = (series - series[:split].mean(0)) / series[:split].std(0)
 
-    def windows(first, last, step):
-        starts = np.arange(first, last - PAST - AHEAD + 1, step)
-        x = np.stack([series[s : s + PAST] for s in starts])
-        y = np.stack([scaled[s + PAST : s + PAST + AHEAD] for s in starts])
-        return x, y - x[:, -AHEAD:, 0]  # what differs from today
+    days = np.arange(PAST, len(series))  # the days to forecast
+    x = np.stack([series[d - PAST : d] for d in days])
+    y = (highest[days] - highest[days - 1])[:, None]  # what differs from today
+    is_test = days >= split
 
-    x, y = windows(0, split, stride)
-    x_test, y_test = windows(split, len(series), 6)
-    size = y.std()  # tomorrow differs little from today: bring that to the size that networks like
-
-    inputs = layers.Input((PAST, series.shape[1]))
-    h = layers.LSTM(units)(inputs)
-    model = layerkit.Model(inputs, layers.Dense(AHEAD)(h))
-    model.compile({"Adam": {"learning_rate": 2e-3}}, "mae")
-    model.fit(x, y / size, batch_size=64, epochs=epochs, verbose=2)
-    ours = float(np.abs(model.predict(x_test) * size - y_test).mean() * deviation)
-    persistence = float(np.abs(y_test).mean() * deviation)
-    print(f"mean absolute error {ours:.3f} F, persistence {persistence:.3f} F")
-    return ours, persistence
+    model = keras.Sequential(
+        [
+            keras.Input((PAST, series.shape[1])),
+            layers.LSTM(units, dropout=0.2),
+            layers.Dense(1),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(2e-3), "mae")
+    model.fit(x[~is_test], y[~is_test], batch_size=32, epochs=epochs, verbose=2)
+    found = {
+        "model": np.abs(model.predict(x[is_test]) - y[is_test]).mean(),
+        "persistence": np.abs(y[is_test]).mean(),
+    }
+    season = np.stack([np.ones_like(turn), *(f(k * turn) for k in (1, 2) for f in (np.sin, np.cos))], axis=1)
+    usual = season @ np.linalg.lstsq(season[:split], highest[:split], rcond=None)[0]
+    found["climate"] = np.abs(usual - highest)[split:].mean()
+    print("mean absolute error: " + ", ".join(f"{name} {error:.2f} C" for name, error in found.items()))
+    return {name: float(error) for name, error in found.items()}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main(folder, epochs=40):
             layers.Dense(len(train.classes), activation="softmax"),
         ]
     )
-    model.compile({"Adam": {"learning_rate": 2e-3}}, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, train.y, batch_size=10, epochs=epochs, verbose=2)
     accuracy = model.evaluate(x_test, test.y, verbose=0)[1]
     print(f"test accuracy {accuracy:.4f}")

@@ -52,7 +52,7 @@ def main(rows=None, epochs=12):
     model = keras.Model(inputs, outputs)
     entropy = "sparse_categorical_crossentropy"
     model.compile(
-        {"Adam": {"learning_rate": 2e-3}},
+        keras.optimizers.Adam(2e-3),
         loss={"digit": entropy, "direction": entropy},
         metrics={"digit": ["accuracy"], "direction": ["accuracy"]},
     )

@@ -70,7 +70,7 @@ def main(train_rows=2000, units=96, epochs=30):
     seen = layers.Attention(use_scale=True)([write, read])
     h = layers.Dense(units, activation="tanh")(layers.Concatenate()([write, seen]))
     model = keras.Model([encoder_in, decoder_in], layers.Dense(len(words), activation="softmax")(h))
-    model.compile({"Adam": {"learning_rate": 4e-3}}, "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(4e-3), "sparse_categorical_crossentropy")
     model.fit([source[train], target[train, :-1]], target[train, 1:], batch_size=64, epochs=epochs, verbose=2)
 
     written = np.zeros((len(test), target.shape[1]), "int32")

@@ -68,7 +68,7 @@ def main(rows=4000, epochs=15):
     h = layers.LayerNormalization()(layers.Concatenate()([said, seen]))
     h = layers.Dense(96, activation="relu")(h)
     model = keras.Model([image, caption], layers.Dense(len(WORDS), activation="softmax")(h))
-    model.compile({"Adam": {"learning_rate": 3e-3}}, "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     model.fit([x, y[:, :-1]], y[:, 1:], batch_size=50, epochs=epochs, verbose=2)
 
     said = np.zeros_like(true[0])

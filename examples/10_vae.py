@@ -46,7 +46,7 @@ def main(epochs=40, latent=2):
     decoder = keras.Model(point, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(h), name="decoder")
 
     vae = keras.Model(inputs, decoder(encoder(inputs)), name="vae")
-    vae.compile({"Adam": {"learning_rate": 2e-3}}, "binary_crossentropy")
+    vae.compile(keras.optimizers.Adam(2e-3), "binary_crossentropy")
     vae.fit(x, x, batch_size=64, epochs=epochs, verbose=2)
 
     error = float(np.square(vae.predict(x_test) - x_test).mean())

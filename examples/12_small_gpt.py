@@ -9,7 +9,7 @@ from pydoc_data.topics import topics
 import numpy as np
 
 import layerkit as keras
-from layerkit import layers
+from layerkit import layers, ops
 
 
 class Block(layers.Layer):
@@ -38,7 +38,7 @@ class Places(layers.Layer):
         self.length = length
 
     def call(self, x):
-        return self.letter(x) + self.place(np.arange(self.length))
+        return self.letter(x) + self.place(ops.arange(self.length))
 
 
 def main(steps=600, context=64, width=64, blocks=2, batch_size=32, letters_to_write=200):

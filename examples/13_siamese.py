@@ -56,7 +56,7 @@ def main(rows=6000, epochs=6):
     )
     a, b = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
     model = keras.Model([a, b], Distance()([look(a), look(b)]))  # the same weights, twice
-    model.compile({"Adam": {"learning_rate": 1e-3}}, contrastive)
+    model.compile(keras.optimizers.Adam(1e-3), contrastive)
     model.fit(given, same, batch_size=64, epochs=epochs, verbose=2)
 
     accuracy = float(((model.predict(asked) < 0.5) == (truth == 1)).mean())

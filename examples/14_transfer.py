@@ -45,7 +45,7 @@ def with_hole(body):
 
 def train(model, x, y, rate, epochs):
     """Compile anew, so that what is frozen now counts; fit."""
-    model.compile({"Adam": {"learning_rate": rate}}, "binary_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=10, epochs=epochs, verbose=0)
 
 
@@ -59,7 +59,7 @@ def main(first_epochs=15, epochs=40):
     body = backbone()
     inputs = keras.Input((SIZE, SIZE, 1))
     reader = keras.Model(inputs, layers.Dense(10, activation="softmax")(body(inputs)))
-    reader.compile({"Adam": {"learning_rate": 2e-3}}, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    reader.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     reader.fit(x, y, batch_size=32, epochs=first_epochs, verbose=2)
 
     few = np.concatenate([np.flatnonzero(y == digit)[:3] for digit in range(10)])
