@@ -1,4 +1,4 @@
-"""Images changed at random in training, each in its own way: turned, moved, scaled, mirrored, brighter, of other contrast.
+"""Images turned, moved, scaled, sheared and mirrored at random in training, each in its own way.
 
 They are ops of the program: on any engine, the same for any number of threads, repeatable from the seed.
 """
@@ -6,59 +6,21 @@ They are ops of the program: on any engine, the same for any number of threads, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 
-from layerkit import ops, random
-from layerkit.fields import Check, Number, OneOf
+from layerkit import ops
+from layerkit.fields import OneOf
 from layerkit.layers.common import DataFormat
-from layerkit.layers.images import _Images
-from layerkit.layers.regularization import _Random
+from layerkit.layers.images import Range, _Augmentation
 from layerkit.ops.core import apply, dtype_of
 from layerkit.ops.indexing import Gather
 
-
-@dataclass(frozen=True)
-class _Range(Check):
-    """The least and the greatest of a range; a number f stands for [-f, f], or for [f, f] if ``least`` is 0."""
-
-    least: float = -1.0
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        return f"a number, or the least and the greatest, in [{self.least:g}, 1]"
-
-    def __call__(self, value: Any, owner: Any) -> tuple[float, float]:
-        number = Number(float, self.least, 1)
-        if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
-            low, high = sorted(number(v, owner) for v in value) if self.least < 0 else [number(v, owner) for v in value]
-            return low, high
-        size = abs(number(value, owner))
-        return (size, size) if self.least == 0 else (-size, size)
-
-
-Factor = Annotated[Any, _Range()]
-Lessening = Annotated[Any, _Range(0.0)]
+Factor = Annotated[Any, Range()]
+Part = Annotated[Any, Range(0.0, (0, 1))]
 FillMode = Annotated[str, OneOf(("reflect", "wrap", "constant", "nearest"))]
 Reading = Annotated[str, OneOf(("nearest", "bilinear"))]
-
-
-class _Augmentation(_Images, _Random):
-    trains_alone = True
-
-    def draw(self, images: Any, bounds: tuple[float, float]) -> Any:
-        """A number for each image: (batch, 1, 1)."""
-        return random.uniform((images.shape[0], 1, 1), *bounds, dtype_of(images), self.seed_generator)
-
-    def over(self, images: Any, training: bool) -> Any:
-        return self.changed(images) if training else images
-
-    def changed(self, images: Any) -> Any:
-        """The images as they are in training."""
-        raise NotImplementedError
 
 
 class RandomFlip(_Augmentation):
@@ -183,6 +145,32 @@ class RandomZoom(_Moving):
         return (rows - middle_y) * tall + middle_y, (columns - middle_x) * wide + middle_x
 
 
+class RandomShear(_Moving):
+    """Images sheared in training: moved to a side by a share of how far down a pixel is, and up or down by how far right.
+
+    Args:
+        x_factor: shares to either side: [0, f], or (least, greatest).
+        y_factor: the same, up or down.
+        interpolation: "nearest" or "bilinear".
+        fill_mode: what is beyond the edges: "reflect", "wrap", "nearest", or "constant".
+        fill_value: the colour for "constant".
+        data_format: "channels_last", "channels_first" or None.
+        seed: a number, for draws that do not depend on the model's seed.
+    """
+
+    x_factor: Part = 0.0
+    y_factor: Part = 0.0
+    interpolation: Reading = "bilinear"
+    fill_mode: FillMode = "reflect"
+    fill_value: float = 0.0
+    data_format: DataFormat = None
+    seed: int | None = None
+
+    def place(self, images: Any, rows: Any, columns: Any) -> tuple[Any, Any]:
+        down, right = (self.draw_either_way(images, f) for f in (self.y_factor, self.x_factor))
+        return rows + down * columns, columns + right * rows
+
+
 def sampled(images: Any, y: Any, x: Any, interpolation: str, fill_mode: str, fill_value: float) -> Any:
     """The numbers of images at places between pixels: (b, h, w, c), (b, m, n), (b, m, n) -> (b, m, n, c)."""
     if interpolation == "nearest":
@@ -223,45 +211,3 @@ def _inside(at: Any, size: int, fill_mode: str) -> Any:
         place = at - ops.floor(at / (2.0 * size)) * (2.0 * size)
         return ops.where(place >= size, (2.0 * size - 1.0) - place, place)
     return ops.clip(at, 0.0, size - 1.0)
-
-
-# Changed colours -----------------------------------------------------------------------------------------------------
-
-
-class RandomContrast(_Augmentation):
-    """Images of other contrast in training: (x - mean) * f + mean for each channel, f drawn for each image.
-
-    Args:
-        factor: (a, b) for f in [1 - a, 1 + b]; a number stands for both.
-        value_range: the least and greatest number of a pixel, within which the result is kept.
-        seed: a number, for draws that do not depend on the model's seed.
-    """
-
-    factor: Lessening
-    value_range: Any = (0, 255)
-    seed: int | None = None
-
-    def changed(self, images: Any) -> Any:
-        less, more = self.factor
-        scale = ops.expand_dims(self.draw(images, (1.0 - less, 1.0 + more)), -1)
-        mean = ops.mean(images, (1, 2), keepdims=True)
-        return ops.clip((images - mean) * scale + mean, *map(float, self.value_range))
-
-
-class RandomBrightness(_Augmentation):
-    """Images brighter or darker in training: a share of the range of pixels is added, drawn for each image.
-
-    Args:
-        factor: shares: [-f, f], or (least, greatest).
-        value_range: the least and greatest number of a pixel, within which the result is kept.
-        seed: a number, for draws that do not depend on the model's seed.
-    """
-
-    factor: Factor
-    value_range: Any = (0, 255)
-    seed: int | None = None
-
-    def changed(self, images: Any) -> Any:
-        least, greatest = map(float, self.value_range)
-        share = ops.expand_dims(self.draw(images, self.factor), -1)
-        return ops.clip(images + share * (greatest - least), least, greatest)

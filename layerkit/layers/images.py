@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 from layerkit import ops, random
 from layerkit.dtypes import is_floating
 from layerkit.errors import ArgumentError, ShapeError
-from layerkit.fields import OneOf, PositiveInt
+from layerkit.fields import Check, Number, OneOf, PositiveInt
 from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import DataFormat
@@ -20,9 +22,17 @@ Interpolation = Annotated[str, OneOf(("nearest", "bilinear", "bicubic", "lanczos
 
 
 class _Images(Layer):
-    """``over`` sees float images (batch, height, width, channels) of known size; one image alone is a batch of one."""
+    """``over`` sees float images (batch, height, width, channels) of known size; one image alone is a batch of one.
+
+    Of a mapping, the images are what is called "images"; the rest passes by.
+    """
+
+    keeps_places: ClassVar[bool] = False
+    """Whether each pixel stays where it is, so that masks and boxes of the images stay as they are."""
 
     def call(self, data: Any, training: bool = False) -> Any:
+        if isinstance(data, dict):
+            return {**data, "images": self.call(self._images_of(data), training)}
         x = ops.cast(data, self.compute_dtype)
         if x.ndim not in (3, 4):
             raise ShapeError(
@@ -42,8 +52,58 @@ class _Images(Layer):
         y = ops.moveaxis(y, -1, 1) if is_first else y
         return ops.squeeze(y, 0) if is_one else y
 
+    def _images_of(self, data: dict[str, Any]) -> Any:
+        others = [] if self.keeps_places else sorted({"segmentation_masks", "bounding_boxes"} & set(data))
+        if "images" not in data or others:
+            raise ArgumentError(
+                f"'{type(self).__name__}' changes images alone.", expected='{"images": ..., "labels": ...}', got=str(sorted(data)),
+            )  # fmt: skip
+        return data["images"]
+
     def over(self, images: Any, training: bool) -> Any:
         """The changed images."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Range(Check):
+    """The least and the greatest of a range within [least, 1]; a number f stands for [f * alone[0], f * alone[1]]."""
+
+    least: float = -1.0
+    alone: tuple[int, int] = (-1, 1)
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return f"a number, or the least and the greatest, in [{self.least:g}, 1]"
+
+    def __call__(self, value: Any, owner: Any) -> tuple[float, float]:
+        number = Number(float, self.least, 1)
+        if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
+            low, high = (number(v, owner) for v in value)
+            return (low, high) if self.alone == (1, 1) or low <= high else (high, low)
+        size = abs(number(value, owner))
+        return size * self.alone[0], size * self.alone[1]
+
+
+class _Augmentation(_Images, _Random):
+    """Layers that change images in training, each in its own way."""
+
+    trains_alone = True
+
+    def draw(self, images: Any, bounds: tuple[float, float] = (0.0, 1.0)) -> Any:
+        """A number for each image: (batch, 1, 1)."""
+        return random.uniform((images.shape[0], 1, 1), *bounds, dtype_of(images), self.seed_generator)
+
+    def draw_either_way(self, images: Any, bounds: tuple[float, float]) -> Any:
+        """``draw`` with either sign."""
+        size = self.draw(images, bounds)
+        return ops.where(self.draw(images) < 0.5, -size, size)
+
+    def over(self, images: Any, training: bool) -> Any:
+        return self.changed(images) if training else images
+
+    def changed(self, images: Any) -> Any:
+        """The images as they are in training."""
         raise NotImplementedError
 
 
@@ -79,7 +139,10 @@ class Resizing(_Images):
     data_format: DataFormat = None
 
     def call(self, data: Any, training: bool = False) -> Any:
-        y, kind = super().call(data, training), dtype_of(data)
+        y = super().call(data, training)
+        if isinstance(data, dict):
+            return y
+        kind = dtype_of(data)
         return (
             y
             if is_floating(kind)

@@ -16,7 +16,8 @@ from layerkit.errors import LayerkitError
 from layerkit.functions import value_and_grad
 from layerkit.models.config import model_config, model_from_config
 
-FLAT, SERIES, IMAGE, VOLUME, TOKENS = (6,), (5, 3), (6, 6, 2), (3, 4, 3, 2), "tokens"
+FLAT, SERIES, IMAGE, VOLUME, TOKENS, PICTURE = (6,), (5, 3), (6, 6, 2), (3, 4, 3, 2), "tokens", (4, 5, 3)
+RANGE = {"value_range": (-9, 9)}
 CASES: dict[str, tuple[Any, Any]] = {
     "Dense": (lambda **k: L.Dense(4, activation="tanh", **k), FLAT),
     "EinsumDense": (lambda **k: L.EinsumDense("abc,cde->abde", (None, 2, 3), "tanh", "de", **k), SERIES),
@@ -91,6 +92,21 @@ CASES: dict[str, tuple[Any, Any]] = {
     "RandomTranslation": (lambda **k: L.RandomTranslation((0.1, 0.1), (0.3, 0.3), **k), IMAGE),
     "RandomRotation": (lambda **k: L.RandomRotation((0.1, 0.1), "constant", **k), IMAGE),
     "RandomZoom": (lambda **k: L.RandomZoom((-0.3, -0.3), (0.2, 0.2), "wrap", **k), IMAGE),
+    "RandomShear": (lambda **k: L.RandomShear((0.1, 0.1), (0.3, 0.3), **k), IMAGE),
+    "RandomSaturation": (lambda **k: L.RandomSaturation((0.3, 0.3), **RANGE, **k), PICTURE),
+    "RandomHue": (lambda **k: L.RandomHue((0.3, 0.3), **RANGE, **k), PICTURE),
+    "RandomColorJitter": (lambda **k: L.RandomColorJitter((-9, 9), 0.1, saturation_factor=0.4, **k), PICTURE),
+    "RandomGrayscale": (lambda **k: L.RandomGrayscale(1.0, **k), PICTURE),
+    "RandomColorDegeneration": (lambda **k: L.RandomColorDegeneration((0.3, 0.3), **RANGE, **k), PICTURE),
+    "RandomInvert": (lambda **k: L.RandomInvert((1.0, 1.0), **RANGE, **k), PICTURE),
+    "RandomSharpness": (lambda **k: L.RandomSharpness((0.8, 0.8), **RANGE, **k), PICTURE),
+    "RandomGaussianBlur": (lambda **k: L.RandomGaussianBlur((1.0, 1.0), 5, (0.7, 0.7), **RANGE, **k), PICTURE),
+    "RandomPosterization": (lambda **k: L.RandomPosterization(3, **RANGE, **k), PICTURE),
+    "RandomErasing": (lambda **k: L.RandomErasing(scale=(0.5, 0.5), **RANGE, **k), PICTURE),
+    "Solarization": (lambda **k: L.Solarization((0.1, 0.1), (0.5, 0.5), **RANGE, **k), PICTURE),
+    "AutoContrast": (lambda **k: L.AutoContrast(**RANGE, **k), PICTURE),
+    "MixUp": (lambda **k: _Pictures(L.MixUp(1.0, **k), **k), PICTURE),
+    "CutMix": (lambda **k: _Pictures(L.CutMix(**k), **k), PICTURE),
     "RandomContrast": (lambda **k: L.RandomContrast((0.0, 0.0), (-9, 9), **k), IMAGE),
     "RandomBrightness": (lambda **k: L.RandomBrightness((0.1, 0.1), (-9, 9), **k), IMAGE),
     "Dropout": (lambda **k: L.Dropout(0.4, seed=3, **k), FLAT),
@@ -125,8 +141,15 @@ CASES: dict[str, tuple[Any, Any]] = {
 
 RANDOM = {n for n in CASES if "Dropout" in n or "Noise" in n} | {
     "BatchNormalization",
+    "CutMix",
+    "MixUp",
+    "RandomColorJitter",
     "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
+    "RandomHue",
+    "RandomPosterization",
+    "RandomShear",
     "SpectralNormalization",
 }
 """Layers whose numbers in training are not a function of their input alone."""
@@ -152,6 +175,17 @@ class _Added(L.Layer):
 
     def call(self, inputs: Any) -> Any:
         return inputs + self.layer(inputs)
+
+
+class _Pictures(L.Layer):
+    """Pictures that are mixed with their labels, of which there is one."""
+
+    def __init__(self, mix: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mix = mix
+
+    def call(self, inputs: Any) -> Any:
+        return self.mix({"images": inputs, "labels": ops.mean(inputs, (1, 2))})["images"]
 
 
 class _Framed(L.Layer):
@@ -250,7 +284,7 @@ def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> Non
     h = make()(body)
     h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
     model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
-    custom = {c.__name__: c for c in (_Added, _Framed, _Listed, _Merged, _SelfAttention)}
+    custom = {c.__name__: c for c in (_Added, _Framed, _Listed, _Merged, _Pictures, _SelfAttention)}
     copy = model_from_config(model_config(model), custom)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.predict(x), model.predict(x))

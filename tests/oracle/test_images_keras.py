@@ -22,6 +22,8 @@ from layerkit.functions import Function, RandomState
 
 RNG = np.random.default_rng(4)
 IMAGES = RNG.uniform(0, 255, (2, 5, 7, 2)).astype("float32")
+PICTURES = np.concatenate([IMAGES, 255 - IMAGES[..., :1]], -1)
+PICTURES[0, 0, 0], PICTURES[0, 1, 1] = 7.0, 0.0  # a grey pixel and a black one
 FIRST = np.ascontiguousarray(np.moveaxis(IMAGES, -1, 1))
 Make = Callable[[Any], Any]
 
@@ -52,6 +54,20 @@ CASES: dict[str, tuple[Make, np.ndarray]] = {
     "contrast-none": (lambda L: L.RandomContrast((0.0, 0.0)), IMAGES),
     "brightness": (lambda L: L.RandomBrightness((0.3, 0.3)), IMAGES),
     "brightness-range": (lambda L: L.RandomBrightness((-0.3, -0.3), (0.0, 1.0)), IMAGES / 255),
+    **{f"saturation-{f}": (lambda L, f=f: L.RandomSaturation((f, f)), PICTURES) for f in (0.0, 0.3, 0.5)},
+    "hue-half-a-turn": (lambda L: L.RandomHue((1.0, 1.0)), PICTURES),
+    "hue-none": (lambda L: L.RandomHue((0.0, 0.0), (0, 1)), PICTURES / 255),
+    **{f"degeneration-{f}": (lambda L, f=f: L.RandomColorDegeneration((f, f)), PICTURES) for f in (0.3, 1.0)},
+    **{f"sharpness-{f}": (lambda L, f=f: L.RandomSharpness((f, f)), PICTURES) for f in (0.0, 0.3, 1.0)},
+    "grayscale": (lambda L: L.RandomGrayscale(1.0), PICTURES),
+    "invert": (lambda L: L.RandomInvert((1.0, 1.0)), PICTURES),
+    "invert-first": (lambda L: L.RandomInvert((1.0, 1.0), (0, 1), data_format="channels_first"), FIRST / 255),
+    "posterization": (lambda L: L.RandomPosterization(1), PICTURES),
+    "blur": (lambda L: L.RandomGaussianBlur((1.0, 1.0), 5, (0.7, 0.7)), PICTURES),
+    "auto-contrast": (lambda L: L.AutoContrast(), PICTURES),
+    "auto-contrast-range": (lambda L: L.AutoContrast((0, 1)), PICTURES[1] / 255),
+    "solarization": (lambda L: L.Solarization(), PICTURES),
+    "jitter": (lambda L: L.RandomColorJitter((0, 255), (0.2, 0.2), None, (0.3, 0.3)), PICTURES),
 }  # fmt: skip
 
 
@@ -82,7 +98,7 @@ def test_images(name: str) -> None:
         assert found.dtype == expected.dtype
         assert found.shape == expected.shape == ours.compute_output_shape(x.shape)
         np.testing.assert_allclose(found.astype("float64"), expected.astype("float64"), rtol=1e-5, atol=tolerance)
-    if not isinstance(ours, L.Resizing | L.CenterCrop):
+    if not isinstance(ours, L.Resizing | L.CenterCrop | L.AutoContrast | L.Solarization):
         np.testing.assert_array_equal(ours(x, training=False), x.astype("float32"))
 
 
@@ -173,3 +189,62 @@ def test_what_cannot_be_meant_is_refused(make: Any) -> None:
         make()
     with pytest.raises(ShapeError, match="height and width"):
         L.Resizing(2, 2)(L.Input((None, None, 3)))
+
+
+def test_hues_turn_to_either_side() -> None:
+    red = np.zeros((60, 1, 1, 3), "float32") + np.array([255, 0, 0], "float32")
+    found = trained(L.RandomHue((2 / 3, 2 / 3), seed=1), red).reshape(-1, 3)  # a third of the circle
+    green, blue = ((np.abs(found - c).max(1) < 0.1).sum() for c in ([0, 255, 0], [0, 0, 255]))
+    assert green + blue == 60
+    assert min(green, blue) > 15
+
+
+def test_erasing_fills_a_rectangle_of_the_size_that_was_asked_for() -> None:
+    x = np.ones((100, 10, 20, 1), "float32")
+    found = trained(L.RandomErasing((1.0, 1.0), (0.5, 0.5), fill_value=9.0, seed=1), x)[..., 0] == 9.0
+    rows, columns = found.any(2).sum(1), found.any(1).sum(1)
+    assert set(rows.tolist()) <= {5, 6}
+    assert set(columns.tolist()) <= {10, 11}
+    np.testing.assert_array_equal(found.sum((1, 2)), rows * columns)
+    assert len({y.tobytes() for y in found}) > 20
+    some = trained(L.RandomErasing((0.3, 0.3), fill_value=9.0, seed=1), x)
+    assert 15 < (some == 9.0).any((1, 2, 3)).sum() < 45
+
+
+def test_shear_moves_rows_to_either_side() -> None:
+    x = np.zeros((60, 3, 9, 1), "float32")
+    x[:, :, 4] = 1.0
+    found = trained(L.RandomShear((1.0, 1.0), fill_mode="constant", interpolation="nearest", seed=1), x)[..., 0]
+    assert {tuple(y.argmax(1).tolist()) for y in found} == {(4, 3, 2), (4, 5, 6)}
+
+
+@pytest.mark.parametrize("mix", [L.MixUp(1.0, seed=1), L.CutMix(seed=1)])
+def test_labels_are_mixed_as_images_are(mix: Any) -> None:
+    classes = np.eye(4, dtype="float32")[np.arange(40) % 4]
+    images = np.broadcast_to(classes[:, None, None], (40, 8, 6, 4))
+    run = Function(lambda d: mix(d, training=True), symbolic_batch=True, random=RandomState(0))
+    found = run({"images": images, "labels": classes})
+    np.testing.assert_allclose(np.mean(found["images"], (1, 2)), found["labels"], atol=1e-5)
+    np.testing.assert_allclose(np.sum(found["labels"], 1), 1.0, atol=1e-5)
+    assert (np.max(found["labels"], 1) < 0.9).sum() > 8
+    same = mix({"images": images, "labels": classes}, training=False)
+    np.testing.assert_array_equal(same["labels"], classes)
+    with pytest.raises(LayerkitError, match="images and their labels"):
+        mix(images)
+
+
+def test_images_among_other_data() -> None:
+    data = {"images": IMAGES, "labels": np.ones(2), "segmentation_masks": IMAGES[..., :1]}
+    found = L.RandomInvert((1.0, 1.0))(data, training=True)
+    np.testing.assert_allclose(found["images"], 255 - IMAGES, atol=1e-4)
+    np.testing.assert_array_equal(found["segmentation_masks"], data["segmentation_masks"])
+    with pytest.raises(LayerkitError, match="images alone"):
+        L.RandomFlip()(data, training=True)
+    assert L.Resizing(3, 4)({"images": IMAGES, "labels": np.ones(2)})["images"].shape == (2, 3, 4, 2)
+    for make in (
+        lambda: L.RandomBrightness(0.1, "wide"),
+        lambda: L.RandomBrightness(0.1, [10]),
+        lambda: L.RandomHue(1.5),
+    ):
+        with pytest.raises(LayerkitError):
+            make()

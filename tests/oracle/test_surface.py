@@ -23,19 +23,16 @@ MODULES = (
 )  # fmt: skip
 
 OTHERS = "wraps a model of another framework"
-MIXED = "mixes pictures and their labels; to come"
-COLOUR = "changes colours or shapes of pictures; to come"
+MIXED = "several changes of pictures drawn out of a list: a pipeline of the layers that there are does it"
+COLOUR = "changes pictures by histograms or bends them; to come"
 SOUND = "spectra of sound; to come"
 MISSING = {
     "layers": {
         **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), OTHERS),
-        **dict.fromkeys(("AugMix", "CutMix", "MixUp", "RandAugment"), MIXED),
+        **dict.fromkeys(("AugMix", "RandAugment"), MIXED),
         **dict.fromkeys(
             (
-                "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "RandomColorDegeneration",
-                "RandomColorJitter", "RandomElasticTransform", "RandomErasing", "RandomGaussianBlur", "RandomGrayscale",
-                "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomSaturation",
-                "RandomSharpness", "RandomShear", "Solarization",
+                "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "RandomElasticTransform", "RandomPerspective",
             ),
             COLOUR,
         ),
@@ -97,6 +94,9 @@ NUMBERS = {
     "layers.MultiHeadAttention": "rows that may attend to nothing have equal weights; Keras returns zeros if scores are asked for",
     "layers.MultiHeadAttention, masks": "rows of the query that its mask leaves out are computed as others: what comes out carries the mask",
     "layers.SpectralNormalization": "training goes on from the divided kernel; Keras on JAX forgets the division at the update",
+    "layers.RandomSaturation": "numbers stay within value_range",
+    "layers.Solarization": "factors are drawn out of the range that is given; Keras draws below it",
+    "layers.RandomPosterization": "bits are drawn up to the number given; Keras keeps one less at most",
     "layers.RandomCrop": "not in training: what Keras documents, the resized middle; it leaves images as they are",
 }
 """Where other numbers come out."""
