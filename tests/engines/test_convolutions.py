@@ -101,6 +101,8 @@ MANY = {
     "nine groups": (2, (5, 7), 9 * 12, 9 * 10, (3, 3), (1, 2), "same", (1, 1), 9),
     "strides wider than windows": (2, (7, 8), 17, 19, (2, 2), (3, 4), "valid", (1, 1), 1),
     "one channel, one filter": (2, (6, 9), 1, 1, (3, 3), (1, 1), "same", (1, 1), 1),
+    "several images at once": (11, (8, 7), 40, 70, (4, 3), (2, 2), "same", (1, 1), 1),
+    "several images at once, no frame": (10, (6, 6), 60, 72, (2, 2), (2, 2), "valid", (1, 1), 1),
     "1x1, many": (3, (4, 5), 130, 140, (1, 1), (1, 1), "same", (1, 1), 1),
     "1x1, many, series": (2, (9,), 128, 144, (1,), (1,), "valid", (1,), 1),
     "two groups of one filter": (2, (6, 9), 40, 2, (3, 3), (1, 1), "same", (1, 1), 2),

@@ -472,9 +472,10 @@ def convolution_kernel_grad(lowering: Lowering, node: Node) -> None:
     function = conv.kernel_grad(lowering.module, lowering.target, TYPES[x.dtype], shape, frame, lowering.names, volume)
     count = prod(number(n) for n in dw.shape)
     flops = _flops(shape) * len(volume.meets)
+    least = conv.together(lowering.target, TYPES[x.dtype], shape, frame, volume)
     sum_in_parts(
         lowering, node, function, [Use(left, rows=True), Use(right, rows=True)], out, count, x.shape[0], flops / 80,
-        flops * x.shape[0],
+        flops * x.shape[0], least=least,
     )  # fmt: skip
 
 

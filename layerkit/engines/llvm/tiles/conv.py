@@ -21,7 +21,8 @@ from layerkit.engines.llvm.tiles import gemm
 from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.gemm import Terms
 
-MOST_FRAME = 1 << 20  # bytes of stack for a framed image
+MOST_FRAME = 1 << 20  # bytes of stack for framed images
+MOST_TOGETHER = 8  # images whose products are summed before the sums leave their registers
 
 
 @dataclass(frozen=True)
@@ -188,21 +189,30 @@ def clear(f: Function, target: Target, element: str, at: Reg, count: Index) -> N
 
 
 class images:
-    """The loop over images begin..end and their planes; inside: (plane of the result, of the window, the framed plane)."""
+    """The loop over images begin..end and their planes; inside: (plane of the result, of the window, the framed plane).
 
-    def __init__(self, f: Function, target: Target, element: str, frame: Frame, x: Reg, volume: Volume = IMAGE) -> None:
-        self.f, self.element, self.frame, self.x, self.volume = f, element, frame, x, volume
+    Images without planes can be taken ``most`` at a time, framed one after the other: ``count`` says how many there are.
+    """
+
+    def __init__(
+        self, f: Function, target: Target, element: str, frame: Frame, x: Reg, volume: Volume = IMAGE, most: int = 1
+    ) -> None:
+        self.f, self.element, self.frame, self.x, self.volume, self.most = f, element, frame, x, volume, most
+        self.count: Index = 1
         self.lanes = target.lanes(gemm.WIDTH[element])
         if not frame.is_bare:
-            self.memory = f.emit(f"alloca {element}, i64 {frame.size + self.lanes}, align 64", "ptr")
+            self.memory = f.emit(f"alloca {element}, i64 {most * frame.size + self.lanes}, align 64", "ptr")
             kind = vector(element, self.lanes)
-            with f.loop(0, frame.size, self.lanes) as loop:
+            with f.loop(0, most * frame.size, self.lanes) as loop:
                 f.store(zero(kind), f.at(self.memory, loop.index, element))
         self._loops = ExitStack()
 
     def __enter__(self) -> tuple[Index, Index, Reg]:
         f, frame, volume = self.f, self.frame, self.volume
-        number = self._loops.enter_context(f.loop(Reg("%begin", INT), Reg("%end", INT))).index
+        end = Reg("%end", INT)
+        number = self._loops.enter_context(f.loop(Reg("%begin", INT), end, self.most)).index
+        if self.most > 1:
+            self.count = f.min(f.sub(end, number), self.most)
         operand: Index = number
         result: Index = number
         window: Index = 0
@@ -219,11 +229,17 @@ class images:
             return result, window, source
         width = frame.sizes[1] * frame.channels
         corner = frame.before[0] * frame.row + frame.before[1] * frame.channels
-        with f.loop(0, frame.sizes[0]) as row:
+        with f.loop(0, self.count) as image, f.loop(0, frame.sizes[0]) as row:
+            left = f.add(f.mul(image.index, frame.sizes[0] * width), f.mul(row.index, width))
+            to = f.add(f.add(f.mul(image.index, frame.size), f.mul(row.index, frame.row)), corner)
             copy(
-                f, self.element, self.lanes, f.at(source, f.mul(row.index, width), self.element),
-                f.at(self.memory, f.add(f.mul(row.index, frame.row), corner), self.element), width,
-            )  # fmt: skip
+                f,
+                self.element,
+                self.lanes,
+                f.at(source, left, self.element),
+                f.at(self.memory, to, self.element),
+                width,
+            )
         return result, window, self.memory
 
     def __exit__(self, *error: object) -> None:
@@ -351,6 +367,22 @@ def kernel_grad(
     return module.once(key, lambda: _write_kernel_grad(module, target, element, shape, frame, names, volume))
 
 
+def _rows_at_once(target: Target, element: str, shape: Geometry) -> int:
+    """Rows of the output in a block: a panel of their cotangents stays in the first cache while all tiles pass over it."""
+    width = gemm.tile(target, element, shape.filters // shape.groups).width
+    return max(1, min(shape.out[0], target.l1 // 2 // (shape.out[1] * width * gemm.WIDTH[element])))
+
+
+def together(target: Target, element: str, shape: Geometry, frame: Frame, volume: Volume = IMAGE) -> int:
+    """How many images the gradient by the kernel takes at once: each pass over a large kernel should have many terms."""
+    if volume != IMAGE or _rows_at_once(target, element, shape) < shape.out[0]:
+        return 1
+    count = prod(shape.window) * shape.per_group * shape.filters
+    moved = frame.size + prod(shape.out) * shape.filters
+    most = min(MOST_TOGETHER, target.l2 // (moved * gemm.WIDTH[element]))
+    return max(1, most) if count * gemm.WIDTH[element] > target.l1 else 1
+
+
 def _write_kernel_grad(
     module: Module, target: Target, element: str, shape: Geometry, frame: Frame, names: tuple[str, ...], volume: Volume
 ) -> str:
@@ -363,32 +395,36 @@ def _write_kernel_grad(
     clear(f, target, element, dw, volume.taps * count)
     merged = dw_ == 1 and shape.groups == 1
     height = shape.window[1] * shape.channels if merged else shape.per_group
-    # rows of the output in a block: the cotangents of a block stay in the first cache while all tiles pass over them
-    block = max(1, min(oh, target.l1 // 2 // (ow * shape.filters * gemm.WIDTH[element])))
-    with images(f, target, element, frame, x, volume) as (place, window, image):
+    block = _rows_at_once(target, element, shape)
+    most = together(target, element, shape, frame, volume)
+    batch = images(f, target, element, frame, x, volume, most)
+    with batch as (place, window, image):
         cotangent = f.at(g, f.mul(place, oh * ow * shape.filters), element)
         own = f.at(dw, f.mul(window, count), element)
-        for start in range(0, oh, block):
-            deep = min(block, oh - start)
-            with f.loop(0, shape.groups) as group, f.loop(0, shape.window[0]) as r:
-                for s in range(1 if merged else shape.window[1]):
-                    first = f.add(
-                        f.add(f.mul(r.index, dh * frame.row), f.mul(group.index, shape.per_group)),
-                        start * sh * frame.row + s * dw_ * shape.channels,
-                    )
-                    cell = f.add(
-                        f.add(
-                            f.mul(r.index, shape.window[1] * shape.per_group * shape.filters),
-                            f.mul(group.index, columns),
-                        ),
-                        s * shape.per_group * shape.filters,
-                    )
-                    right = f.add(f.mul(group.index, columns), start * ow * shape.filters)
-                    whole = sw * shape.channels * ow == sh * frame.row
-                    terms = Terms(deep * ow) if whole else Terms(ow, 1, 0, deep, sh * frame.row)
-                    gemm.tiles(
-                        f, module, tile, element, "t", rows=height, columns=columns, a=f.at(image, first, element),
-                        b=f.at(cotangent, right, element), c=f.at(own, cell, element), lda=sw * shape.channels,
-                        ldb=shape.filters, ldc=shape.filters, panel=tile.width, terms=terms, add=True,
-                    )  # fmt: skip
+
+        def add(start: Index, deep: int) -> None:
+            """Add what ``deep`` rows of the output give."""
+            whole = sw * shape.channels * ow == sh * frame.row
+            run, inner = (deep * ow, 1) if whole else (ow, deep)
+            terms = Terms(run, inner, sh * frame.row, batch.count, frame.size)
+            with (
+                f.loop(0, shape.groups) as group,
+                f.loop(0, shape.window[0]) as r,
+                f.loop(0, 1 if merged else shape.window[1]) as s,
+            ):
+                left = f.add(f.mul(r.index, dh * frame.row), f.mul(group.index, shape.per_group))
+                left = f.add(f.add(left, f.mul(s.index, dw_ * shape.channels)), f.mul(start, sh * frame.row))
+                cell = f.add(f.mul(r.index, shape.window[1]), s.index)
+                cell = f.add(f.mul(cell, shape.per_group * shape.filters), f.mul(group.index, columns))
+                right = f.add(f.mul(group.index, columns), f.mul(start, ow * shape.filters))
+                gemm.tiles(
+                    f, module, tile, element, "t", rows=height, columns=columns, a=f.at(image, left, element),
+                    b=f.at(cotangent, right, element), c=f.at(own, cell, element), lda=sw * shape.channels,
+                    ldb=shape.filters, ldc=shape.filters, panel=tile.width, terms=terms, add=True,
+                )  # fmt: skip
+
+        with f.loop(0, oh // block) as turn:
+            add(f.mul(turn.index, block), block)
+        if oh % block:
+            add(oh - oh % block, oh % block)
     return module.add(f, "conv_kernel_grad")
