@@ -6,7 +6,7 @@ import click
 
 from layerkit.cli.shared import Verb, print_json
 from layerkit.engines.llvm.codegen.cache import ObjectCache
-from layerkit.models.summary import show_bytes
+from layerkit.models.cost import show_bytes
 
 
 @click.command(cls=Verb)

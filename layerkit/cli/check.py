@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,11 @@ from layerkit.cli.shared import FILE, Verb, code_of, fault_data, load_spec, prin
 from layerkit.cli.summary import totals
 from layerkit.engines import Cost
 from layerkit.errors import LayerkitError
-from layerkit.models.summary import multiply_adds, show_cost
+from layerkit.models.cost import show_cost
+from layerkit.models.summary import multiply_adds
+
+if TYPE_CHECKING:
+    from builders import Spec
 
 
 @click.command(cls=Verb)
@@ -36,31 +40,54 @@ def check(specs: tuple[Path, ...], changes: tuple[str, ...], plugins: tuple[Path
 
 
 def _check(path: Path, changes: tuple[str, ...], plugins: tuple[Path, ...]) -> dict[str, Any]:
+    """What is told of one spec; one with holes is looked at with the least and the largest of what they allow."""
+    found: dict[str, Any] = {"spec": str(path), "errors": []}
     try:
         spec = load_spec(path, changes, plugins)
-        model = spec.build()
+        holes = spec.holes
+        if not holes:
+            return found | _totals(spec)
+        found["holes"] = [hole.path for hole in holes]
+        return found | {"least": _totals(_filled(spec, 0)), "most": _totals(_filled(spec, -1))}
     except LayerkitError as error:
-        return {"spec": str(path), "errors": list(single(error))}
+        return found | {"errors": list(single(error))}
+
+
+def _filled(spec: Spec, end: int) -> Spec:
+    """The spec with the first (or last) choice, or the least (or largest) number, in each hole."""
+    while spec.holes:
+        spec = spec.fill({h.path: h.choices[end] if h.choices else (h.low, h.high)[end] for h in spec.holes})
+    return spec
+
+
+def _totals(spec: Spec) -> dict[str, Any]:
+    model = spec.build()
     adds = list(multiply_adds(model).values())
     known = [n for n in adds if isinstance(n, int)]
     return {
-        "spec": str(path),
-        "errors": [],
         "layers": len(model.layers),
-        **totals(model, int(spec.fit.get("batch_size", 32))),
+        **totals(model, int(spec.fit.get("batch_size") or 32)),
         "multiply_adds": sum(known) if len(known) == len(adds) else None,
     }
 
 
 def _print(found: dict[str, Any]) -> None:
-    if found["errors"]:
-        click.echo("\n\n".join(map(report, found["errors"])))
-        count = len(found["errors"])
-        click.echo(f"\n{found['spec']}: {count} fault{'s' * (count != 1)}")
-        return
+    name, errors = found["spec"], found["errors"]
+    if errors:
+        click.echo("\n\n".join(map(report, errors)))
+        click.echo(f"\n{name}: {len(errors)} fault{'s' * (len(errors) != 1)}")
+    elif "holes" in found:
+        click.echo(f"{name}: ok; {len(found['holes'])} holes for a search: {', '.join(found['holes'])}")
+        for end in ("least", "most"):
+            click.echo(f"  {end}: {_line(found[end])}")
+    else:
+        click.echo(f"{name}: ok; {_line(found)}")
+
+
+def _line(found: dict[str, Any]) -> str:
     adds = "unknown" if found["multiply_adds"] is None else f"{found['multiply_adds']:,}"
     parts = [f"{found['layers']} layers", f"{found['parameters']:,} parameters", f"{adds} multiply-adds for one sample"]
     if found["peak_training_bytes"] is not None:
         cost = Cost(found["peak_training_bytes"], found["seconds_per_step"])
         parts.append(f"a step of {found['batch_size']} rows takes {show_cost(cost)} (predicted)")
-    click.echo(f"{found['spec']}: ok; {', '.join(parts)}")
+    return ", ".join(parts)

@@ -136,7 +136,7 @@ def _threads() -> Finding:
 
 def _cache() -> Finding:
     from layerkit.engines.llvm.codegen.cache import ObjectCache
-    from layerkit.models.summary import show_bytes
+    from layerkit.models.cost import show_bytes
 
     found = ObjectCache.default()
     if found.reason is not None:

@@ -9,7 +9,8 @@ import click
 
 from layerkit.cli.shared import ANY_PATH, Verb, load_any, print_json, spec_options
 from layerkit.models import Model
-from layerkit.models.summary import multiply_adds, rows, training_cost
+from layerkit.models.cost import training_cost
+from layerkit.models.summary import multiply_adds, rows
 
 
 @click.command(cls=Verb)

@@ -86,6 +86,9 @@ class Engine(Protocol):
     def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
         """What a run of ``graph`` for these sizes takes, found without running it."""
 
+    def state(self) -> str | None:
+        """All that its programs and their cost depend on besides graphs: its code, the machine; None if that is not known."""
+
     def compile(self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()) -> Program:
         """The program that computes ``graph``.
 

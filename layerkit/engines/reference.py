@@ -96,6 +96,9 @@ class ReferenceEngine:
             live -= ends.get(i, 0)
         return Cost(peak)
 
+    def state(self) -> str | None:
+        return None
+
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()
     ) -> ReferenceProgram:

@@ -1,4 +1,4 @@
-"""Arrays that a model takes, where there are no data: their shapes and dtypes count, not their numbers."""
+"""Inputs that a model takes, where there are no data: their shapes and dtypes count, not their numbers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from layerkit import tree
 from layerkit.dtypes import is_floating, numpy_dtype
 from layerkit.errors import ArgumentError, StateError
-from layerkit.ir import Array, Dim, Value
+from layerkit.ir import BATCH, Array, Dim, Size, Value, placeholder
 
 
 def inputs_like(model: Any, rows: int, *, random: bool = False) -> Any:
@@ -43,3 +44,15 @@ def targets_like(model: Any, rows: int) -> Any:
         shape = value.shape[1:-1] if is_sparse else value.shape[1:]
         made.append(np.zeros((rows, *shape), "int32" if is_sparse else "float32"))
     return made[0] if len(made) == 1 else made
+
+
+def stand_ins(model: Any, batch: Size = BATCH) -> Any:
+    """Symbolic inputs like those of the model, in its structure."""
+    host = model._graph.host
+    if host is not None:
+        return {n: placeholder(n, v.dtype, (batch, *v.shape[1:])) for n, v in host.entries.items()}
+    made = []
+    for value, name in zip(model.inputs, model.input_names, strict=True):
+        rows = value.shape[0] if value.shape and isinstance(value.shape[0], int) else batch
+        made.append(placeholder(name, value.dtype, (rows, *value.shape[1:])))
+    return tree.unflatten(model._graph.input_structure, made)

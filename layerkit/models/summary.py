@@ -7,45 +7,20 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any
 
-from layerkit import engines, ops, tree
-from layerkit.autodiff import gradient
+from layerkit import tree
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines import Cost
 from layerkit.errors import ArgumentError
-from layerkit.ir import BATCH, Graph, Size, Value, placeholder
+from layerkit.ir import BATCH, Graph, Size, Value
 from layerkit.layers.input import InputLayer
 from layerkit.layers.recorded import LayerCall
+from layerkit.models.cost import show_bytes, show_cost, training_cost
+from layerkit.models.standins import stand_ins
 from layerkit.trace import Trace, tracing
 
 
 def show_sizes(shape: Any) -> str:
     """A shape with None for unknown sizes, as Keras prints it."""
     return "(" + ", ".join(str(n) if isinstance(n, int) else "None" for n in shape) + ")"
-
-
-def show_bytes(count: float) -> str:
-    """A number of bytes in a fitting unit.
-
-    >>> show_bytes(2_500_000)
-    '2.5 MB'
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
-
-
-def show_cost(cost: Cost) -> str:
-    """Memory and time, as far as they are known.
-
-    >>> show_cost(Cost(2_500_000, 0.0042)), show_cost(Cost(800))
-    ('2.5 MB, 4.2 ms', '800 B')
-    """
-    if cost.seconds is None:
-        return show_bytes(cost.peak_bytes)
-    shown = f"{cost.seconds * 1e3:.2g} ms" if cost.seconds < 1 else f"{cost.seconds:.2g} s"
-    return f"{show_bytes(cost.peak_bytes)}, {shown}"
 
 
 def summarize(
@@ -156,18 +131,6 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
     return found
 
 
-def stand_ins(model: Any, batch: Size = BATCH) -> Any:
-    """Symbolic inputs like those of the model, in its structure."""
-    host = model._graph.host
-    if host is not None:
-        return {n: placeholder(n, v.dtype, (batch, *v.shape[1:])) for n, v in host.entries.items()}
-    made = []
-    for value, name in zip(model.inputs, model.input_names, strict=True):
-        rows = value.shape[0] if value.shape and isinstance(value.shape[0], int) else batch
-        made.append(placeholder(name, value.dtype, (rows, *value.shape[1:])))
-    return tree.unflatten(model._graph.input_structure, made)
-
-
 def forward_graph(model: Any, batch: Size = BATCH, training: bool = False) -> Graph:
     """The graph of one forward pass."""
     inputs = stand_ins(model, batch)
@@ -190,37 +153,3 @@ def multiply_adds(model: Any) -> dict[str, Size]:
         if owner is not None:
             found[owner] = found[owner] + count
     return found
-
-
-def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
-    """The graph of one training step with a stand-in for the loss, and which outputs may be written over inputs."""
-    inputs = stand_ins(model, BATCH)
-    trace, weights = Trace(training=True), model.trainable_weights
-    with tracing(trace):
-        outputs = tree.leaves(model(inputs, training=True))
-        loss = sum((ops.mean(ops.square(x)) for x in outputs), start=ops.zeros(()))
-        slopes = gradient(loss, [w.value for w in weights])
-        if model.optimizer is not None:
-            model.optimizer.build(weights)
-            model.optimizer.apply(slopes, weights)
-        else:
-            for weight, slope in zip(weights, slopes, strict=True):
-                weight.assign(weight.value - slope)
-    key = () if trace.key is None else (trace.key,)
-    given = tree.leaves(inputs)
-    place = {id(w): len(given) + i for i, w in enumerate(trace.inputs)}
-    donated = {1 + i: place[id(w)] for i, w in enumerate(trace.updates) if id(w) in place}
-    return Graph((*given, *trace.inputs.values(), *key), (loss, *trace.updates.values())), donated
-
-
-def training_cost(model: Any, batch_size: int) -> Cost | None:
-    """What one training step takes: the most bytes at a time (weights, slots, batch, and what the engine puts between), and time.
-
-    None where a size is not known, or nothing is trained.
-    """
-    if not model.trainable_weights or model._graph is None:
-        return None
-    graph, donated = training_graph(model)
-    if any(v.type.axes - {"b"} for v in graph.inputs):
-        return None
-    return engines.get(model.engine).cost(graph, {"b": batch_size}, donated)

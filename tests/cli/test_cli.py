@@ -245,6 +245,18 @@ def test_check_reports_all_faults_of_all_files(flowers, tmp_path):
     assert first["fix"] == "did you mean 'Dense'?"
 
 
+def test_check_of_a_spec_with_holes(flowers):
+    holes = SPEC.replace("units: 8", "units: !choice [8, 16]").replace("learning_rate: 0.03", "learning_rate: !float {low: 1e-3, high: 1e-1}")
+    flowers.write_text(holes)
+    shown = call("check", flowers).stdout
+    assert "2 holes for a search: layers.hidden.units, compile.optimizer.Adam.learning_rate" in shown
+    found = call_json("check", flowers)["specs"][0]
+    assert (found["least"]["parameters"], found["most"]["parameters"]) == (50, 98)
+    assert "hole" in call("train", flowers, code=1).stderr
+    flowers.write_text(holes.replace("activation: relu", "activation: !choice [relu, rulu]"))
+    assert "rulu" in call("check", flowers, code=1).stdout
+
+
 def test_summary_of_a_spec_and_of_a_run(flowers, trained):
     assert "hidden (Dense)" in call("summary", flowers).stdout
     assert call_json("summary", trained)["parameters"] == call_json("summary", flowers)["parameters"] == 50

@@ -6,7 +6,7 @@ import pytest
 
 import layerkit
 from layerkit import layers as L
-from layerkit.models.summary import training_cost
+from layerkit.models.cost import training_cost
 
 
 def model(units: int = 64) -> layerkit.Sequential:
@@ -37,6 +37,10 @@ def test_what_was_predicted_once_is_kept(tmp_path, monkeypatch):
     assert training_cost(model(), 32) == first
     with pytest.raises(TypeError):
         training_cost(model(), 33)
+    frozen = model()
+    frozen.layers[0].trainable = False
+    with pytest.raises(TypeError):
+        training_cost(frozen, 32)
 
 
 def test_the_reference_engine_knows_memory_alone():

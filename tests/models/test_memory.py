@@ -9,7 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import layers as L
-from layerkit.models.summary import training_cost
+from layerkit.models.cost import training_cost
 
 RNG = np.random.default_rng(0)
 MODELS = {

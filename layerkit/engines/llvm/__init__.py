@@ -15,9 +15,10 @@ from layerkit.engines.llvm.lowering import (  # their rules
     scan,
     sorting,
 )
-from layerkit.engines.llvm.runtime.compilation import Compilation
+from layerkit.engines.llvm.runtime.compilation import Compilation, sources
 from layerkit.engines.llvm.runtime.cost import predict
 from layerkit.engines.llvm.runtime.program import LLVMProgram
+from layerkit.engines.llvm.runtime.threads import threads
 from layerkit.ir import Graph, Op, TensorType
 from layerkit.passes import DEFAULT, Pipeline
 
@@ -38,6 +39,10 @@ class LLVMEngine:
 
     def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
         return predict(Compilation(graph, self.pipeline(), host(), donated or {}), sizes)
+
+    def state(self) -> str | None:
+        code = sources()
+        return None if code is None else repr((code, host(), threads()))
 
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()

@@ -7,12 +7,9 @@ are met within a quarter, mostly within a tenth); peak and speed are measured on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 
 from layerkit.engines.base import Cost
-from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.machine import bandwidth, peak
 from layerkit.engines.llvm.kernel import CHUNKS, Kernel
 from layerkit.engines.llvm.runtime import threads
@@ -32,20 +29,10 @@ CALL_NS, PHASE_NS = 50.0, 2_000.0
 
 
 def predict(compilation: Compilation, sizes: Mapping[str, int]) -> Cost:
-    """Memory and time of a run for these sizes; what was predicted once is kept beside compiled code."""
-    objects, key = ObjectCache.default(), compilation.key()
-    count = threads.threads()
-    if key is not None:
-        key = key_of("cost", key, json.dumps(sorted(sizes.items())), str(count))
-        if (found := objects.get(key)) is not None:
-            with suppress(ValueError, TypeError):
-                return Cost(**json.loads(found))
+    """Memory and time of a run for these sizes."""
     lowered = compilation.lowered()
     plan = lowered.plan()
-    cost = Cost(memory(plan, compilation.graph, sizes), seconds(lowered, plan, sizes, count))
-    if key is not None:
-        objects.put(key, json.dumps(vars(cost)).encode())
-    return cost
+    return Cost(memory(plan, compilation.graph, sizes), seconds(lowered, plan, sizes, threads.threads()))
 
 
 def seconds(lowered: Lowered, plan: Plan, sizes: Mapping[str, int], count: int) -> float:

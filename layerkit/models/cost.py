@@ -1,0 +1,99 @@
+"""What training takes, before it begins: the most memory of a step, and its time, by the engine that will run it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from layerkit import engines, ops, tree
+from layerkit.autodiff import gradient
+from layerkit.engines import Cost
+from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.errors import LayerkitError
+from layerkit.ir import BATCH, Graph
+from layerkit.models.config import model_config
+from layerkit.models.standins import stand_ins
+from layerkit.registry import serialize
+from layerkit.trace import Trace, tracing
+
+
+def show_bytes(count: float) -> str:
+    """A number of bytes in a fitting unit.
+
+    >>> show_bytes(2_500_000)
+    '2.5 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def show_cost(cost: Cost) -> str:
+    """Memory and time, as far as they are known.
+
+    >>> show_cost(Cost(2_500_000, 0.0042)), show_cost(Cost(800))
+    ('2.5 MB, 4.2 ms', '800 B')
+    """
+    if cost.seconds is None:
+        return show_bytes(cost.peak_bytes)
+    shown = f"{cost.seconds * 1e3:.2g} ms" if cost.seconds < 1 else f"{cost.seconds:.2g} s"
+    return f"{show_bytes(cost.peak_bytes)}, {shown}"
+
+
+def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
+    """The graph of one training step with a stand-in for the loss, and which outputs may be written over inputs."""
+    inputs = stand_ins(model, BATCH)
+    trace, weights = Trace(training=True), model.trainable_weights
+    with tracing(trace):
+        outputs = tree.leaves(model(inputs, training=True))
+        loss = sum((ops.mean(ops.square(x)) for x in outputs), start=ops.zeros(()))
+        slopes = gradient(loss, [w.value for w in weights])
+        if model.optimizer is not None:
+            model.optimizer.build(weights)
+            model.optimizer.apply(slopes, weights)
+        else:
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight.assign(weight.value - slope)
+    key = () if trace.key is None else (trace.key,)
+    given = tree.leaves(inputs)
+    place = {id(w): len(given) + i for i, w in enumerate(trace.inputs)}
+    donated = {1 + i: place[id(w)] for i, w in enumerate(trace.updates) if id(w) in place}
+    return Graph((*given, *trace.inputs.values(), *key), (loss, *trace.updates.values())), donated
+
+
+def training_cost(model: Any, batch_size: int) -> Cost | None:
+    """The most bytes that a training step holds at a time (weights, slots, batch, and what the engine puts between), and its time.
+
+    None where a size is not known, or nothing is trained. What was found once for a model is kept beside compiled code.
+    """
+    if not model.trainable_weights or model._graph is None:
+        return None
+    objects, key = ObjectCache.default(), _key(model, batch_size)
+    if key is not None and (found := objects.get(key)) is not None:
+        with suppress(ValueError, TypeError):
+            return Cost(**json.loads(found))
+    graph, donated = training_graph(model)
+    if any(v.type.axes - {"b"} for v in graph.inputs):
+        return None
+    cost = engines.get(model.engine).cost(graph, {"b": batch_size}, donated)
+    if key is not None:
+        objects.put(key, json.dumps(vars(cost)).encode())
+    return cost
+
+
+def _key(model: Any, batch_size: int) -> str | None:
+    """A name that tells all that the cost depends on; None where some of it is not part of this package."""
+    engine = engines.get(model.engine)
+    state = engine.state()
+    own = (type(layer) for layer in (model, *model.flatten_layers(), *filter(None, [model.optimizer])))
+    if state is None or not all(cls.__module__.startswith("layerkit.") for cls in own):
+        return None
+    try:
+        frozen = [layer.trainable for layer in model.flatten_layers()]
+        text = json.dumps([model_config(model), serialize(model.optimizer), frozen], sort_keys=True, default=str)
+    except (LayerkitError, TypeError, ValueError):
+        return None
+    return key_of("training cost", text, engine.name, state, str(batch_size))
