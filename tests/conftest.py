@@ -25,7 +25,7 @@ BUDGETS_S = {
     "autoarch": 5,
     "benchmarks": 30,
     "builders": 90,
-    "cli": 60,
+    "cli": 120,
     "data": 10,
     "engines": 240,
     "examples": 120,

@@ -246,7 +246,9 @@ def test_check_reports_all_faults_of_all_files(flowers, tmp_path):
 
 
 def test_check_of_a_spec_with_holes(flowers):
-    holes = SPEC.replace("units: 8", "units: !choice [8, 16]").replace("learning_rate: 0.03", "learning_rate: !float {low: 1e-3, high: 1e-1}")
+    holes = SPEC.replace("units: 8", "units: !choice [8, 16]").replace(
+        "learning_rate: 0.03", "learning_rate: !float {low: 1e-3, high: 1e-1}"
+    )
     flowers.write_text(holes)
     shown = call("check", flowers).stdout
     assert "2 holes for a search: layers.hidden.units, compile.optimizer.Adam.learning_rate" in shown

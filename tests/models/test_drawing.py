@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,7 +19,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def small() -> layerkit.Model:
-    stack = [L.Input((28, 28, 1), name="image"), L.Conv2D(8, 3), L.MaxPooling2D(), L.Flatten(), L.Dense(10, name="digit")]
+    stack = [
+        L.Input((28, 28, 1), name="image"),
+        L.Conv2D(8, 3),
+        L.MaxPooling2D(),
+        L.Flatten(),
+        L.Dense(10, name="digit"),
+    ]
     return layerkit.Sequential(stack, name="small")
 
 
@@ -82,7 +88,7 @@ def points(path: str) -> list[tuple[float, float]]:
         for i in range(1, steps + 1):
             t, level = i / steps, corners
             while len(level) > 1:
-                level = [(a + t * (c - a), b + t * (d - b)) for (a, b), (c, d) in zip(level, level[1:])]
+                level = [(a + t * (c - a), b + t * (d - b)) for (a, b), (c, d) in pairwise(level)]
             found.append(level[0])
     return found
 
