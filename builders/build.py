@@ -48,7 +48,8 @@ class Graph:
         for number, entry in expansion.inputs.items():
             self._input(number, entry)
         for step in expansion.steps[:]:
-            self._run(step)
+            with self.faults.within(step.uses):
+                self._run(step)
         outputs = self._tensors(expansion.outputs)
         self._check_unread(expansion)
         inputs = {e.name: self.values[n] for n, e in expansion.inputs.items() if n in self.values}
@@ -302,7 +303,6 @@ class Graph:
             error.where = at.span if at is not None else error.where
         lines = self._chain(step)
         error.notes += [("before" if i == 0 else "", line) for i, line in enumerate(lines)]
-        error.notes += [("in" if i == 0 else "", str(use)) for i, use in enumerate(reversed(step.uses))]
         self.faults.add(error)
 
     def _chain(self, step: Step) -> list[str]:

@@ -397,8 +397,9 @@ class Expander:
             (*frame.uses, Use(f"{full} ({word})", item.span, block)), (*frame.stack, word), frame.is_trainable,
             shares=ChainMap(),
         )  # fmt: skip
-        self._list(block.layers, inner)
-        outputs = self._outputs_of(block, inner)
+        with self.faults.within(inner.uses):
+            self._list(block.layers, inner)
+            outputs = self._outputs_of(block, inner)
         used = _Used(range(first, len(self.steps)), tuple(given.values()), outputs)
         for key, ref in _own(names).items():
             if key not in given:

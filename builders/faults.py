@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ class Faults:
 
     def __init__(self, file: str, found: Iterable[LayerkitError] = ()) -> None:
         self.file = file
+        self._uses: Sequence[object] = ()
         self._errors: dict[tuple[Span | None, str], LayerkitError] = {}
         self._lines = {(e.where.file, e.where.line) for e in found if e.where is not None}
         for error in found:
@@ -37,9 +38,20 @@ class Faults:
         """
         if error.where is not None and (error.where.file, error.where.line) in self._lines:
             return
+        if not any(key == "in" for key, _ in error.notes):
+            error.notes += [("in" if i == 0 else "", str(use)) for i, use in enumerate(reversed(self._uses))]
         self._errors.setdefault((error.where, error.summary), error)
         if len(self._errors) >= MAX_FAULTS:
             raise TooManyFaults
+
+    @contextmanager
+    def within(self, uses: Sequence[object]) -> Iterator[None]:
+        """Say of each fault that is met inside which uses of blocks, and turns of repeats, led to it."""
+        before, self._uses = self._uses, uses
+        try:
+            yield
+        finally:
+            self._uses = before
 
     def report(self, summary: str, where: Span | None, **parts: Any) -> None:
         """Keep a fault of the language."""

@@ -16,7 +16,19 @@ from typing import Any
 from builders import data
 from layerkit import activations, constraints, initializers, losses, metrics, optimizers, regularizers
 from layerkit.data import DataOptions, Split
-from layerkit.fields import Check, Instance, Number, OneOf, PerAxis, Resolved, Shape, check_of, fields, signature
+from layerkit.fields import (
+    Check,
+    Instance,
+    Number,
+    Numbers,
+    OneOf,
+    PerAxis,
+    Resolved,
+    Shape,
+    check_of,
+    fields,
+    signature,
+)
 from layerkit.layers import LAYERS, Input
 from layerkit.models import Model
 from layerkit.optimizers.schedules import SCHEDULES
@@ -214,6 +226,8 @@ def _type(check: Check | None, name: str) -> Schema:
     if isinstance(check, Shape):
         size = {"type": ["integer", "null"] if check.unknown else "integer", "minimum": check.low}
         return _any({"type": "array", "items": _any(size, VALUE)}, size)
+    if isinstance(check, Numbers):
+        return {"type": ["number", "array"]}
     if isinstance(check, Resolved):
         return _ref(_RESOLVERS[check.resolve]) if check.resolve in _RESOLVERS else {}
     if (words := getattr(check, "words", None)) is not None:

@@ -23,6 +23,7 @@ from builders.scalars import core_schema
 from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, did_you_mean
 
 MAX_BYTES = 1_000_000
+MAX_LINES = 10_000
 MAX_SCALAR = 100_000
 MAX_DEPTH = 50
 MAX_NODES = 50_000
@@ -106,6 +107,8 @@ def parse_leniently(text: str, file: str = "<text>") -> tuple[Node, list[SpecErr
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_BYTES:
         raise _one("the text is too large.", Span(file, 1, 1), expected=f"at most {MAX_BYTES} characters", got="more")
+    if text.count("\n") > MAX_LINES or text.count(",") > MAX_NODES:  # counted before anything is read: that takes time
+        raise _one("the file has too many lines.", Span(file, 1, 1), expected=f"at most {MAX_LINES}", got="more")
     odd = _NOT_YAML.search(text)
     if odd:
         raise _one(

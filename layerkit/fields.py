@@ -151,6 +151,18 @@ class Shape(Check):
 
 
 @dataclass(frozen=True)
+class Numbers(Check):
+    """A number, or an array or nested list of numbers."""
+
+    expected: str = "a number, or a list of numbers"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        if isinstance(value, bool | str) or np.asarray(value).dtype.kind not in "iuf":
+            raise ValueError
+        return value
+
+
+@dataclass(frozen=True)
 class Resolved(Check):
     """Whatever ``resolve`` makes of the value; its own error says what is wrong."""
 

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial, wraps
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -36,6 +37,8 @@ from layerkit.registry import serialize as registry_serialize
 from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, tracing
 
 LAYERS = Registry("layer")
+MAX_WEIGHT = 1 << 38
+"""More numbers than that, a terabyte of them, are a mistake, or meant to fill the memory."""
 _CREATED = itertools.count()  # only to sort layers by age when a model names them
 
 
@@ -204,6 +207,9 @@ class Layer(Configurable):
                     got=str(shape),
                     fix="give that axis a size in Input(shape=...)",
                 )
+        if prod(map(int, shape)) > MAX_WEIGHT:
+            raise ShapeError("a weight has too many numbers.", layer=self.describe(), expected=f"at most {MAX_WEIGHT}", got=str(tuple(shape)),
+                             fix="check the sizes of the layer and of what it reads")  # fmt: skip
         if initializer is None:
             initializer = "glorot_uniform" if is_floating(kind) else "zeros"
         number = len(self._weights)

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerkit import ops
 from layerkit.errors import ArgumentError, DataError, ShapeError, StateError
-from layerkit.fields import OneOf, PositiveFloat, PositiveInt
+from layerkit.fields import Numbers, OneOf, PositiveFloat, PositiveInt
 from layerkit.layers.base import Layer
 from layerkit.ops.core import axes_of, dtype_of
 from layerkit.trace import Weight
@@ -28,8 +28,8 @@ class Rescaling(Layer):
         array([0., 1.], dtype=float32)
     """
 
-    scale: Any
-    offset: Any = 0.0
+    scale: Annotated[Any, Numbers()]
+    offset: Annotated[Any, Numbers()] = 0.0
 
     def call(self, inputs: Any) -> Any:
         kind = self.compute_dtype
