@@ -63,7 +63,14 @@ class Constant(Initializer):
     value: Any = 0.0
 
     def draw(self, shape: tuple[int, ...], dtype: str, key: Any) -> Any:
-        return np.full(shape, self.value)
+        try:
+            return np.full(shape, self.value)
+        except ValueError as error:
+            raise ArgumentError(
+                "the array is not repeated to that shape.",
+                expected=f"a shape that fits {shape}",
+                got=str(np.shape(self.value)),
+            ) from error
 
 
 _DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")

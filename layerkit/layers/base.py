@@ -384,6 +384,11 @@ class Layer(Configurable):
         """The dtype in which it computes."""
         return self.dtype or "float32"
 
+    @property
+    def _float_inputs(self) -> str | None:
+        """The dtype to which float inputs are cast; None: none."""
+        return self.compute_dtype if self.autocast else None
+
     def add_loss(self, loss: Any) -> None:
         """Add a scalar, or several, to the loss of the step that is being traced; outside one ``losses`` has it."""
         trace = current()
@@ -490,8 +495,9 @@ class Layer(Configurable):
             return x
         mask = get_mask(x)
         tensor = operand(x)
-        if self.autocast and is_floating(dtype_of(tensor)) and dtype_of(tensor) != self.compute_dtype:
-            tensor = cast(tensor, self.compute_dtype)
+        kind = self._float_inputs
+        if kind is not None and is_floating(dtype_of(tensor)) and dtype_of(tensor) != kind:
+            tensor = cast(tensor, kind)
             set_mask(tensor, mask)
         return tensor
 

@@ -59,15 +59,23 @@ class _Conv(_Sliding, _Affine):
     dilation_rate: Window = 1
     groups: PositiveInt = 1
 
+    def check_together(self) -> None:
+        super().check_together()
+        if self.filters % self.groups:
+            raise ArgumentError(
+                "filters are divided among the groups.", layer=type(self).__name__,
+                expected=f"filters that {self.groups} divides", got=f"{self.filters} filters",
+            )  # fmt: skip
+
     def build(self, input_shape: Any) -> None:
         channels = self.channels(input_shape)
         if channels is None:
             return
-        if channels % self.groups or self.filters % self.groups:
+        if channels % self.groups:
             raise ArgumentError(
-                "channels and filters are divided among the groups.",
-                expected=f"channels and filters that {self.groups} divides",
-                got=f"{channels} channels, {self.filters} filters",
+                "channels are divided among the groups.",
+                expected=f"channels that {self.groups} divides",
+                got=f"{channels} channels",
             )
         self.add_kernel_and_bias((*self.kernel_size, channels // self.groups, self.filters))
 

@@ -51,11 +51,7 @@ def Input(
         >>> Input((28, 28, 1)).shape
         (b, 28, 28, 1)
     """
-    for argument, value in (("sparse", sparse), ("ragged", ragged), ("tensor", tensor), ("optional", optional)):
-        if value:
-            raise ArgumentError(
-                f"'{argument}' of Input is not available.", expected="none", got=repr(value), fix="leave it out"
-            )
+    _refuse(sparse=sparse, ragged=ragged, tensor=tensor, optional=optional)
     if batch_shape is not None:
         if shape is not None or batch_size is not None:
             raise ArgumentError(
@@ -78,6 +74,14 @@ def Input(
         sizes.append(axis(f"n{next(_UNKNOWN)}") if n is None else int(n))
     kind = _dtype(dtype)
     return placeholder(name or "", kind, (BATCH if batch_size is None else batch_size, *sizes))
+
+
+def _refuse(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None and value is not False:
+            raise ArgumentError(
+                f"'{name}' of Input is not available.", expected="none", got=repr(value), fix="leave it out"
+            )
 
 
 class InputLayer(Layer):
@@ -112,8 +116,9 @@ class InputLayer(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        _refuse(sparse=sparse, ragged=ragged, optional=optional)
         if input_tensor is None:
-            input_tensor = Input(shape, batch_size, dtype, sparse, ragged, batch_shape, name, optional=optional)
+            input_tensor = Input(shape, batch_size, dtype, batch_shape=batch_shape, name=name)
         elif not isinstance(input_tensor, Value):
             raise ArgumentError(
                 "'input_tensor' is a symbolic tensor.",
@@ -124,7 +129,8 @@ class InputLayer(Layer):
         self.dtype, self.sparse, self.ragged = input_tensor.dtype, False, False
         given = tuple(batch_shape) if batch_shape else None if shape is None else (batch_size, *shape)
         known = zip(given or (), self.batch_shape, strict=False)
-        if any(a is not None and a != b for a, b in known) or (given and len(given) != len(self.batch_shape)):
+        wrong_batch = batch_size is not None and batch_size != self.batch_shape[0]
+        if wrong_batch or any(a not in (None, b) for a, b in known) or (given and len(given) != len(self.batch_shape)):
             raise ArgumentError("'input_tensor' has another shape.", expected=str(given), got=str(self.batch_shape))
         if dtype not in (None, self.dtype):
             raise ArgumentError("'input_tensor' has another dtype.", expected=dtype, got=self.dtype)

@@ -122,7 +122,7 @@ def _input(value: Value) -> Any:
 
 
 def _copy(layer: Layer) -> Layer:
-    if isinstance(layer, Model) and layer._graph is not None:
+    if isinstance(layer, Model) and (layer._graph is not None or isinstance(layer, Sequential)):
         return _named_like(clone_model(layer), layer)
     return _named_like(type(layer).from_config(layer.get_config()), layer)
 

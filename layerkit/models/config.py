@@ -39,13 +39,15 @@ def model_config(model: Model) -> dict[str, Any]:
         ArgumentError: a layer holds a function that has no name.
     """
     kind = type(model).__name__
-    if model._graph is None or type(model) not in (Model, Sequential):
+    if type(model) is not Sequential and (model._graph is None or type(model) is not Model):
         return {
             kind: {"config": serialize(model.get_config()), "example": getattr(model, "_example", None)},
             "name": model.name,
         }
     if isinstance(model, Sequential):
-        body = {"input": _input(model._input), "layers": [_item(layer, str(layer.name)) for layer in model.layers]}
+        body: dict[str, Any] = {"layers": [_item(layer, str(layer.name)) for layer in model.layers]}
+        if model._input is not None:
+            body = {"input": _input(model._input), **body}
     else:
         body = _functional(model)
     return {kind: body, "name": model.name}
@@ -191,9 +193,8 @@ class _Reader:
         body, name = config[kind], config.get("name")
         cls = self.find(kind)
         if cls is Sequential:
-            found: Model = Sequential(
-                [Input(**body["input"]), *(self.layer(item) for item in body["layers"])], name=name
-            )
+            start = [Input(**body["input"])] if "input" in body else []
+            found: Model = Sequential([*start, *map(self.layer, body["layers"])], name=name)
         elif cls is Model:
             found = self._functional(body, name)
         else:

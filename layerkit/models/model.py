@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from layerkit import ops, tree
+from layerkit.dtypes import STRING
 from layerkit.errors import (
     ArgumentError,
     DataError,
@@ -25,8 +26,9 @@ from layerkit.layers.base import Layer
 from layerkit.layers.host import as_data
 from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.trainer import Trainer
+from layerkit.ops.core import dtype_of
 from layerkit.registry import serialize
-from layerkit.trace import draw_seed
+from layerkit.trace import draw_seed, get_mask, set_mask
 from layerkit.training.data import Mapped
 
 if TYPE_CHECKING:
@@ -166,7 +168,12 @@ class Model(Trainer, Layer):
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         """The outputs for ``inputs``; subclasses write their own."""
         graph = self._require_graph()
-        return graph.run(self._match_inputs(inputs, graph))
+        given = zip(graph.entries, self._match_inputs(inputs, graph), strict=True)
+        return graph.run([_in_dtype_of(v, x) for v, x in given])
+
+    @property
+    def _float_inputs(self) -> str | None:
+        return None if self._graph is not None else super()._float_inputs  # each gets that of its symbolic tensor
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args:
@@ -361,6 +368,15 @@ class Model(Trainer, Layer):
         from layerkit.models.files import load_weights
 
         load_weights(self, filepath)
+
+
+def _in_dtype_of(value: Value, given: Any) -> Any:
+    """What is given for an input, in the dtype of its symbolic tensor."""
+    if value.dtype == STRING or dtype_of(given) == value.dtype:
+        return given
+    found = ops.cast(given, value.dtype)
+    set_mask(found, get_mask(given))
+    return found
 
 
 def _in_order(structure: Any, given: Any) -> list[Any]:

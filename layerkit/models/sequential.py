@@ -158,12 +158,12 @@ class Sequential(Model):
         super()._ensure_ready(x)
 
     def get_config(self) -> dict[str, Any]:
-        """The layers, as plain data once their shapes are known."""
-        if self._graph is not None and type(self) is Sequential:
-            from layerkit.models.config import model_config
+        """The layers as plain data; of a subclass the arguments it was made with."""
+        if type(self) is not Sequential:
+            return super().get_config()
+        from layerkit.models.config import model_config
 
-            return model_config(self)
-        return {"layers": list(self._stack), "name": self.name}
+        return model_config(self)
 
 
 def _first_input(layer: Layer) -> Value | None:

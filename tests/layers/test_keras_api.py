@@ -298,3 +298,26 @@ def test_a_sequential_without_input_takes_series_of_any_length() -> None:
     model.fit(((np.ones((2, n, 1), "float32"), np.zeros((2, 2), "float32")) for n in (5, 7, 6)), verbose=0)
     assert model.input_shape == (None, None, 1)
     assert model.predict(np.ones((1, 9, 1), "float32"), verbose=0).shape == (1, 2)
+
+
+def test_a_sequential_without_input_is_plain_data_too() -> None:
+    model = Sequential([layers.Dense(4, activation="relu"), Sequential([layers.Dense(2)])])
+    copy = layerkit.models.model_from_json(model.to_json())
+    other = Sequential.from_config(model.get_config())
+    x = np.ones((2, 3), "float32")
+    for each in (copy, other, layerkit.models.clone_model(model)):
+        each(x), model(x)
+        assert not set(each.weights) & set(model.weights)
+        each.set_weights(model.get_weights())
+        np.testing.assert_array_equal(each(x), model(x))
+
+
+def test_inputs_get_the_dtypes_of_their_symbols() -> None:
+    wide = Model(x := Input((3,), dtype="float64"), layers.Dense(1, dtype="float64", kernel_initializer="ones")(x))
+    assert (
+        float(wide(np.full((1, 3), np.pi))[0, 0])
+        == float(wide.predict(np.full((1, 3), np.pi), verbose=0)[0, 0])
+        == 3 * np.pi
+    )
+    whole = Model(x := Input((1,), dtype="int32"), x + 2)
+    assert whole(np.array([[1.0]])).dtype == "int32"
