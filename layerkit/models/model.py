@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from layerkit import ops, tree
 from layerkit.dtypes import STRING
 from layerkit.errors import (
@@ -226,10 +228,11 @@ class Model(Trainer, Layer):
     def _fitting(self, value: Value, given: Any, name: str) -> Any:
         """What is given for an input, with an axis of size 1 at the end added or taken away if that is all it lacks."""
         rank = len(given.shape)
+        known: Any = np if isinstance(given, np.ndarray) else ops  # arrays of texts are no tensors
         if rank == value.ndim + 1 and given.shape[-1] == 1:
-            given = ops.squeeze(given, -1)
+            given = known.squeeze(given, -1)
         elif rank == value.ndim - 1 and value.shape[-1] == 1 and rank > 0:
-            given = ops.expand_dims(given, -1)
+            given = known.expand_dims(given, -1)
         fits = len(given.shape) == value.ndim and all(
             not isinstance(a, int) or not isinstance(b, int) or a == b
             for a, b in zip(given.shape[1:], value.shape[1:], strict=True)

@@ -166,7 +166,7 @@ def _inside(op: Scan, given: Sequence[Array], sizes: Mapping[str, int]) -> Culpr
 
 @dataclass
 class Watch:
-    """The state at the start of an epoch, the last at which it was finite, and the steps since then."""
+    """The state at the start of an epoch, and the steps since then."""
 
     model: Trainer
     kept: dict[Weight, Array] = field(default_factory=dict)
@@ -186,22 +186,25 @@ class Watch:
         if not self._is_due:
             self.kept = {}
 
-    def add(self, data: Arrays, batches: Batches) -> None:
-        """These steps are about to be run."""
+    def add(self, function: Function, data: Arrays, batches: Batches) -> None:
+        """These steps are about to be run.
+
+        Raises:
+            NonFiniteError: weights are not finite since the last epoch, though its losses were.
+        """
         if self._is_due:
-            self._keep()
+            self._keep(function)
         self.data = data
         self.batches.append(batches)
 
-    def _keep(self) -> None:
+    def _keep(self, function: Function) -> None:
         now, optimizer = perf_counter(), self.model.optimizer
         state = [*self.model.weights, *([] if optimizer is None else optimizer.variables)]
         if sum(w.array.nbytes for w in state) > KEPT_BYTES:
             self._is_due = False
             return
-        if self.kept and any(map(_is_bad, (w.array for w in state))):
-            self.batches, self._is_due = self._before, False
-            return
+        if self.kept and _has_bad(self.model.trainable_weights):
+            raise self._spoilt(function, self._before)
         for w in state:
             if w in self.kept:
                 np.copyto(self.kept[w], w.array)
@@ -218,13 +221,59 @@ class Watch:
         runs = [b for b in (*whole, _first(last, done)) if b.steps]
         if not runs:
             return None
-        for weight, array in self.kept.items():
-            weight.array = array
-        self.model.random_state.runs = self.runs
+        self._restore()
         last = runs[-1]
         for batches in (*runs[:-1], *([_first(last, last.steps - 1)] if last.steps > 1 else [])):
             function.repeat(((self.data.x, self.data.y, self.data.sample_weight),), batches)
         return Step.of(self.data, last, last.steps - 1)
+
+    def _restore(self) -> None:
+        for weight, array in self.kept.items():
+            weight.array = array
+        self.model.random_state.runs = self.runs
+
+    def end(self, function: Function) -> None:
+        """Training is over.
+
+        Raises:
+            NonFiniteError: weights are not finite, though the losses were.
+        """
+        bad = [w for w in self.model.trainable_weights if _is_bad(w.array)]
+        if not bad:
+            return
+        if self.kept and self.data is not None:
+            raise self._spoilt(function, self.batches)
+        error = NonFiniteError("weights are not finite after training, though the loss is.")
+        _name(error, self.model, bad[-1].path.rpartition("/")[0])
+        error.step, error.got = _steps_done(self.model, 0), ", ".join(w.path for w in bad)
+        error.fix = "look for gradients that are nan where ops.where takes the other branch: log, sqrt or division at 0"
+        raise error
+
+    def _spoilt(self, function: Function, runs: Sequence[Batches]) -> NonFiniteError:
+        """What an epoch did to the weights without a loss that told it: its steps are run again, one by one."""
+        model, data = self.model, self.data
+        assert data is not None
+        steps = [Batches(b.rows, 1, b.start + i * b.rows, b.order) for b in runs for i in range(b.steps)]
+        arguments = ((data.x, data.y, data.sample_weight),)
+        self._restore()
+        done = 0
+        while done < len(steps) and not _has_bad(model.trainable_weights):
+            function.repeat(arguments, steps[done])
+            done += 1
+        self._restore()
+        for step in steps[: done - 1]:
+            function.repeat(arguments, step)
+        model.steps_done -= len(steps) - (done - 1)
+        given = _Inputs(model, function, Step.of(data, steps[done - 1], 0))
+        culprit = find(given.graph, given.arrays, given.graph.outputs)
+        error, at = NonFiniteError("weights are not finite."), _steps_done(model, 0) + 1
+        if culprit is None:
+            return _of_weights(model, given, error, at + 1)
+        return _report(model, given, culprit, error, at, "weights are not finite, though the loss is")
+
+
+def _has_bad(weights: Sequence[Weight]) -> bool:
+    return any(_is_bad(w.array) for w in weights)
 
 
 def _first(batches: Batches, steps: int) -> Batches:
@@ -315,7 +364,14 @@ def _name(error: NonFiniteError, model: Trainer, origin: str) -> None:
     error.where = error.where or (None if layer is None else layer._span)
 
 
-def _report(model: Trainer, given: _Inputs, culprit: Culprit, error: NonFiniteError, at: int) -> NonFiniteError:
+def _report(
+    model: Trainer,
+    given: _Inputs,
+    culprit: Culprit,
+    error: NonFiniteError,
+    at: int,
+    what: str = "the loss is not finite",
+) -> NonFiniteError:
     node, index, rows = culprit.node, culprit.index, culprit.rows
     number_found = culprit.array[index]
     error.step, error.index, error.rows = at, index, rows
@@ -327,14 +383,14 @@ def _report(model: Trainer, given: _Inputs, culprit: Culprit, error: NonFiniteEr
         if given.step.rows is not None:
             place += f" ({_listed(tuple(int(given.step.rows[r]) for r in rows))} of the data)"
     if isinstance(node.op, Input):
-        error.summary = f"the loss is not finite: the data of step {at} holds such numbers."
+        error.summary = f"{what}: the data of step {at} holds such numbers."
         error.layer, error.got = _argument(node.op.label), place
         error.fix = "remove or fill these rows, for instance with np.nan_to_num"
         return error
     error.op = node.op.word
     is_late = node not in set(toposort([n.inputs[0] for n in given.graph.nodes() if isinstance(n.op, RequireFinite)]))
     where = " in the gradient" if is_late and not node.origin.startswith("optimizer") and culprit.turn is None else ""
-    error.summary = f"the loss is not finite: in step {at} '{error.op}'{where} made the first such number."
+    error.summary = f"{what}: in step {at} '{error.op}'{where} made the first such number."
     _name(error, model, node.origin)
     seen = [f"{a[index]}" for a in culprit.given if a.shape == culprit.array.shape]
     error.got = place + (f", from {' and '.join(seen)}" if seen else "")

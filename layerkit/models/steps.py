@@ -35,7 +35,7 @@ class CompiledStep:
         arguments = self._arguments((data.x, data.y, data.sample_weight))
         function = self.model._function(self.kind)
         if self.kind == "train":
-            self.watch.add(data, batches)
+            self.watch.add(function, data, batches)
         try:
             found = function.repeat(arguments, batches)
         except NonFiniteError as error:

@@ -428,6 +428,7 @@ class Trainer(_Base):
                 validate=count_epoch,
                 is_stopped=lambda: self.stop_training,
             )
+            step.watch.end(self._function("train"))
             if self.optimizer is not None:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             self.has_finished = True

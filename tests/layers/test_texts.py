@@ -352,6 +352,13 @@ def test_lambda_stays_in_python(tmp_path: Any) -> None:
     assert "files cannot hold one" in str(caught.value.expected)
 
 
+def test_a_column_of_texts_fits_an_input_of_one_text() -> None:
+    layer = adapted(L.TextVectorization(output_sequence_length=2), ["a b", "b"])
+    model = layerkit.Sequential([L.Input((1,), dtype="string"), layer])
+    for texts in (np.array(["b a", "c"]), np.array([["b a"], ["c"]]), np.array(["b a", "c"], object)):
+        assert model.predict(texts).tolist() == [[2, 3], [1, 0]]
+
+
 def test_one_long_text_does_not_cost_the_others_its_length() -> None:
     texts = np.array(["the cat"] * 2000 + ["x" * 1_000_000], object)  # as an array of equally long texts: 8 GB
     layer = adapted(L.TextVectorization(output_sequence_length=2), texts)

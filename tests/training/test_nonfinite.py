@@ -335,6 +335,24 @@ def test_a_schedule_that_ends_in_infinity_is_named_an_epoch_later(monkeypatch: p
         layerkit.optimizers.SGD(float("inf"))
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_weights_that_are_nan_in_silence(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not chosen has gradient 0 / 0: the loss stays finite, for nan is not above 0 either."""
+    monkeypatch.setattr("layerkit.models.nonfinite.SHARE", 0)
+    gate = custom("gate", lambda x: ops.where(x > 0, ops.log(x), 0.0))
+    model = Sequential([Input((4,)), Dense(3, use_bias=False, name="first"), gate, Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(NonFiniteError) as found:
+        model.fit(ONE_ZERO_ROW, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
+    assert (found.value.step, found.value.layer, found.value.op) == (3, "gate (Own)", "divide")
+    assert found.value.rows == (5,)
+    assert "row 21 of the data" in str(found.value)
+    assert np.isfinite(model.layers[0].kernel.numpy()).all()
+    with pytest.raises(NonFiniteError, match="first/kernel") as found:  # batches that are not kept cannot be run again
+        model.fit(iter([(ONE_ZERO_ROW, Y)]), verbose=0)
+    assert found.value.layer == "first (Dense)"
+
+
 @pytest.mark.parametrize(
     ("fault", "fix"),
     [
