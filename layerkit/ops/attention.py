@@ -19,6 +19,7 @@ from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import reshape, swapaxes
 
 FEW = 4  # queries, up to which lanes would lie idle
+MOST = 2048  # elements of a head: an engine holds a block of queries near at hand, and more would not be near
 
 
 @composite(
@@ -125,11 +126,6 @@ def _columns_first(x: Any, rank: int) -> Any:
 def _is_whole(query: Any, key: Any, value: Any) -> bool:
     """Whether the op serves; else smaller ones do."""
     rows, columns = query.shape[-3], key.shape[-3]
-    sizes = (query.shape[-1], value.shape[-1])
     is_few = isinstance(rows, int) and rows <= FEW
-    return (
-        dtype_of(query) in ("float32", "float64")
-        and not is_few
-        and columns != 0
-        and all(isinstance(n, int) for n in sizes)
-    )
+    fits = all(isinstance(x.shape[-1], int) and 0 < x.shape[-1] <= MOST for x in (key, value))
+    return fits and not is_few and columns != 0 and dtype_of(query) in ("float32", "float64")

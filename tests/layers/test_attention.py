@@ -64,6 +64,14 @@ def test_an_embedding_begins_with_the_weights_it_is_given() -> None:
     assert layer.get_config()["weights"] is None
 
 
+@pytest.mark.parametrize("sizes", [(2, 0, 5, 3, 2), (0, 5, 5, 3, 2), (1, 6, 6, 0, 2), (1, 6, 6, 2100, 1)])
+def test_attention_of_nothing_and_with_very_large_heads(sizes: tuple[int, ...]) -> None:
+    batch, rows, columns, size, values = sizes
+    q, k, v = (np.ones((batch, *s), "float32") for s in ((rows, 1, size), (columns, 1, size), (columns, 1, values)))
+    y = keras.function(lambda *a: keras.ops.dot_product_attention(*a, scale=1.0))(q, k, v)
+    np.testing.assert_allclose(y, np.ones((batch, rows, 1, values)), rtol=1e-6)
+
+
 BAD: dict[str, tuple[Any, type[LayerkitError], str]] = {
     "heads": (lambda: layers.GroupQueryAttention(3, 4, 3)(X, X), ArgumentError, "num_query_heads that 3 divides"),
     "mask": (
