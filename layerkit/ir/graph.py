@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -266,9 +267,14 @@ class Graph:
     outputs: tuple[Value, ...]
     name: str = "f"
 
+    @cached_property
+    def order(self) -> tuple[Node, ...]:
+        """Every node, each after those that it needs."""
+        return tuple(toposort(self.outputs))
+
     def nodes(self) -> list[Node]:
         """Every node but the inputs, each after those that it needs."""
-        return [n for n in toposort(self.outputs) if not isinstance(n.op, Input)]
+        return [n for n in self.order if not isinstance(n.op, Input)]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and (self is other or str(self) == str(other))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerkit.errors import GraphError, LayerkitError
-from layerkit.ir.graph import Graph, Input, toposort
+from layerkit.ir.graph import Graph, Input
 
 
 def verify(graph: Graph) -> Graph:
@@ -16,7 +16,7 @@ def verify(graph: Graph) -> Graph:
     for value in graph.inputs:
         if not isinstance(value.node.op, Input):
             raise GraphError("an input of the graph is computed.", expected="an input", got=value.node.op.word)
-    for node in toposort(graph.outputs):
+    for node in graph.order:
         if isinstance(node.op, Input):
             if node.outputs[0] not in declared:
                 raise GraphError("the graph uses an input that it does not declare.", got=f"'{node.op.label}'")

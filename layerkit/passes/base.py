@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from operator import is_
 from typing import ClassVar
 
-from layerkit.ir import Graph, Node, Op, Value, make, toposort
+from layerkit.ir import Graph, Node, Op, Value, make
 from layerkit.ir.graph import Input
 
 Rule = Callable[[Node], "tuple[Value, ...] | None"]
@@ -39,7 +39,7 @@ def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = N
     ``inner`` rewrites the bodies of loops.
     """
     new: dict[Value, Value] = {v: v for v in graph.inputs}
-    for node in toposort(graph.outputs):
+    for node in graph.order:
         if isinstance(node.op, Input):
             new.setdefault(node.outputs[0], node.outputs[0])
             continue

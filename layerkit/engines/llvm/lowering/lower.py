@@ -15,15 +15,15 @@ import numpy as np
 
 from layerkit.engines.llvm.codegen.builder import Module
 from layerkit.engines.llvm.codegen.target import Target
-from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel, Use
-from layerkit.engines.llvm.loops import affine
+from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
+from layerkit.engines.llvm.loops import affine, partials
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
 from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store
 from layerkit.engines.llvm.loops.writer import Writer
 from layerkit.engines.llvm.lowering.joining import Product, join
 from layerkit.errors import UnsupportedOpError
-from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, axis, product
+from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, product
 from layerkit.ir.graph import Input
 
 MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
@@ -386,13 +386,9 @@ class Lowering:
 
 def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, count: Size) -> Kernel:
     """The kernel that makes one result of those of all chunks, in their order."""
-    chunks = axis(CHUNKS)
     block = next((n for n in (256, 64, 32, 16) if isinstance(count, int) and count % n == 0), count)
     blocks = affine._divide(count, block) or 1
-    load = Expr("load", out.dtype, buffer=partial, place=Affine((block, count, 1)))
-    result = Fold(function, load, out, Affine((block, 0, 1)), count)
-    nest = Nest([blocks, chunks, block], [False, True, False], [result])
-    name = lowering.written(nest, (*lowering.names, CHUNKS), 1, "combine")
+    name = partials.write(lowering.module, lowering.target, function, out.dtype, count, block, lowering.names)
     price = 0.3 * block if isinstance(block, int) else 100.0
     return Kernel(
         name, [Use(partial)], [Use(out, rows=True)], blocks, price, what="combine", whole=blocks == 1, counted=partial
