@@ -126,15 +126,15 @@ class Layer(Configurable):
     is_own: ClassVar[bool] = False
     _is_called = False
     latest: ClassVar[object] = object()
-    """Another object whenever any layer was frozen or thawed."""
+    """Another object whenever any layer was frozen or thawed, or got another part."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if name == "trainable":
+        if name == "trainable" or isinstance(value, Configurable):
             Layer.latest = object()
-            if "_weights" in self.__dict__:
-                for _, layer in self.children():
-                    layer.trainable = value
+        if name == "trainable" and "_weights" in self.__dict__:
+            for _, layer in self.children():
+                layer.trainable = value
 
     # What subclasses write --------------------------------------------------------------------------------------------
 

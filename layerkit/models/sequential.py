@@ -86,6 +86,7 @@ class Sequential(Model):
     def _rebuild(self) -> None:
         self._functions = {}
         self._ready = self._flat = None
+        Layer.latest = object()
         self._names = name_layers(self._stack, self)
         if self._input is None or not self._stack:
             return

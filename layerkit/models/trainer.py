@@ -73,6 +73,8 @@ class Trainer(_Base):
         self._functions: dict[str, Function] = {}
         self._added: dict[str, Mean] = {}
         """The means of what layers add to the logs."""
+        self._held: tuple[object, list[Metric]] = None, []
+        """``Layer.latest`` when they were last looked for, and the metrics that layers hold."""
         self._flat: list[Layer] | None = None
         """All layers, once they are built."""
         self._ready: Any = None
@@ -232,8 +234,11 @@ class Trainer(_Base):
 
     def _held_metrics(self) -> list[Metric]:
         """The metrics in attributes of the model and its layers, which these update themselves."""
-        held = {m: None for layer in self.flatten_layers() for m in vars(layer).values() if isinstance(m, Metric)}
-        return list(held)
+        if self._held[0] is not Layer.latest:
+            latest = Layer.latest
+            held = {m: None for layer in self.flatten_layers() for m in vars(layer).values() if isinstance(m, Metric)}
+            self._held = latest, list(held)
+        return self._held[1]
 
     def _target_names(self, y_pred: Any) -> list[str]:
         """The names by which targets, losses and metrics of several outputs are given."""

@@ -126,3 +126,28 @@ def test_a_metric_of_ones_own() -> None:
     assert logs["largest"] == pytest.approx(max(expected, 1.0), rel=1e-5)
     model.reset_metrics()
     assert float(model.metrics[-1].result()) == 1.0
+
+
+def test_metrics_that_layers_hold_are_found_whenever_they_come() -> None:
+    class Watched(layerkit.layers.Dense):
+        def call(self, inputs: Any) -> Any:
+            y = super().call(inputs)
+            if hasattr(self, "size"):
+                self.size.update_state(layerkit.ops.abs(y))
+            return y
+
+    model = layerkit.Sequential([layerkit.Input((3,)), Watched(2)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 2), "float32")
+    assert list(model.train_on_batch(x, y, return_dict=True)) == ["loss"]
+    model.layers[0].size = layerkit.metrics.Mean(name="size")
+    model.compile("sgd", "mse")
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert list(logs) == ["loss", "size"]
+    assert logs["size"] > 0
+    assert model.train_on_batch(np.zeros_like(x), y, return_dict=True)["size"] < logs["size"]  # each batch alone
+    deeper = Watched(2)
+    deeper.size = layerkit.metrics.Mean(name="deeper")
+    model.add(deeper)
+    model.compile("sgd", "mse")
+    assert list(model.train_on_batch(x, y, return_dict=True)) == ["loss", "size", "deeper"]
