@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY
 from typing import Annotated, Any, ClassVar
 
 from layerkit import ops
+from layerkit.dtypes import is_floating
 from layerkit.errors import ShapeError
 from layerkit.fields import Configurable, OneOf
 from layerkit.ir import product, show_shape, unify
@@ -29,7 +30,7 @@ class Loss(Configurable):
     Args:
         reduction: "sum_over_batch_size" (mean over all losses), "sum", "mean_with_sample_weight" or "none".
         name: its name in logs.
-        dtype: not used; there for Keras.
+        dtype: in which to compute; by default that of the predictions.
     """
 
     takes_like: ClassVar[bool] = True
@@ -51,11 +52,14 @@ class Loss(Configurable):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         mask = get_mask(y_pred)
         y_true, y_pred = operand(y_true), operand(y_pred)
+        if self.dtype is not None:
+            y_true, y_pred = (ops.cast(y, self.dtype) if is_floating(dtype_of(y)) else y for y in (y_true, y_pred))
         losses = self.call(y_true, y_pred)
         own = get_mask(losses)
         if own is not None:
             mask = own if mask is None else ops.logical_and(mask, own)
-        return reduce_weighted(losses, sample_weight, mask, self.reduction)
+        found = reduce_weighted(losses, sample_weight, mask, self.reduction)
+        return found if self.dtype is None else ops.cast(found, self.dtype)
 
 
 def reduce_weighted(losses: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:

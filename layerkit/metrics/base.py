@@ -70,8 +70,9 @@ class Metric(Configurable):
             name: its name.
         """
         start = None if initializer in (None, "zeros") else initializers.get(initializer)
+        name = name or "state"
         weight = Weight(
-            shape, dtype or "float32", start, trainable=False, name=f"{type(self).__name__}/{name or 'state'}"
+            shape, dtype or "float32", start, trainable=False, name=name, path=lambda: f"{type(self).__name__}/{name}"
         )
         self.weights.append(weight)
         return weight
@@ -190,9 +191,9 @@ class MeanOf(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
         mask = get_mask(y_pred)
-        values = ops.cast(operand(self.values(operand(y_true), operand(y_pred))), "float32")
+        values = operand(self.values(operand(y_true), operand(y_pred)))
+        own, values = get_mask(values), ops.cast(values, "float32")
         weight = None if sample_weight is None else ops.cast(operand(sample_weight), "float32")
-        own = get_mask(values)
         mask = own if mask is None or mask.ndim > values.ndim else mask
         if mask is not None:
             counts = ops.cast(mask, "float32")

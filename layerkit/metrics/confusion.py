@@ -40,6 +40,8 @@ class _Confusion(Metric):
     def make_counts(self, shape: tuple[int, ...]) -> None:
         """Make the state, (thresholds,) or (thresholds, labels)."""
         self.counts = {name: self.add_variable(shape, name=name) for name in self.counted}
+        for name, total in self.counts.items():
+            setattr(self, name, total)
 
     def count(self, y_true: Any, y_pred: Any, weight: Any, axis: int = 1) -> None:
         """Add up elements along ``axis``; all are (n,) or (n, labels)."""
@@ -390,6 +392,7 @@ class AUC(_Confusion):
             )
         inner = _evenly(self.num_thresholds)[1:-1] if self.thresholds is None else sorted(_levels(self.thresholds, 0.5))
         self.levels = [-_EPSILON, *inner, 1.0 + _EPSILON]
+        self.num_thresholds, self.thresholds = len(self.levels), self.levels
         self.counts = {}
         if not self.multi_label or self.num_labels is not None:
             self.make_counts((len(self.levels), *([self.num_labels] if self.num_labels is not None else [])))

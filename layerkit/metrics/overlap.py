@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from layerkit import ops
 from layerkit.errors import ArgumentError
-from layerkit.fields import OneOf, PositiveFloat, PositiveInt
+from layerkit.fields import Number, OneOf, PositiveFloat, PositiveInt
 from layerkit.losses.base import match
 from layerkit.metrics.base import METRICS, Metric, divide, weights_of
 from layerkit.ops.core import dtype_of, operand
@@ -35,7 +35,7 @@ class FBetaScore(Metric):
 
     average: Annotated[Any, OneOf((None, "micro", "macro", "weighted"))] = None
     beta: PositiveFloat = 1.0
-    threshold: float | None = None
+    threshold: Annotated[float, Number(float, 0, 1, open_low=True)] | None = None
     name: str | None = "fbeta_score"
 
     def make_state(self) -> None:
@@ -83,7 +83,7 @@ class F1Score(FBetaScore):
     """
 
     average: Annotated[Any, OneOf((None, "micro", "macro", "weighted"))] = None
-    threshold: float | None = None
+    threshold: Annotated[float, Number(float, 0, 1, open_low=True)] | None = None
     name: str | None = "f1_score"
     dtype: Any = None
 
@@ -91,6 +91,10 @@ class F1Score(FBetaScore):
         self, average: Any = None, threshold: float | None = None, name: str | None = "f1_score", dtype: Any = None
     ) -> None:
         super().__init__(average=average, threshold=threshold, name=name, dtype=dtype)
+
+
+def _is_class(numbers: Any, count: int) -> Any:
+    return ops.logical_and(ops.greater_equal(numbers, 0), ops.less(numbers, count))
 
 
 class _ConfusionMatrix(Metric):
@@ -124,6 +128,12 @@ class _ConfusionMatrix(Metric):
             true, said = (ops.where(counts, x, 0) for x in (true, said))
             weight = ops.where(counts, weight, 0.0)
         size = self.num_classes
+        is_class = ops.logical_and(_is_class(true, size), _is_class(said, size))
+        true, said, weight = (
+            ops.where(is_class, true, 0),
+            ops.where(is_class, said, 0),
+            ops.where(is_class, weight, 0.0),
+        )
         counted = ops.reshape(ops.scatter_add(weight, true * size + said, size * size), (size, size))
         self.total_cm.assign(self.total_cm + counted)
 

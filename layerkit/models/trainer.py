@@ -383,7 +383,12 @@ class Trainer(_Base):
         hooks = CallbackList(
             [*given, history, *([Progress(verbose)] if verbose else [])],
             self,
-            {"epochs": epochs, "steps": steps_of(data, batch_size, steps_per_epoch), "verbose": verbose},
+            {
+                "epochs": epochs,
+                "steps": steps_of(data, batch_size, steps_per_epoch),
+                "verbose": verbose,
+                "do_validation": held_out is not None,
+            },
         )
         self.stop_training = self.has_finished = False
         self.history = history

@@ -43,6 +43,7 @@ from layerkit.ops.alignment import (
 from layerkit.ops.arrangement import (
     append,
     array_split,
+    column_stack,
     depth_to_space,
     diag,
     diagflat,

@@ -13,6 +13,7 @@ import numpy as np
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import Size, number, product, show_shape
 from layerkit.ops.core import Tensor, apply, axis_of, check_choice, composite, dtype_of, example, operand, whole
+from layerkit.ops.creation import arange
 from layerkit.ops.elementwise import cast, where
 from layerkit.ops.indexing import take
 from layerkit.ops.reduction import broadcast_to, sum
@@ -71,7 +72,7 @@ def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> 
             expand_dims(x, axis + 1), (*x.shape[: axis + 1], int(counts.reshape(())), *x.shape[axis + 1 :])
         )
         return reshape(wide, (*x.shape[:axis], x.shape[axis] * int(counts.reshape(())), *x.shape[axis + 1 :]))
-    return take(x, np.repeat(np.arange(x.shape[axis], dtype="int32"), counts), axis)
+    return take(x, np.repeat(np.arange(len(counts), dtype="int32"), counts), axis)
 
 
 @composite(example((2, 3), shift=2), example((4, 3), shift=(-1, 2), axis=(0, 1)))
@@ -85,11 +86,8 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: int | Sequence[int] | None
     x = operand(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, 0), x.shape)
-    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
-    shifts = tuple(shift) if isinstance(shift, list | tuple) else (shift,) * len(axes)
-    if len(shifts) != len(axes):
-        raise ArgumentError("'roll' has a shift for each axis.", expected=str(len(axes)), got=str(len(shifts)))
-    for a, s in zip(axes, (whole("roll", "shift", n) for n in shifts), strict=True):
+    shifts, axes = ([int(n) for n in part] for part in np.broadcast_arrays(np.ravel(shift), np.ravel(axis)))
+    for a, s in zip(axes, shifts, strict=True):
         a = axis_of(a, x.ndim, "roll")
         size = x.shape[a]
         at = -int(s) if not isinstance(size, int) else (size - int(s) % size) % size if size else 0
@@ -111,6 +109,8 @@ def rot90(array: Tensor, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """
     x = operand(array)
     a, b = (axis_of(i, x.ndim, "rot90") for i in axes)
+    if a == b:
+        raise ArgumentError("'rot90' turns in a plane.", expected="two axes", got=str(axes))
     match whole("rot90", "k", k) % 4:
         case 1:
             return swapaxes(flip(x, b), a, b)
@@ -154,6 +154,18 @@ def hstack(xs: Sequence[Tensor]) -> Any:
 def vstack(xs: Sequence[Tensor]) -> Any:
     """Tensors below each other: along the first axis, vectors as rows."""
     return concatenate([_with_rank(x, 2) for x in xs], 0)
+
+
+def column_stack(xs: Sequence[Tensor]) -> Any:
+    """Tensors beside each other, vectors as columns.
+
+    Example:
+        >>> column_stack([np.array([1, 2]), np.array([3, 4])])
+        array([[1, 3],
+               [2, 4]])
+    """
+    columns = [operand(x) for x in xs]
+    return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in columns], 1)
 
 
 def dstack(xs: Sequence[Tensor]) -> Any:
@@ -227,6 +239,10 @@ def pad(x: Tensor, pad_width: Any, mode: str = "constant", constant_values: floa
     """
     x = operand(x)
     check_choice("pad", "mode", mode, ["constant", "edge", "reflect", "symmetric", "wrap"])
+    if mode != "constant" and constant_values is not None:
+        raise ArgumentError(
+            "'constant_values' are for mode='constant'.", expected="None", got=repr(constant_values), fix="leave it out"
+        )
     pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     if mode == "constant":
         low, high = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
@@ -308,8 +324,10 @@ def _below(x: Any, k: int) -> Any:
     """Whether each place of the last two axes is on or below the k-th diagonal."""
     if x.ndim < 2:
         raise ShapeError("a triangle is part of a matrix.", expected="at least two axes", got=show_shape(x.shape))
-    rows, columns = (number(n) for n in x.shape[-2:])
-    return np.tri(rows, columns, whole("tril", "k", k), dtype=bool)
+    rows, columns = x.shape[-2:]
+    if isinstance(rows, int) and isinstance(columns, int):
+        return np.tri(rows, columns, whole("tril", "k", k), dtype=bool)
+    return reshape(arange(rows), (-1, 1)) >= arange(columns) - whole("tril", "k", k)
 
 
 @composite(example((3, 4)), example((2, 4, 3), k=1))

@@ -210,6 +210,8 @@ def example(
 
 def whole(op: str, name: str, value: Any, low: int | None = None) -> int:
     """An argument that has to be a whole number, not below ``low``."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or (low is not None and value < low):
         expected = "a whole number" if low is None else f"a whole number >= {low}"
         raise ArgumentError(f"'{op}' has a '{name}' that is none.", expected=expected, got=repr(value))

@@ -7,7 +7,7 @@ arguments becomes an error of ours that names the function.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -24,12 +24,14 @@ _CALL_BACK = ("layerkit.ops.control", "layerkit.ops.scan")  # they run the user'
 def public(function: F) -> F:
     """``function`` as users call it."""
     calls_back = function.__module__ in _CALL_BACK
+    takes_dtype = "dtype" in inspect.signature(function).parameters
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             with np.errstate(all="ignore"):
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+            return result if takes_dtype else _as_short(result, args)
         except LayerkitError:
             raise
         except _FOREIGN as e:
@@ -38,6 +40,17 @@ def public(function: F) -> F:
             raise _explained(function, args, kwargs, e) from e
 
     return run  # type: ignore[return-value]
+
+
+def _as_short(result: Any, args: Sequence[Any]) -> Any:
+    """``result`` in the 16-bit float that all float arrays in ``args`` have: NumPy makes float32 of it with a Python number."""
+    kinds = {a.dtype for a in args if type(a) is np.ndarray and a.dtype.kind in "fV"}
+    if len(kinds) != 1 or (kind := kinds.pop()).itemsize != 2:
+        return result
+    if isinstance(result, tuple):
+        return tuple(_as_short(part, args) for part in result)
+    is_wide = isinstance(result, np.ndarray) and result.dtype.kind == "f" and result.dtype != kind
+    return result.astype(kind) if is_wide else result
 
 
 def _explained(function: Callable[..., Any], args: Any, kwargs: Any, error: Exception) -> LayerkitError:

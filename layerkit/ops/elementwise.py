@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from layerkit import dtypes
-from layerkit.errors import DTypeError
+from layerkit.errors import ArgumentError, DTypeError
 from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, broadcast_shapes, nondifferentiable
 from layerkit.ops.core import Tensor, apply, dtype_of, operand, operands
 from layerkit.ops.reduction import sum_to
@@ -414,8 +414,14 @@ class StopGradient(Op):
 # Public functions ----------------------------------------------------------------------------------------------------
 
 
-def where(condition: Tensor, x1: Tensor, x2: Tensor) -> Any:
-    """``x1`` where ``condition`` is true, else ``x2``."""
+def where(condition: Tensor, x1: Tensor = None, x2: Tensor = None) -> Any:
+    """``x1`` where ``condition`` is true, else ``x2``; without both the places where it is true, as ``nonzero`` gives them."""
+    if x1 is None and x2 is None:
+        from layerkit.ops.gathering import nonzero  # an op above this one, which needs its results
+
+        return nonzero(condition)
+    if x1 is None or x2 is None:
+        raise ArgumentError("'where' chooses between two.", expected="x1 and x2, or neither", got="one of them")
     return apply(Where(), operand(condition, "bool"), *operands(x1, x2))
 
 

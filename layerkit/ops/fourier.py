@@ -128,8 +128,8 @@ def _fitted(x: Any, n: int) -> Any:
 def _window(window: Any, sequence_length: int, fft_length: int, kind: str) -> Any:
     """The weights of a window of ``sequence_length``, in the middle of ``fft_length``."""
     if window is None:
-        weights = np.ones(sequence_length)
-    elif isinstance(window, str):
+        return np.ones(fft_length, kind)
+    if isinstance(window, str):
         turn = 2 * math.pi * np.arange(sequence_length) / sequence_length
         shapes = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46)}
         if window not in shapes:
@@ -154,10 +154,12 @@ def stft(
         sequence_length: length of a window.
         sequence_stride: its step.
         fft_length: windows are filled with zeros to this length.
-        window: "hann", "hamming", weights, or None for ones.
+        window: "hann", "hamming", weights; None takes ``fft_length`` elements as they are.
         center: whether both ends are continued as in a mirror, so that the first window has the first element in its middle.
     """
     (x,) = operands(x, floating=True)
+    for name, value in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
+        whole("stft", name, value, 1)
     weights = _window(window, sequence_length, fft_length, dtype_of(x))
     if center:
         half = fft_length // 2
@@ -176,6 +178,8 @@ def istft(
 ) -> Any:
     """The way back from ``stft``: windows added up where they overlap, divided by the sum of their squared weights.
 
+    Without weights (``window=None``) the sum stays as it is.
+
     Args:
         x: a pair of (..., windows, fft_length // 2 + 1).
         sequence_length: length of a window.
@@ -185,6 +189,8 @@ def istft(
         window: the one of ``stft``.
         center: the one of ``stft``.
     """
+    for name, value in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
+        whole("istft", name, value, 1)
     frames = irfft(x, fft_length)
     kind = dtype_of(frames)
     weights = _window(window, sequence_length, fft_length, kind)
@@ -197,7 +203,8 @@ def istft(
         scale[at : at + fft_length] += weights.astype("float64") ** 2
         frame = frames[..., i, :] * weights
         summed = summed + pad(frame, [(0, 0)] * last + [(at, total - at - fft_length)])
-    summed = summed * (1 / np.where(scale > 1e-10, scale, 1.0)).astype(kind)
+    if window is not None:
+        summed = summed * (1 / np.where(scale > 1e-10, scale, 1.0)).astype(kind)
     start = fft_length // 2 if center else 0
     stop = total - fft_length // 2 if center and length is None else total if length is None else start + length
     have = min(stop, total)

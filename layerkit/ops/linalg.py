@@ -84,7 +84,7 @@ def matmul(x1: Tensor, x2: Tensor) -> Any:
             "'matmul' needs axes to sum over.", expected="vectors or matrices", got="a scalar", fix="multiply with *"
         )
     if x1.ndim == 1:
-        return squeeze(matmul(expand_dims(x1, 0), x2), -2)
+        return squeeze(matmul(expand_dims(x1, 0), x2), -1 if x2.ndim == 1 else -2)
     if x2.ndim == 1:
         return squeeze(matmul(x1, expand_dims(x2, 1)), -1)
     if x1.ndim > 2 and x2.ndim == 2:  # one product with all rows below each other

@@ -27,6 +27,7 @@ from layerkit.ir import (
     nondifferentiable,
     product,
     show_shape,
+    unify,
 )
 from layerkit.ops.core import Axis, Tensor, apply, axes_of, axis_of, dtype_of, operand, operands, size
 from layerkit.ops.shape import as_shape, reshape
@@ -151,7 +152,8 @@ class Broadcast(Op):
     shape: Shape
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.rank > len(self.shape) or broadcast_shapes("broadcast", (x.shape, self.shape)) != self.shape:
+        full = broadcast_shapes("broadcast", (x.shape, self.shape)) if x.rank <= len(self.shape) else ()
+        if len(full) != len(self.shape) or None in [unify(a, b) for a, b in zip(full, self.shape, strict=True)]:
             raise ShapeError(
                 f"'broadcast' cannot fill {show_shape(self.shape)}.",
                 expected=f"a shape that broadcasts to {show_shape(self.shape)}",

@@ -214,12 +214,21 @@ def scan(
     xs: Any = None,
     length: Size | None = None,
     reverse: bool = False,
+    unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """Run ``f(carry, x) -> (carry, y)`` for each step of ``xs`` and stack the ``y``.
 
     Shapes:
         init, xs, y: nested tuples, lists, dicts of tensors; those of xs are (length, ...)
         returns: the last carry, and the stacked y, (length, ...)
+    Args:
+        f: one step.
+        init: the first carry.
+        xs: sequences.
+        length: how many steps, where there are no sequences.
+        reverse: from the last step to the first.
+        unroll: accepted, does nothing.
+
     Raises:
         ShapeError: the carry changes its type, or the sequences differ in length.
 

@@ -27,6 +27,7 @@ from layerkit.ops.elementwise import (
     expm1,
     floor,
     isfinite,
+    isinf,
     isnan,
     left_shift,
     less,
@@ -76,12 +77,13 @@ def cbrt(x: Tensor) -> Any:
 
 @composite(example((2, 3), (3,)))
 def hypot(x1: Tensor, x2: Tensor) -> Any:
-    """sqrt(x1^2 + x2^2), without overflow on the way."""
+    """sqrt(x1^2 + x2^2), without overflow on the way; infinite where one is, whatever the other."""
     x1, x2 = operands(x1, x2, floating=True)
     large, small = maximum(abs(x1), abs(x2)), minimum(abs(x1), abs(x2))
     is_plain = logical_and(large > 0.0, isfinite(large))
     ratio = small / where(is_plain, large, 1.0)
-    return where(is_plain, large * sqrt(ratio * ratio + 1.0), large)
+    length = where(is_plain, large * sqrt(ratio * ratio + 1.0), large)
+    return where(logical_or(isinf(x1), isinf(x2)), math.inf, length)
 
 
 def true_divide(x1: Tensor, x2: Tensor) -> Any:
@@ -235,7 +237,7 @@ def sinc(x: Tensor) -> Any:
 @composite(example((2, 3)))
 def erfc(x: Tensor) -> Any:
     """1 - erf(x). Its relative error grows where the result is small (x above 2)."""
-    return 1.0 - erf(x)
+    return subtract(1.0, erf(x))
 
 
 _I0_SERIES = tuple(1 / math.factorial(k) ** 2 for k in range(44, -1, -1))

@@ -116,7 +116,7 @@ def argsort(x: Tensor, axis: int | None = -1) -> Any:
 
 def _argsort(x: Tensor, axis: int | None, descending: bool, count: Size | None = None) -> Any:
     x = operand(x)
-    if axis is None:
+    if axis is None or x.ndim == 0:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_of(axis, x.ndim, "argsort")
     return moveaxis(apply(ArgSort(descending, count), moveaxis(x, axis, -1)), -1, axis)
@@ -136,9 +136,11 @@ def sort(x: Tensor, axis: int | None = -1) -> Any:
     return take_along_axis(x, argsort(x, axis), axis)
 
 
-def argpartition(x: Tensor, kth: int, axis: int = -1) -> Any:
+def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Any:
     """Places such that the kth element is where sorting would put it, smaller ones before it: here all are sorted."""
     x = operand(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
     size, kth = x.shape[axis_of(axis, x.ndim, "argpartition")], whole("argpartition", "kth", kth)
     if isinstance(size, int) and not -size <= kth < size:
         raise ArgumentError("'argpartition' has no such element.", expected=f"kth in [{-size}, {size})", got=f"{kth=}")

@@ -63,13 +63,14 @@ def average(x: Tensor, axis: Axis = None, weights: Tensor = None) -> Any:
         return mean(x, axis)
     x, weights = operands(x, weights, floating=True)
     if weights.ndim != x.ndim:
-        if weights.ndim != 1 or not isinstance(axis, int):
+        along = axes_of(axis, x.ndim, "average")
+        if weights.ndim != 1 or len(along) != 1:
             raise ShapeError(
                 "'average' needs a weight for each element.",
                 expected=show_shape(x.shape),
                 got=show_shape(weights.shape),
             )
-        weights = reshape(weights, tuple(-1 if i == axis % x.ndim else 1 for i in range(x.ndim)))
+        weights = reshape(weights, tuple(-1 if i == along[0] else 1 for i in range(x.ndim)))
     return divide(sum(x * weights, axis), sum(broadcast_to(weights, x.shape), axis))
 
 
@@ -326,6 +327,9 @@ def histogram(x: Tensor, bins: int = 10, range: tuple[float, float] | None = Non
         (array([3., 1.]), array([0., 2., 4.]))
     """
     (x,) = operands(reshape(x, (-1,)), floating=True)
+    whole("histogram", "bins", bins, 1)
+    if range is not None and not (len(range) == 2 and range[0] < range[1]):
+        raise ArgumentError("'histogram' has no such range.", expected="(lowest, highest)", got=str(range))
     low, high = (min(x), max(x)) if range is None else (operand(v, dtype_of(x)) for v in range)
     is_flat = low == high
     low, high = where(is_flat, low - 0.5, low), where(is_flat, high + 0.5, high)

@@ -199,7 +199,7 @@ class EarlyStopping(Monitor):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.maximize = self.better(self.monitor, self.mode)
         self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
-        self.best = self.baseline if self.baseline is not None else -math.inf if self.maximize else math.inf
+        self.best = -math.inf if self.maximize else math.inf
         self.best_weights: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -209,14 +209,19 @@ class EarlyStopping(Monitor):
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
-        step = abs(self.min_delta)
-        if value - step > self.best if self.maximize else value + step < self.best:
-            self.best, self.best_epoch, self.wait = value, epoch, 0
+        if self._beats(value, self.best):
+            self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-        elif self.wait >= self.patience and epoch > 0:
+            if self.baseline is None or self._beats(value, self.baseline):
+                self.wait = 0
+        if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+
+    def _beats(self, value: float, other: float) -> bool:
+        step = abs(self.min_delta)
+        return value - step > other if self.maximize else value + step < other
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
@@ -335,7 +340,9 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator)
         logs = logs or {}
         if self._names is None:
-            self._names = list(logs)
+            own = [n for n in logs if not n.startswith("val_")]
+            held_out = [f"val_{n}" for n in own] if self.params.get("do_validation") else []
+            self._names = [*logs, *(n for n in held_out if n not in logs)]
             writer.writerow(["epoch", *self._names])
         writer.writerow([epoch, *(logs.get(n, "NA") for n in self._names)])
         self._file.flush()

@@ -213,6 +213,12 @@ class BackupAndRestore(Callback):
                 "'save_freq' of BackupAndRestore says when to save.", expected='"epoch", or a number of batches >= 1',
                 got=repr(self.save_freq),
             )  # fmt: skip
+        if not self.backup_dir:
+            raise ArgumentError(
+                "BackupAndRestore needs a folder.",
+                expected="backup_dir=, for this training alone",
+                got=repr(self.backup_dir),
+            )
         self._path = Path(self.backup_dir) / "latest.lk"
         self._before = self._path.with_name("previous.lk")
 

@@ -145,6 +145,27 @@ def test_early_stopping_restores_the_best_weights():
     assert all(map(np.array_equal, model.get_weights(), seen[1]))
 
 
+def test_the_best_epoch_is_restored_though_none_beats_the_baseline():
+    model, seen = regressor(), []
+
+    class Watch(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = [3.0, 1.0, 2.0, 2.5, 2.6][epoch]
+            seen.append(model.get_weights())
+
+    stop = callbacks.EarlyStopping(patience=3, baseline=0.5, restore_best_weights=True)
+    history = model.fit(X, Y, epochs=5, validation_data=(X, Y), callbacks=[Watch(), stop], verbose=0)
+    assert len(history.epoch) == 3  # as Keras counts: from the first epoch on
+    assert all(map(np.array_equal, model.get_weights(), seen[1]))
+
+
+def test_csv_has_a_column_for_what_is_validated_later(tmp_path):
+    log = callbacks.CSVLogger(tmp_path / "log.csv")
+    regressor().fit(X, Y, epochs=2, validation_data=(X, Y), validation_freq=2, callbacks=[log], verbose=0)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [rows[0]["val_loss"], float(rows[1]["val_loss"]) > 0] == ["NA", True]
+
+
 def test_checkpoints_and_csv(tmp_path):
     saved = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}.lk", monitor="loss", save_best_only=True)
     log = callbacks.CSVLogger(tmp_path / "log.csv")
