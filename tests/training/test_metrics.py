@@ -130,7 +130,7 @@ def test_a_metric_of_ones_own() -> None:
 
 def test_metrics_that_layers_hold_are_found_whenever_they_come() -> None:
     class Watched(layerkit.layers.Dense):
-        def call(self, inputs: Any) -> Any:
+        def call(self, inputs):
             y = super().call(inputs)
             if hasattr(self, "size"):
                 self.size.update_state(layerkit.ops.abs(y))
