@@ -72,6 +72,17 @@ class _Heads(_Drops):
             )  # fmt: skip
         return kernel, bias, summed
 
+    def _project(self, x: Any, weights: tuple[Weight, Weight | None, int], activation: Any = None) -> Any:
+        kernel, bias, summed = weights
+        y = ops.tensordot(x, kernel, (tuple(range(x.ndim - summed, x.ndim)), tuple(range(summed))))
+        y = y if bias is None else y + bias
+        y = y if activation is None else activation(y)
+        super()._regularize(y)
+        return y
+
+    def _regularize(self, outputs: Any) -> None:
+        """The penalty is on what each projection makes; the last is the output."""
+
     @property
     def output_names(self) -> Sequence[str]:
         return ("output", "scores")
@@ -98,7 +109,7 @@ class _Heads(_Drops):
         axes = self.axes(query.ndim)
         places = _Places(query.shape, key.shape, axes)
         allowed = self._allowed(places, masks, attention_mask)
-        q, k, v = _project(query, *self._query), _project(key, *self._key), _project(value, *self._value)
+        q, k, v = self._project(query, self._query), self._project(key, self._key), self._project(value, self._value)
         rate, random_key = self.dropping(training)
         factor = 1.0 / math.sqrt(q.shape[-1])
         op = Attend(factor, causal=use_causal_mask, window=self.sliding_window or 0, rate=rate)
@@ -106,8 +117,8 @@ class _Heads(_Drops):
         y, scores = attend(op, q, k, v, allowed, random_key=random_key, keeps_weights=return_attention_scores)
         y = places.together(y)
         if self._gate is not None:
-            y = y * ops.sigmoid(_project(query, *self._gate))
-        y = _project(y, *self._output)
+            y = y * self._project(query, self._gate, ops.sigmoid)
+        y = self._project(y, self._output)
         return (y, places.scores(scores)) if return_attention_scores else y
 
     def _allowed(self, places: _Places, masks: Sequence[Any], attention_mask: Any) -> Any:
@@ -196,7 +207,7 @@ class MultiHeadAttention(_Heads):
         flash_attention: without effect: how it is computed is the engine's affair.
         kernel_initializer, bias_initializer: what projections are before training.
         kernel_regularizer, bias_regularizer: penalties on them.
-        activity_regularizer: penalty on the output.
+        activity_regularizer: penalty on what each projection makes, the output included.
         kernel_constraint, bias_constraint: what they are brought back to after each update.
         use_gate: whether a gate made of the query scales what each head returns.
         seed: a number, for drops that do not depend on the model's seed.
@@ -248,7 +259,7 @@ class GroupedQueryAttention(_Heads):
         flash_attention: without effect: how it is computed is the engine's affair.
         kernel_initializer, bias_initializer: what projections are before training.
         kernel_regularizer, bias_regularizer: penalties on them.
-        activity_regularizer: penalty on the output.
+        activity_regularizer: penalty on what each projection makes, the output included.
         kernel_constraint, bias_constraint: what they are brought back to after each update.
         use_gate: whether a gate made of the query scales what each head returns.
         seed: a number, for drops that do not depend on the model's seed.
@@ -278,12 +289,6 @@ class GroupedQueryAttention(_Heads):
 
 GroupQueryAttention = GroupedQueryAttention  # as Keras exports it
 LAYERS.aliases["GroupQueryAttention"] = "GroupedQueryAttention"
-
-
-def _project(x: Any, kernel: Weight, bias: Weight | None, summed: int) -> Any:
-    axes = tuple(range(x.ndim - summed, x.ndim)), tuple(range(summed))
-    y = ops.tensordot(x, kernel, axes)
-    return y if bias is None else y + bias
 
 
 # Attention in one head, without projections ---------------------------------------------------------------------------

@@ -92,6 +92,8 @@ NUMBERS = {
     "layers.ConvLSTM": "takes masks; Keras on JAX fails with one",
     "layers.TimeDistributed": "statistics of a batch (BatchNormalization) are over all steps; Keras takes each step alone",
     "layers.MultiHeadAttention": "rows that may attend to nothing have equal weights; Keras returns zeros if scores are asked for",
+    "layers.SimpleRNN": "the penalty of activity_regularizer counts; Keras leaves it out",
+    "layers.GroupedQueryAttention": "the penalty on the output counts once; Keras counts it twice",
     "layers.MultiHeadAttention, masks": "rows of the query that its mask leaves out are computed as others: what comes out carries the mask",
     "layers.SpectralNormalization": "training goes on from the divided kernel; Keras on JAX forgets the division at the update",
     "layers.RandomSaturation": "numbers stay within value_range",
