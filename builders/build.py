@@ -14,9 +14,9 @@ from builders import nodes
 from builders.arguments import MISSING, Arguments
 from builders.expand import Expander, Expansion, Ref, Step
 from builders.faults import Faults
-from builders.nodes import Node, Scalar
+from builders.nodes import Node, Scalar, short
 from layerkit import tree
-from layerkit.errors import LayerkitError, Span, UnknownArgumentError, did_you_mean
+from layerkit.errors import LayerkitError, ShapeError, Span, UnknownArgumentError, did_you_mean
 from layerkit.fields import per_class
 from layerkit.ir import show_shape
 from layerkit.layers import Input, Layer
@@ -96,6 +96,8 @@ class Graph:
             self.broken.discard(step.id)
         except LayerkitError as error:
             self._blame(error, step)
+        except _OF_LAYERS as error:
+            self._blame(_unreadable(layer, args, error), step)
 
     def _layer(self, step: Step) -> Layer | None:
         if step.share is not None:
@@ -259,6 +261,9 @@ class Graph:
             except LayerkitError as error:
                 self._blame(error, step)
                 return None
+            except _OF_LAYERS as error:
+                self._blame(_unreadable(layer, form[0], error), step)
+                return None
             made, self.made = self.made, {}
             model = self._block_model(asked, step)
             self.made = made
@@ -329,6 +334,31 @@ class Graph:
             return f"{step.name} ({step.kind.value})", shapes, str(step.kind.span)
         entry = self.inputs.get(number)
         return (f"{entry.name} (Input)", shapes, str(entry.key.span)) if entry else ("input", shapes, "")
+
+
+_OF_LAYERS = (
+    AttributeError,
+    TypeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    AssertionError,
+    NotImplementedError,
+    ArithmeticError,
+)
+"""What the code of a layer raises that is given something else than it expects."""
+
+
+def _unreadable(layer: Layer, args: list[Any], error: Exception) -> LayerkitError:
+    """The fault of a layer whose code fails: mostly it is given a list, and reads one tensor."""
+    got = ", ".join(
+        show_shape(x.shape) if hasattr(x, "shape") else "a mapping" if isinstance(x, dict) else "a list" for x in args
+    )
+    fix = None if all(hasattr(x, "shape") for x in args) else "write the name of one tensor: from: name"
+    found = ShapeError(f"'{type(layer).__name__}' cannot read this: {short(str(error) or type(error).__name__)}.", expected="what its call takes",
+                       got=got, fix=fix)  # fmt: skip
+    found.__cause__ = error
+    return found
 
 
 class BlockArgument(Layer):

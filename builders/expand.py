@@ -118,6 +118,7 @@ class Expander:
     def __init__(self, faults: Faults, classes: Mapping[str, type]) -> None:
         self.faults, self.classes = faults, classes
         self.steps: list[Step] = []
+        self._by_id: dict[int, Step] = {}
         self.broken: set[int] = set()
         self.items = Items(faults, classes)
         self._ids = 0
@@ -297,10 +298,14 @@ class Expander:
             base="" if name else f"{frame.prefix}{snake_case(str(kind.value))}", uses=frame.uses, blocks=frame.blocks, stack=frame.stack,
             is_trainable=item.is_trainable if item.is_trainable is not None else frame.is_trainable,
         )  # fmt: skip
-        self.steps.append(step)
+        self._add(step)
         if name is not None:
             self._take(step.name, item)
         return Ref(step.id)
+
+    def _add(self, step: Step) -> None:
+        self.steps.append(step)
+        self._by_id[step.id] = step
 
     def _take(self, name: str, item: Item) -> None:
         """Note the full name of a layer; two layers may not share one."""
@@ -445,8 +450,9 @@ class Expander:
         if isinstance(found, Ref):
             return {"": found}
         named = found if isinstance(found, dict) else {str(i): ref for i, ref in enumerate(found)}
-        if not named:
-            self.faults.report("a block needs an output.", block.outputs.span, expected="a name", got="none")
+        if not named or not all(isinstance(ref, Ref) for ref in named.values()):
+            self.faults.report("a block needs outputs.", block.outputs.span, expected="a name, a list or a mapping of names",
+                               got=nodes.kind(block.outputs) if named else "none")  # fmt: skip
             return {"": self._unknown()}
         return {"": next(iter(named.values())), **{f".{k}": ref for k, ref in named.items()}}
 
@@ -463,15 +469,14 @@ class Expander:
         node = frame.values.resolve(item.share) if item.share is not None else None
         if node is None or node.tag is not None:
             return self._named(frame, name, self._unknown())
-        assert isinstance(node, Scalar)
-        word = str(node.value)
+        word = str(node.value) if isinstance(node, Scalar) else nodes.kind(node)
         if word in frame.shares:
             return self._share_block(frame.shares[word], item, frame, reads, name)
         ref = frame.names.get(word)
-        source = None if ref is None else next((s for s in self.steps if s.id == ref.id), None)
+        source = None if ref is None else self._by_id.get(ref.id)
         if source is None or ref is None or ref.id in self.broken:
             if ref is None or ref.id not in self.broken:
-                known = [n for n, r in frame.names.items() if any(s.id == r.id for s in self.steps)]
+                known = [n for n, r in frame.names.items() if r.id in self._by_id]
                 self.faults.report(f"there is no layer '{nodes.short(word)}' before this entry.", node.span, expected=", ".join(known) or "a named layer",
                                    got=nodes.shown(node), fix=did_you_mean(word, known) if known else None)  # fmt: skip
             return self._named(frame, name, self._unknown())
@@ -479,7 +484,7 @@ class Expander:
         origin = source.id if source.share is None else source.share
         step = replace(source, id=self._id(), reads=reads, call=call, keys=keys | item.read_keys, share=origin, uses=frame.uses,
                        kind=replace(source.kind, span=item.span))  # fmt: skip
-        self.steps.append(step)
+        self._add(step)
         return self._named(frame, name, Ref(step.id))
 
     def _share_block(self, used: _Used, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
@@ -508,7 +513,7 @@ class Expander:
             now[source.id, None] = Ref(step.id)
             if source.id in self.broken:
                 self.broken.add(step.id)
-            self.steps.append(step)
+            self._add(step)
         outputs = {k: there(ref) for k, ref in used.outputs.items()}
         return self._export(frame, name, _Used(range(first, len(self.steps)), tuple(given), outputs), outputs)
 
@@ -549,7 +554,7 @@ class Expander:
             step.is_named = "/" in step.name
         for step in self.steps:
             if step.share is not None:
-                step.name = next((s.name for s in self.steps if s.id == step.share), "")
+                step.name = self._by_id[step.share].name
 
 
 def _own(names: MutableMapping[str, Ref]) -> MutableMapping[str, Ref]:
