@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from builders import nodes
 from builders.faults import Faults
+from builders.files import inside, is_relative
 from builders.items import KEYS
 from builders.nodes import Node, Scalar, Sequence
 from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, UnknownNameError, nearest
-from layerkit.fields import REQUIRED, Check, Instance, Resolved, checks, checks_of, fault_of, signature
+from layerkit.fields import REQUIRED, Check, Instance, OfFile, Resolved, checks, checks_of, fault_of, signature
 from layerkit.layers.base import OfLayer
 from layerkit.registry import Registry
 
+CODE_FAILS = (
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AssertionError,
+    NotImplementedError,
+    ArithmeticError,
+    OSError,
+)
+"""What code raises that is given something else than it expects."""
 MISSING = object()
 """There is no value: a fault is reported, or a hole decides."""
 
@@ -30,6 +43,7 @@ class Arguments:
         self, faults: Faults, is_layer: Callable[[str], bool], make_layer: Callable[[Scalar, Node], Any]
     ) -> None:
         self.faults, self.is_layer, self.make_layer = faults, is_layer, make_layer
+        self.folder = Path(faults.file).parent
 
     # Classes
 
@@ -147,10 +161,24 @@ class Arguments:
         if nodes.has_hole(node):
             return MISSING
         value = node.plain()
+        if isinstance(check, OfFile) and isinstance(node, Scalar) and isinstance(value, str):
+            return self._path(node, value, check, name, what)
         error = fault_of(owner, name, value, check, default)
         if error is None:
             return value
         self._place(error, node, what, check)
+        return MISSING
+
+    def _path(self, node: Scalar, text: str, check: OfFile, name: str, what: str | None) -> Any:
+        """A path: a file that is read lies in the spec's folder, one that is written below the working directory."""
+        path = inside(self.folder, text) if check.is_read else Path(text) if is_relative(text) else None
+        if path is not None and (path.is_file() or not check.is_read):
+            return str(path)
+        where = "a file in the folder of the spec, or below it" if check.is_read else "a relative path without '..'"
+        self.faults.add(ArgumentError(
+            f"'{name}' names a file that a spec may not use." if path is None else f"the file of '{name}' does not exist.",
+            where=node.span, layer=what, expected=where, got=nodes.shown(node), fix="check the path" if path is not None else "use a path below the spec's folder",
+        ))  # fmt: skip
         return MISSING
 
     def _place(self, error: LayerkitError, node: Node, what: str | None, check: Check | None) -> None:
@@ -244,6 +272,12 @@ class Arguments:
             at = node.get(error.argument) if isinstance(node, nodes.Mapping) and error.argument else None
             error.where, error.layer = at.span if at is not None else key.span, what
             self.faults.add(error)
+        except CODE_FAILS as error:  # an argument whose kind is not declared
+            found = ArgumentError(f"'{cls.__name__}' cannot be made of these arguments: {nodes.short(str(error) or type(error).__name__)}.",
+                                  where=key.span, layer=what, expected="arguments as in its documentation",
+                                  got=nodes.short(", ".join(f"{k}={v!r}" for k, v in arguments.items())))  # fmt: skip
+            found.__cause__ = error
+            self.faults.add(found)
         return None
 
 

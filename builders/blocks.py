@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builders import nodes, source
 from builders.faults import Faults
+from builders.files import inside
 from builders.nodes import Node, Scalar, Sequence
 from builders.values import Values, is_name
 from layerkit.errors import Span, UnknownArgumentError, did_you_mean
@@ -91,8 +92,8 @@ class Library:
 
     def _all_shipped(self, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
         found: dict[str, Block] = {}
-        for inside in _shipped():
-            found |= self._blocks(inside.get("blocks"), values.bound({}), known)
+        for part in _shipped():
+            found |= self._blocks(part.get("blocks"), values.bound({}), known)
         return found
 
     def _blocks(self, node: Node | None, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
@@ -202,17 +203,11 @@ class Library:
 
     def _inside(self, node: Scalar) -> Path | None:
         """The file of that name in the spec's folder; None, and a fault, for anything outside it."""
-        name, folder = Path(str(node.value)), Path(self.file).parent
-        is_outside = name.is_absolute() or ".." in name.parts or "\\" in str(node.value) or "\0" in str(node.value)
-        if not is_outside:
-            path = folder / name
-            try:
-                is_outside = not path.resolve().is_relative_to(folder.resolve())
-            except (OSError, RuntimeError):
-                is_outside = True
-        if is_outside:
+        folder = Path(self.file).parent
+        path = inside(folder, str(node.value))
+        if path is None:
             self.faults.report("an included file is outside the spec's folder.", node.span, expected="a file in the folder of the spec, or below it",
-                               got=str(node.value)[:80], fix="copy it beside the spec")  # fmt: skip
+                               got=nodes.short(str(node.value)), fix="copy it beside the spec")  # fmt: skip
             return None
         if not path.is_file():
             near = (

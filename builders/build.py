@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders import nodes
-from builders.arguments import MISSING, Arguments
+from builders.arguments import CODE_FAILS, MISSING, Arguments
 from builders.expand import Expander, Expansion, Ref, Step
 from builders.faults import Faults
 from builders.nodes import Node, Scalar, short
@@ -96,7 +96,7 @@ class Graph:
             self.broken.discard(step.id)
         except LayerkitError as error:
             self._blame(error, step)
-        except _OF_LAYERS as error:
+        except CODE_FAILS as error:
             self._blame(_unreadable(layer, args, error), step)
 
     def _layer(self, step: Step) -> Layer | None:
@@ -261,7 +261,7 @@ class Graph:
             except LayerkitError as error:
                 self._blame(error, step)
                 return None
-            except _OF_LAYERS as error:
+            except CODE_FAILS as error:
                 self._blame(_unreadable(layer, form[0], error), step)
                 return None
             made, self.made = self.made, {}
@@ -336,27 +336,22 @@ class Graph:
         return (f"{entry.name} (Input)", shapes, str(entry.key.span)) if entry else ("input", shapes, "")
 
 
-_OF_LAYERS = (
-    AttributeError,
-    TypeError,
-    ValueError,
-    IndexError,
-    KeyError,
-    AssertionError,
-    NotImplementedError,
-    ArithmeticError,
-)
-"""What the code of a layer raises that is given something else than it expects."""
-
-
 def _unreadable(layer: Layer, args: list[Any], error: Exception) -> LayerkitError:
     """The fault of a layer whose code fails: mostly it is given a list, and reads one tensor."""
+    kind = type(layer).__name__
     got = ", ".join(
         show_shape(x.shape) if hasattr(x, "shape") else "a mapping" if isinstance(x, dict) else "a list" for x in args
     )
-    fix = None if all(hasattr(x, "shape") for x in args) else "write the name of one tensor: from: name"
-    found = ShapeError(f"'{type(layer).__name__}' cannot read this: {short(str(error) or type(error).__name__)}.", expected="what its call takes",
-                       got=got, fix=fix)  # fmt: skip
+    if all(hasattr(x, "shape") for x in args):
+        told = short(str(error) or type(error).__name__)
+        found = ShapeError(f"'{kind}' cannot read this: {told}.", expected="what its call takes", got=got)
+    else:
+        found = ShapeError(
+            f"'{kind}' reads one tensor.",
+            expected="from: name",
+            got=got,
+            fix="merge the tensors first: Concatenate, or Add",
+        )
     found.__cause__ = error
     return found
 

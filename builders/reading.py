@@ -20,7 +20,7 @@ from builders.sections import Sections
 from builders.values import Common, Values
 from layerkit import layers as all_layers
 from layerkit.errors import LayerkitError, placed
-from layerkit.layers import LAYERS, InputLayer, Layer
+from layerkit.layers import LAYERS, InputLayer, Layer, Wrapper
 from layerkit.models import Model
 
 VERSION = 1
@@ -166,6 +166,6 @@ def _classes(own: tuple[type[Layer], ...]) -> dict[str, type[Layer]]:
     """The layers that a spec may use, by all their names."""
     found: dict[str, Any] = {name: getattr(all_layers, name) for name in all_layers.__all__}
     found |= LAYERS.classes
-    hidden = (Layer, InputLayer)
+    hidden = (Layer, InputLayer, Wrapper)
     usable = {k: c for k, c in found.items() if isinstance(c, type) and issubclass(c, Layer) and c not in hidden}
     return usable | {cls.__name__: cls for cls in own}

@@ -20,6 +20,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
+from os import PathLike
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -173,6 +174,23 @@ class Resolved(Check):
 
     def __call__(self, value: Any, owner: Any) -> Any:
         return self.resolve(value)
+
+
+@dataclass(frozen=True)
+class OfFile(Check):
+    """The path of a file or folder, which is written; or one that is read, or what would be in it."""
+
+    is_read: bool = False
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        return "a list, or the path of a file" if self.is_read else "a path"
+
+    def __call__(self, value: Any, owner: Any) -> Any:
+        is_path = isinstance(value, str | PathLike)
+        if not is_path and not (self.is_read and isinstance(value, list | tuple | np.ndarray)):
+            raise ValueError
+        return value
 
 
 PositiveInt = Annotated[int, Number(int, 1)]

@@ -270,7 +270,7 @@ class StackedRNNCells(Layer):
             raise ArgumentError(
                 "'StackedRNNCells' needs cells.", layer="StackedRNNCells", expected="a list of cells", got="none"
             )
-        self.cells = [as_cell(c) for c in cells]
+        self.cells = [as_cell(c) for c in (cells if isinstance(cells, list | tuple) else [cells])]
         self.autocast = False  # each cell has its own dtype
 
     @property

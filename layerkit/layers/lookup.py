@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from layerkit.errors import ArgumentError, DataError, StateError
-from layerkit.fields import Check, NonNegativeInt, Number, OneOf, PositiveInt
+from layerkit.fields import Check, NonNegativeInt, Number, OfFile, OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType, axis
 from layerkit.layers.features import NotSparse
 from layerkit.layers.hashes import hashed
@@ -279,7 +279,7 @@ class StringLookup(_Vocabulary):
     num_oov_indices: NonNegativeInt = 1
     mask_token: Any = None
     oov_token: Any = "[UNK]"
-    vocabulary: Any = None
+    vocabulary: Annotated[Any, OfFile(is_read=True)] = None
     idf_weights: Any = None
     invert: bool = False
     output_mode: VocabularyMode = "int"
@@ -316,7 +316,7 @@ class IntegerLookup(_Vocabulary):
     num_oov_indices: NonNegativeInt = 1
     mask_token: Any = None
     oov_token: Any = -1
-    vocabulary: Any = None
+    vocabulary: Annotated[Any, OfFile(is_read=True)] = None
     vocabulary_dtype: Annotated[str, OneOf(("int64", "int32"))] = "int64"
     idf_weights: Any = None
     invert: bool = False
@@ -405,7 +405,7 @@ class TextVectorization(_Vocabulary):
     output_mode: Annotated[str, OneOf(("int", "multi_hot", "count", "tf_idf"))] = "int"
     output_sequence_length: PositiveInt | None = None
     pad_to_max_tokens: bool = False
-    vocabulary: Any = None
+    vocabulary: Annotated[Any, OfFile(is_read=True)] = None
     idf_weights: Any = None
     sparse: NotSparse = False
     ragged: NotSparse = False

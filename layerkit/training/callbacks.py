@@ -7,10 +7,10 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from layerkit.errors import ArgumentError, did_you_mean, warn
-from layerkit.fields import Configurable
+from layerkit.fields import Configurable, OfFile
 from layerkit.registry import Registry
 
 CALLBACKS = Registry("callback")
@@ -244,7 +244,7 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: the value to be better than.
     """
 
-    filepath: Any
+    filepath: Annotated[Any, OfFile()]
     monitor: str = "val_loss"
     verbose: int = 0
     save_best_only: bool = False
@@ -307,7 +307,7 @@ class CSVLogger(Callback):
         append: whether to go on with a file that exists.
     """
 
-    filename: Any
+    filename: Annotated[Any, OfFile()]
     separator: str = ","
     append: bool = False
 

@@ -7,9 +7,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from layerkit.errors import ArgumentError, FileFormatError, StateError
+from layerkit.fields import OfFile
 from layerkit.trace import Weight
 from layerkit.training.callbacks import CALLBACKS, Callback, Logs, Monitor
 
@@ -200,7 +201,7 @@ class BackupAndRestore(Callback):
         delete_checkpoint: whether the backup is removed when training is done.
     """
 
-    backup_dir: Any
+    backup_dir: Annotated[Any, OfFile()]
     save_freq: Any = "epoch"
     double_checkpoint: bool = False
     delete_checkpoint: bool = True

@@ -633,3 +633,41 @@ def test_spec_errors_are_raised_together():
     with pytest.raises(SpecErrors) as caught:
         build(HEAD + "layers:\n  - Dense: {units: 0, activation: rellu, use_bias: yes}\nfit: {epochs: ten}\n")
     assert [(e.where.line, e.where.column) for e in caught.value.errors] == [(5, 20), (5, 35), (5, 52), (6, 15)]
+
+
+# Files
+
+
+def test_files_that_arguments_name(tmp_path):
+    (tmp_path / "words.txt").write_text("a\nb\n")
+    head = "layerkit: 1\ninputs:\n  x: {shape: [1], dtype: string}\nlayers:\n"
+    path = tmp_path / "s.yaml"
+    path.write_text(head + "  - StringLookup: {vocabulary: words.txt}\n  - Flatten\n")
+    assert builders.load(path).build().layers[1].get_vocabulary() == ["[UNK]", "a", "b"]
+    for name in ("/etc/passwd", "../words.txt", "absent.txt", "~/words.txt"):
+        path.write_text(head + f"  - StringLookup: {{vocabulary: {name}}}\n  - Flatten\n")
+        (error,) = builders.load(path).check()
+        assert (error.where.line, error.where.column) == (5, 32)
+
+
+def test_files_that_callbacks_write_lie_below_the_working_directory():
+    text = HEAD + "layers: [Flatten]\nfit: {callbacks: [{ModelCheckpoint: %s}]}\n"
+    assert faults(text % "runs/best.lk") == []
+    for name in ("/tmp/x.lk", "../x.lk", "a/../../x.lk", "~/x.lk"):
+        (error,) = faults(text % name)
+        assert error.where.line == 5
+
+
+def test_a_layer_that_reads_one_tensor():
+    (error,) = faults(HEAD + "layers:\n  - Flatten:\n    from: [x, x]\n")
+    assert error.summary == "'Flatten' reads one tensor."
+
+
+def test_the_code_of_a_layer_of_ones_own_may_fail():
+    class Broken(Layer):
+        def call(self, inputs):
+            return inputs.nothing
+
+    (error,) = faults(HEAD + "layers: [Broken]\n", layers=[Broken])
+    assert error.summary.startswith("'Broken' cannot read this: 'Value' object has no attribute 'nothing'")
+    assert isinstance(error.__cause__, AttributeError)
