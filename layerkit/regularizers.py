@@ -8,7 +8,7 @@ import numpy as np
 
 from layerkit import ops
 from layerkit.errors import ArgumentError
-from layerkit.fields import Configurable, OneOf
+from layerkit.fields import Configurable, NonNegativeFloat, OneOf
 from layerkit.ops.core import dtype_of, operand
 from layerkit.registry import Registry, named
 from layerkit.registry import serialize as registry_serialize
@@ -27,7 +27,7 @@ class Regularizer(Configurable):
 class L1(Regularizer):
     """l1 * sum(|x|)."""
 
-    l1: float = 0.01
+    l1: NonNegativeFloat = 0.01
 
     def __call__(self, x: Any) -> Any:
         return self.l1 * ops.sum(ops.abs(x))
@@ -37,7 +37,7 @@ class L1(Regularizer):
 class L2(Regularizer):
     """l2 * sum(x^2)."""
 
-    l2: float = 0.01
+    l2: NonNegativeFloat = 0.01
 
     def __call__(self, x: Any) -> Any:
         return self.l2 * ops.sum(ops.square(x))
@@ -47,8 +47,8 @@ class L2(Regularizer):
 class L1L2(Regularizer):
     """l1 * sum(|x|) + l2 * sum(x^2)."""
 
-    l1: float = 0.0
-    l2: float = 0.0
+    l1: NonNegativeFloat = 0.0
+    l2: NonNegativeFloat = 0.0
 
     def __call__(self, x: Any) -> Any:
         return self.l1 * ops.sum(ops.abs(x)) + self.l2 * ops.sum(ops.square(x))
@@ -68,7 +68,7 @@ class OrthogonalRegularizer(Regularizer):
         0.7071
     """
 
-    factor: float = 0.01
+    factor: NonNegativeFloat = 0.01
     mode: Annotated[str, OneOf(("rows", "columns"))] = "rows"
 
     def __call__(self, x: Any) -> Any:

@@ -382,10 +382,10 @@ class RandomErasing(_RandomColours):
         is_erased = self.happens(images, self.factor)
         for axis in (1, 2):
             size = images.shape[axis]
-            length = self.each(images, self.scale) * size
-            first = self.each(images) * (size - length)
+            length = ops.floor(self.each(images, self.scale) * size)
+            first = ops.floor(self.each(images) * (size - length + 1.0))
             place = np.arange(size, dtype=dtype_of(images)).reshape([size if i == axis else 1 for i in range(4)])
-            is_erased = ops.logical_and(is_erased, ops.logical_and(place >= ops.floor(first), place < first + length))
+            is_erased = ops.logical_and(is_erased, ops.logical_and(place >= first, place < first + length))
         if self.fill_value is None:
             fill = random.normal(images.shape, dtype=dtype_of(images), seed=self.seed_generator)
             fill = fill * self.span + self.bounds[0]

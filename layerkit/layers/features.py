@@ -10,6 +10,7 @@ import numpy as np
 from layerkit import ops
 from layerkit.errors import ArgumentError, DataError, ShapeError, StateError
 from layerkit.fields import Numbers, OneOf, PositiveFloat, PositiveInt
+from layerkit.ir import Size
 from layerkit.layers.base import Layer
 from layerkit.ops.core import axes_of, dtype_of
 from layerkit.trace import Weight
@@ -108,6 +109,8 @@ class Normalization(Layer):
         for batch in batches_of(data, steps):
             x = np.asarray(batch, "float64")
             self._check_batch(x.shape, shape)
+            if not x.size:
+                continue
             kept = self._kept(x.ndim)
             gone = tuple(i for i in range(x.ndim) if i not in kept)
             if not self.built:
@@ -185,6 +188,15 @@ def encoded(numbers: Any, tokens: int, mode: str, dtype: str, weights: Any = Non
         hot = hot * ops.expand_dims(ops.cast(weights, dtype), -1)
     counts = ops.sum(hot, -2)
     return ops.minimum(counts, 1) if mode == "multi_hot" else counts
+
+
+def encoded_shape(shape: tuple[Size, ...], tokens: int, mode: str) -> tuple[Size, ...]:
+    """The shape of ``encoded`` numbers of that shape."""
+    if mode == "int":
+        return shape
+    if mode == "one_hot":
+        return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), tokens)
+    return (*shape[:-1], tokens)
 
 
 class CategoryEncoding(Layer):
@@ -283,6 +295,10 @@ class Discretization(Layer):
         if self.output_mode == "int":
             return numbers
         return encoded(numbers, bounds.shape[0] + 1, self.output_mode, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output, before ``adapt`` too."""
+        return encoded_shape(tuple(input_shape), self.num_bins or len(self.bin_boundaries) + 1, self.output_mode)
 
     def get_state(self) -> Any:
         """What ``adapt`` learned, for files."""

@@ -12,20 +12,11 @@ from layerkit.dtypes import is_floating
 from layerkit.errors import ArgumentError
 from layerkit.fields import Check, OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType
-from layerkit.layers.features import NotSparse, encoded
+from layerkit.layers.features import NotSparse, encoded, encoded_shape
 from layerkit.layers.hashes import crossed, farmhash, hashed
 from layerkit.layers.host import Numbers, _Host
 
 HashMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count"))]
-
-
-def encoded_shape(shape: tuple[Size, ...], tokens: int, mode: str) -> tuple[Size, ...]:
-    """The shape of ``encoded`` numbers of that shape."""
-    if mode == "int":
-        return shape
-    if mode == "one_hot":
-        return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), tokens)
-    return (*shape[:-1], tokens)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ import numpy as np
 from layerkit.errors import ArgumentError, DataError, StateError
 from layerkit.fields import Check, NonNegativeInt, Number, OfFile, OneOf, PositiveInt
 from layerkit.ir import Array, Size, TensorType, axis
-from layerkit.layers.features import NotSparse
+from layerkit.layers.features import NotSparse, encoded_shape
 from layerkit.layers.hashes import hashed
-from layerkit.layers.hashing import encoded_shape
 from layerkit.layers.host import TEXT, Numbers, _Host, as_data
 
 Tokens = Annotated[int, Number(int, 2)]

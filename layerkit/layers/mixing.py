@@ -11,30 +11,49 @@ from layerkit.errors import ArgumentError
 from layerkit.fields import PositiveFloat
 from layerkit.layers.common import DataFormat
 from layerkit.layers.images import Range, _Augmentation
-from layerkit.ops.core import dtype_of, operand
+from layerkit.ops.core import dtype_of
 
 
 class _Mixing(_Augmentation):
-    """``mixed`` says what part of another image each gets, and its share in the labels."""
+    """``mixed`` says what part of another image each gets, and its share in the labels.
+
+    They take images, or a mapping of images, one-hot labels, and what else ``takes`` says.
+    """
+
+    takes = {"images", "labels"}
 
     def call(self, data: Any, training: bool = False) -> Any:
-        if not isinstance(data, dict) or not {"images", "labels"} <= set(data):
+        given = data if isinstance(data, dict) else {"images": data}
+        if "images" not in given or set(given) - self.takes:
             raise ArgumentError(
-                f"'{type(self).__name__}' mixes images and their labels.", layer=self.describe(),
-                expected='{"images": (batch, height, width, channels), "labels": (batch, classes)}', got=type(data).__name__,
-                fix="give one-hot labels with the images",
+                f"'{type(self).__name__}' mixes images and what goes with them.", layer=self.describe(),
+                expected=f"images, or a mapping of {', '.join(sorted(self.takes))}", got=", ".join(sorted(given)),
             )  # fmt: skip
         if not training:
             return data
-        images, labels = ops.cast(data["images"], self.compute_dtype), ops.cast(data["labels"], self.compute_dtype)
+        found = self._mix(given)
+        return found if isinstance(data, dict) else found["images"]
+
+    def _mix(self, data: dict[str, Any]) -> dict[str, Any]:
         is_first = getattr(self, "data_format", None) == "channels_first"
+        images = ops.cast(data["images"], self.compute_dtype)
         images = ops.moveaxis(images, 1, -1) if is_first else images
         other = random.shuffle(ops.arange(images.shape[0]), seed=self.seed_generator)
         part, share = self.mixed(images)
-        images = images + part * (ops.take(images, other, 0) - images)
-        share = ops.reshape(share, (share.shape[0], *(1,) * (operand(labels).ndim - 1)))
-        labels = labels + share * (ops.take(labels, other, 0) - labels)
-        return {**data, "images": ops.moveaxis(images, -1, 1) if is_first else images, "labels": labels}
+
+        def mean(x: Any, share: Any) -> Any:
+            return x + share * (ops.take(x, other, 0) - x)
+
+        mixed = mean(images, part)
+        found = {"images": ops.moveaxis(mixed, -1, 1) if is_first else mixed}
+        if "labels" in data:
+            labels = ops.cast(data["labels"], self.compute_dtype)
+            found["labels"] = mean(labels, ops.reshape(share, (share.shape[0], *(1,) * (labels.ndim - 1))))
+        if "segmentation_masks" in data:
+            masks = data["segmentation_masks"]
+            where = ops.moveaxis(part, -1, 1) if is_first else part
+            found["segmentation_masks"] = ops.where(where > 0.5, ops.take(masks, other, 0), masks)
+        return found
 
     def mixed(self, images: Any) -> tuple[Any, Any]:
         """The share of the other image in each pixel, and in the labels (batch, 1, 1, 1)."""
@@ -74,6 +93,8 @@ class CutMix(_Mixing):
         data_format: "channels_last", "channels_first" or None.
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
+
+    takes = {"images", "labels", "segmentation_masks"}
 
     factor: Annotated[Any, Range(0.0, (0, 1))] = 1.0
     seed: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit import tree
-from layerkit.ir import BATCH, axis, placeholder
+from layerkit.ir import BATCH, Dim, axis, placeholder
 
 
 def plain_shape(x: Any) -> Any:
@@ -34,10 +34,12 @@ def as_tuples(shapes: Any) -> Any:
 
 
 def stand_in(shape: Any, dtype: str) -> Any:
-    """Symbolic tensors for a shape or a structure of shapes."""
+    """Symbolic tensors for a shape or a structure of shapes, and None for None."""
+    if shape is None:
+        return None
     if isinstance(shape, dict):
         return {k: stand_in(v, dtype) for k, v in shape.items()}
-    if all(n is None or isinstance(n, int) for n in shape):
+    if all(n is None or isinstance(n, int | Dim) for n in shape):
         sizes = (n if n is not None else BATCH if i == 0 else axis(f"n{i}") for i, n in enumerate(shape))
         return placeholder("", dtype, tuple(sizes))
     return [stand_in(s, dtype) for s in shape]

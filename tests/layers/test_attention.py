@@ -130,6 +130,13 @@ def test_renormalization_starts_from_the_deviations_that_belong_to_the_variances
     assert layer.moving_stddev.numpy().tolist() == layer.renorm_stddev.numpy().tolist() == [2.0, 2.0, 2.0]
 
 
+def test_output_shapes_of_attention_from_shapes() -> None:
+    grouped, single = layers.GroupQueryAttention(3, 4, 2), layers.Attention()
+    assert grouped.compute_output_shape((2, 3, 4), (2, 5, 4), None) == (2, 3, 4)
+    query, value = keras.Input((3, 4)), keras.Input((5, 4))
+    assert single.compute_output_shape([query.shape, value.shape]) == (None, 3, 4)
+
+
 def test_attention_says_the_mask_of_its_output() -> None:
     mask = np.array([True, False])
     for layer in (layers.Attention(), layers.AdditiveAttention()):

@@ -9,6 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import layers as L
+from layerkit import regularizers
 from layerkit.errors import ArgumentError, DataError, GraphError, LayerkitError, ShapeError, StateError
 from layerkit.layers.hashes import farmhash, siphash
 from layerkit.models.config import model_config
@@ -185,6 +186,8 @@ def test_arguments_that_do_not_fit_are_refused_at_once() -> None:
         lambda: L.TextVectorization(split="spaces"),
         lambda: L.TextVectorization(output_mode="count", output_sequence_length=3),
         lambda: L.Normalization(mean=1.0),
+        lambda: regularizers.L2(-0.1),
+        lambda: regularizers.L1L2(float("nan")),
     ):
         with pytest.raises(ArgumentError):
             make()
@@ -203,6 +206,8 @@ def test_normalization_adapts_to_batches() -> None:
         np.testing.assert_allclose(adapted(L.Normalization(axis=(1, 2)), batches)(x), whole(x), atol=1e-6)
     with pytest.raises(ShapeError, match="batches differ"):
         L.Normalization().adapt(iter([x[:2, 0], x[:2, :, 0]]))
+    with pytest.raises(DataError, match="no data"):
+        L.Normalization().adapt([])
     with pytest.raises(ArgumentError, match="array of rows"):
         L.Normalization().adapt(iter([42]))
     given = L.Normalization(axis=(1, 2), mean=[1.0, 2.0], variance=4.0)
@@ -219,6 +224,7 @@ def test_discretization_adapts_to_quantiles() -> None:
     np.testing.assert_allclose(bounds(np.arange(1.0, 11), num_bins=4), [2.5, 5, 7.5], rtol=1e-6)
     assert bounds([1.0, 2, 3, 4], num_bins=2) == [2.0]
     assert bounds([[1.0, 2, 3, 4, 1, 1, 1, 2]], num_bins=3) == [1.0, 2.0]
+    assert L.Discretization(num_bins=4, output_mode="count").compute_output_shape((None, 5)) == (None, 4)
     with pytest.raises(ArgumentError, match="bins are given"):
         L.Discretization()
     with pytest.raises(StateError, match="not known yet"):
