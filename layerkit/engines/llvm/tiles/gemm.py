@@ -18,7 +18,7 @@ from layerkit.engines.llvm.tiles.epilogue import Applied, Epilogue
 Tail = tuple[Epilogue, list[Reg]]
 """An epilogue and its pointers."""
 
-UNROLL = 4
+UNROLL = 2  # terms in a turn of the inner loop: more make longer code, not faster
 WIDTH = {"float": 4, "double": 8}
 
 

@@ -13,7 +13,9 @@ from functools import partial
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
-from layerkit.engines.llvm.tiles.gemm import UNROLL, Tile, tile
+from layerkit.engines.llvm.tiles.gemm import Tile, tile
+
+UNROLL = 4  # tiles that are copied in a turn of the loop over them
 
 
 @dataclass(frozen=True)
