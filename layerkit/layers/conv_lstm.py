@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 from layerkit import ops
@@ -10,7 +11,7 @@ from layerkit.fields import PositiveInt, Rate
 from layerkit.layers.cells import _Cell, forget_bias, lstm_step
 from layerkit.layers.common import Activation, Constraint, DataFormat, Initializer, Regularizer, Window
 from layerkit.layers.conv import Padding, _check_steps
-from layerkit.layers.recurrent import RNN
+from layerkit.layers.recurrent import _OverCell
 from layerkit.ops.windows import out_sizes
 
 
@@ -75,70 +76,55 @@ class _ConvLSTMCell3D(_ConvLSTMCell):
     rank = 3
 
 
-class _ConvLSTM(RNN):
-    make_cell: ClassVar[Any]
+class _ConvLSTM(_OverCell):
+    filters: PositiveInt
+    kernel_size: Window
+    strides: Window = 1
+    padding: Padding = "valid"
+    data_format: DataFormat = None
+    dilation_rate: Window = 1
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
+    kernel_regularizer: Regularizer = None
+    recurrent_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    kernel_constraint: Constraint = None
+    recurrent_constraint: Constraint = None
+    bias_constraint: Constraint = None
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    seed: int | None = None
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    _: KW_ONLY
+    unroll: bool = False
 
-    def __init__(
-        self,
-        filters: PositiveInt,
-        kernel_size: Window,
-        strides: Window = 1,
-        padding: Padding = "valid",
-        data_format: DataFormat = None,
-        dilation_rate: Window = 1,
-        activation: Activation = "tanh",
-        recurrent_activation: Activation = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Regularizer = None,
-        recurrent_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        activity_regularizer: Regularizer = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Rate = 0.0,
-        recurrent_dropout: Rate = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        cell = type(self).make_cell(
-            filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation, use_bias,
-            kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias, kernel_regularizer,
-            recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
-            recurrent_dropout, seed, dtype=kwargs.get("dtype"),
-        )  # fmt: skip
-        _check_steps(cell)
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = cell.filters
+    rank: ClassVar[int]
+
+    def make_cell(self) -> Any:
+        _check_steps(self)
+        return super().make_cell()
 
     @property
     def _channels_first(self) -> bool:
         return bool(self.cell.data_format == "channels_first")
 
     def build(self, sequences_shape: Any) -> None:
-        if self._channels_first and len(sequences_shape) == self.rank:
+        if self._channels_first and len(sequences_shape) == self.sequence_rank:
             batch, time, channels, *sizes = sequences_shape
             sequences_shape = (batch, time, *sizes, channels)
         super().build(sequences_shape)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if not self._channels_first or sequences.ndim != self.rank:
+        if not self._channels_first or sequences.ndim != self.sequence_rank:
             return super().call(sequences, initial_state, mask, training)
         if initial_state is not None:
             initial_state = [ops.moveaxis(s, 1, -1) for s in initial_state]
@@ -164,7 +150,7 @@ class ConvLSTM1D(_ConvLSTM):
     Source: Shi et al. 2015, arXiv:1506.04214.
     """
 
-    rank, make_cell = 4, _ConvLSTMCell1D
+    rank, sequence_rank, cell_class = 1, 4, _ConvLSTMCell1D
 
 
 class ConvLSTM2D(_ConvLSTM):
@@ -182,7 +168,7 @@ class ConvLSTM2D(_ConvLSTM):
         (1, 6, 6, 4)
     """
 
-    rank, make_cell = 5, _ConvLSTMCell2D
+    rank, sequence_rank, cell_class = 2, 5, _ConvLSTMCell2D
 
 
 class ConvLSTM3D(_ConvLSTM):
@@ -195,4 +181,4 @@ class ConvLSTM3D(_ConvLSTM):
     Source: Shi et al. 2015, arXiv:1506.04214.
     """
 
-    rank, make_cell = 6, _ConvLSTMCell3D
+    rank, sequence_rank, cell_class = 3, 6, _ConvLSTMCell3D

@@ -7,13 +7,14 @@ output of the step before is repeated, as in Keras.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 import numpy as np
 
 from layerkit import ops, tree
 from layerkit.errors import ShapeError
-from layerkit.fields import PositiveInt, Rate
+from layerkit.fields import PositiveInt, Rate, fields
 from layerkit.ir import show_shape, unify
 from layerkit.layers.base import Layer, LayersArgument
 from layerkit.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, as_cell, zero_states
@@ -51,16 +52,18 @@ class RNN(Layer):
     unroll: bool = False
     zero_output_for_mask: bool = False
 
-    def __init__(self, cell: LayersArgument, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
-                 stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(cell=cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, unroll=unroll, zero_output_for_mask=zero_output_for_mask, **kwargs)  # fmt: skip
-        self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else as_cell(cell)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cell = self.make_cell()
         self.states: Any = None
         """What a ``stateful`` layer keeps between calls: weights, nested as the states are."""
 
+    def make_cell(self) -> Any:
+        """The cell as a layer."""
+        return StackedRNNCells(self.cell) if isinstance(self.cell, list | tuple) else as_cell(self.cell)
+
     accepted_no_ops = frozenset({"implementation"})  # in configs of older Keras
-    rank: ClassVar[int] = 3
+    sequence_rank: ClassVar[int] = 3
     """Axes of the sequences."""
 
     @property
@@ -73,7 +76,7 @@ class RNN(Layer):
         return ("output", *getattr(self.cell, "state_names", ())) if self.return_state else ()
 
     def build(self, sequences_shape: Any) -> None:
-        if len(sequences_shape) != self.rank:
+        if len(sequences_shape) != self.sequence_rank:
             return  # call says it better
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
@@ -82,9 +85,9 @@ class RNN(Layer):
             self._keep_states(sequences_shape)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if sequences.ndim < self.rank:
+        if sequences.ndim < self.sequence_rank:
             raise ShapeError(
-                "a recurrent layer needs a time axis.", expected="(batch, time, features)" if self.rank == 3 else f"{self.rank} axes",
+                "a recurrent layer needs a time axis.", expected="(batch, time, features)" if self.sequence_rank == 3 else f"{self.sequence_rank} axes",
                 got=show_shape(sequences.shape),
                 fix="add an axis for features: x[..., None]; or return_sequences=True in the recurrent layer before it",
             )  # fmt: skip
@@ -216,7 +219,23 @@ def _where(counts: Any, new: Any, old: Any) -> Any:
     return ops.where(_column(counts, new.ndim), new, old)
 
 
-class SimpleRNN(RNN):
+RNN.__init__._is_declared = True  # type: ignore[attr-defined]
+
+
+class _OverCell(RNN):
+    """A recurrent layer that makes its cell, of ``cell_class``, from its own arguments."""
+
+    cell_class: ClassVar[Any]
+    cell: ClassVar[Any]  # type: ignore[misc]  # no argument
+    _: KW_ONLY
+    zero_output_for_mask: bool = False
+
+    def make_cell(self) -> Any:
+        names = set(fields(self.cell_class)) - set(fields(Layer))
+        return self.cell_class(**{n: getattr(self, n) for n in names}, dtype=self.dtype)
+
+
+class SimpleRNN(_OverCell):
     """The plainest recurrent network over time; ``SimpleRNNCell`` says what a step does.
 
     Shapes:
@@ -225,50 +244,32 @@ class SimpleRNN(RNN):
     Source: Elman 1990.
     """
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: Activation = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer = None,
-        recurrent_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        activity_regularizer: Regularizer = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Rate = 0.0,
-        recurrent_dropout: Rate = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        cell = SimpleRNNCell(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
-            recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
-            recurrent_dropout, seed, dtype=kwargs.get("dtype"),
-        )  # fmt: skip
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.units = cell.units
+    cell_class = SimpleRNNCell
+
+    units: PositiveInt
+    activation: Activation = "tanh"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    kernel_regularizer: Regularizer = None
+    recurrent_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    kernel_constraint: Constraint = None
+    recurrent_constraint: Constraint = None
+    bias_constraint: Constraint = None
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    seed: int | None = None
 
 
-class GRU(RNN):
+class GRU(_OverCell):
     """Gated recurrent units over time; ``GRUCell`` says what a step does.
 
     Shapes:
@@ -282,53 +283,35 @@ class GRU(RNN):
         (2, 4)
     """
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: Activation = "tanh",
-        recurrent_activation: Activation = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer = None,
-        recurrent_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        activity_regularizer: Regularizer = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Rate = 0.0,
-        recurrent_dropout: Rate = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = True,
-        use_cudnn: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        cell = GRUCell(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, reset_after, seed, dtype=kwargs.get("dtype"),
-        )  # fmt: skip
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.units, self.use_cudnn = cell.units, use_cudnn
+    cell_class = GRUCell
+
+    units: PositiveInt
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    kernel_regularizer: Regularizer = None
+    recurrent_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    kernel_constraint: Constraint = None
+    recurrent_constraint: Constraint = None
+    bias_constraint: Constraint = None
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    seed: int | None = None
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    reset_after: bool = True
+    use_cudnn: Any = "auto"
 
 
-class LSTM(RNN):
+class LSTM(_OverCell):
     """Long short-term memory over time; ``LSTMCell`` says what a step does.
 
     Shapes:
@@ -342,47 +325,29 @@ class LSTM(RNN):
         (2, 5, 4)
     """
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: Activation = "tanh",
-        recurrent_activation: Activation = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Regularizer = None,
-        recurrent_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        activity_regularizer: Regularizer = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Rate = 0.0,
-        recurrent_dropout: Rate = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        cell = LSTMCell(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, dtype=kwargs.get("dtype"),
-        )  # fmt: skip
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.units, self.use_cudnn = cell.units, use_cudnn
+    cell_class = LSTMCell
+
+    units: PositiveInt
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "orthogonal"
+    bias_initializer: Initializer = "zeros"
+    unit_forget_bias: bool = True
+    kernel_regularizer: Regularizer = None
+    recurrent_regularizer: Regularizer = None
+    bias_regularizer: Regularizer = None
+    activity_regularizer: Regularizer = None
+    kernel_constraint: Constraint = None
+    recurrent_constraint: Constraint = None
+    bias_constraint: Constraint = None
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    seed: int | None = None
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    use_cudnn: Any = "auto"

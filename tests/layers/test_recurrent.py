@@ -167,3 +167,25 @@ def test_arguments_of_recurrent_layers_that_only_keras_uses() -> None:
     assert layers.LSTM.from_config({**layers.LSTM(2).get_config(), "implementation": 0}).units == 2
     with pytest.raises(ArgumentError, match="exclude each other"):
         layers.ConvLSTM2D(2, 3, strides=2, dilation_rate=2)
+
+
+class Rectified(layers.LSTM):
+    """An LSTM with an argument of its own, as users write it."""
+
+    def __init__(self, units, scale=2.0, **kwargs):
+        super().__init__(units, "relu", **kwargs)
+        self.scale = scale
+
+    def call(self, sequences, **kwargs):
+        return self.scale * super().call(sequences, **kwargs)
+
+
+def test_a_recurrent_layer_of_ones_own() -> None:
+    own = Rectified(3, dtype="float64")
+    plain = layers.LSTM(3, activation="relu", dtype="float64")
+    y = own(X)
+    plain(X)
+    plain.set_weights(own.get_weights())
+    np.testing.assert_array_equal(y, 2.0 * plain(X))
+    again = Rectified.from_config(own.get_config())
+    assert (again.units, again.scale, again.cell.dtype) == (3, 2.0, "float64")
