@@ -11,9 +11,10 @@ from layerkit.autodiff import gradient
 from layerkit.engines import Cost
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.errors import LayerkitError
-from layerkit.ir import BATCH, Graph
+from layerkit.ir import BATCH, Array, Graph, Value, placeholder
 from layerkit.models.config import model_config
-from layerkit.models.standins import stand_ins
+from layerkit.models.standins import stand_ins, targets_like
+from layerkit.ops.core import operand
 from layerkit.registry import serialize
 from layerkit.trace import Trace, tracing
 
@@ -44,24 +45,35 @@ def show_cost(cost: Cost) -> str:
 
 
 def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
-    """The graph of one training step with a stand-in for the loss, and which outputs may be written over inputs."""
-    inputs = stand_ins(model, BATCH)
-    trace, weights = Trace(training=True), model.trainable_weights
-    with tracing(trace):
-        outputs = tree.leaves(model(inputs, training=True))
-        loss = sum((ops.mean(ops.square(x)) for x in outputs), start=ops.zeros(()))
-        slopes = gradient(loss, [w.value for w in weights])
-        if model.optimizer is not None:
-            model.optimizer.build(weights)
-            model.optimizer.apply(slopes, weights)
-        else:
-            for weight, slope in zip(weights, slopes, strict=True):
-                weight.assign(weight.value - slope)
-    key = () if trace.key is None else (trace.key,)
+    """The graph of one training step, and which outputs may be written over inputs.
+
+    A model that is not compiled is trained by plain steps down a mean of squares.
+    """
+    inputs, weights = stand_ins(model), model.trainable_weights
+    trace = Trace(training=True)
     given = tree.leaves(inputs)
+    if model.compiled:
+        model.optimizer.build(weights)
+        y = tree.map_leaves(_symbolic, targets_like(model, 1))
+        given += tree.leaves(y)
+        with tracing(trace):
+            results = [operand(x) for x in tree.leaves(model.train_step((inputs, y, None)))]
+    else:
+        with tracing(trace):
+            loss = sum(
+                (ops.mean(ops.square(x)) for x in tree.leaves(model(inputs, training=True))), start=ops.zeros(())
+            )
+            for weight, slope in zip(weights, gradient(loss, [w.value for w in weights]), strict=True):
+                weight.assign(weight.value - slope)
+            results = [loss]
+    key = () if trace.key is None else (trace.key,)
     place = {id(w): len(given) + i for i, w in enumerate(trace.inputs)}
-    donated = {1 + i: place[id(w)] for i, w in enumerate(trace.updates) if id(w) in place}
-    return Graph((*given, *trace.inputs.values(), *key), (loss, *trace.updates.values())), donated
+    donated = {len(results) + i: place[id(w)] for i, w in enumerate(trace.updates) if id(w) in place}
+    return Graph((*given, *trace.inputs.values(), *key), (*results, *trace.updates.values())), donated
+
+
+def _symbolic(array: Array) -> Value:
+    return placeholder("y", array.dtype.name, (BATCH, *array.shape[1:]))
 
 
 def training_cost(model: Any, batch_size: int) -> Cost | None:
