@@ -16,9 +16,19 @@ import numpy as np
 
 from layerkit.errors import ArgumentError, DTypeError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, Shape, Size, TensorType, Value, product, show_shape, unify
-from layerkit.ops.core import Tensor, apply, check_choice, operands, type_of
+from layerkit.ops.core import Tensor, apply, operands, type_of
 from layerkit.ops.shape import channels_last, from_channels_last
-from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
+from layerkit.ops.windows import (
+    Padding,
+    check_images,
+    crop,
+    out_sizes,
+    pad_spatial,
+    pad_widths,
+    padding_of,
+    taps,
+    windows,
+)
 
 
 @dataclass(frozen=True)
@@ -227,6 +237,8 @@ def conv(
     inputs, kernel = operands(inputs, kernel)
     inputs = channels_last("conv", inputs, data_format)
     rank = kernel.ndim - 2
+    if isinstance(padding, str):
+        padding = padding_of("conv", padding)
     channels, per_group = inputs.shape[-1], kernel.shape[-2]
     if isinstance(channels, int) and isinstance(per_group, int) and per_group and channels % per_group:
         raise ShapeError(
@@ -277,7 +289,7 @@ def conv_transpose(
         >>> conv_transpose(np.ones((1, 2, 1)), np.ones((3, 1, 1)), strides=2).ravel()
         array([1., 1., 2., 1., 1.])
     """
-    check_choice("conv_transpose", "padding", padding, ["valid", "same"])
+    padding = padding_of("conv_transpose", padding)
     inputs, kernel = operands(inputs, kernel)
     inputs = channels_last("conv_transpose", inputs, data_format)
     rank = kernel.ndim - 2

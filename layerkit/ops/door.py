@@ -49,7 +49,7 @@ def _as_short(result: Any, args: Sequence[Any]) -> Any:
         return result
     if isinstance(result, tuple):
         return tuple(_as_short(part, args) for part in result)
-    is_wide = isinstance(result, np.ndarray) and result.dtype.kind == "f" and result.dtype != kind
+    is_wide = isinstance(result, np.ndarray | np.generic) and result.dtype.kind == "f" and result.dtype != kind
     return result.astype(kind) if is_wide else result
 
 

@@ -17,10 +17,20 @@ import numpy as np
 from layerkit.errors import ShapeError
 from layerkit.ir import Array, BadCase, Case, Op, Shape, TensorType, Value
 from layerkit.ops.conv import per_axis
-from layerkit.ops.core import Tensor, apply, check_choice, operand, type_of
+from layerkit.ops.core import Tensor, apply, operand, type_of
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import channels_last, from_channels_last
-from layerkit.ops.windows import Padding, check_images, crop, out_sizes, pad_spatial, pad_widths, taps, windows
+from layerkit.ops.windows import (
+    Padding,
+    check_images,
+    crop,
+    out_sizes,
+    pad_spatial,
+    pad_widths,
+    padding_of,
+    taps,
+    windows,
+)
 
 
 @dataclass(frozen=True)
@@ -195,9 +205,9 @@ def _pooled(op: tuple[Any, ...], x: tuple[int, ...]) -> Any:
 
 
 def _arguments(op: str, x: Any, pool_size: Any, strides: Any, padding: str) -> tuple[Any, ...]:
-    check_choice(op, "padding", padding, ["valid", "same"])
     window = per_axis(pool_size, x.ndim - 2, "pool_size")
-    return window, per_axis(pool_size if strides is None else strides, x.ndim - 2, "strides"), padding
+    strides = per_axis(pool_size if strides is None else strides, x.ndim - 2, "strides")
+    return window, strides, padding_of(op, padding)
 
 
 def max_pool(
@@ -232,7 +242,7 @@ def average_pool(
     """
     x = channels_last("average_pool", operand(inputs), data_format)
     op = SumPool(*_arguments("average_pool", x, pool_size, strides, padding))
-    if padding == "valid":
+    if op.padding == "valid":
         return from_channels_last(apply(op, x) / prod(op.window), data_format)
     ones = broadcast_to(operand(1.0, type_of(x).dtype), (1, *x.shape[1:-1], 1))
     return from_channels_last(apply(op, x) / apply(op, ones), data_format)

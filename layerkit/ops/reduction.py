@@ -234,7 +234,7 @@ def _extreme(function: str, x: Tensor, axis: Axis, keepdims: bool, initial: Tens
     x = operand(x)
     if initial is None:
         return _reduce(function, x, axis, keepdims)
-    from layerkit.ops.elementwise import maximum, minimum
+    from layerkit.ops.elementwise import logical_and, logical_or, maximum, minimum
 
     axes = axes_of(axis, x.ndim, function)
     rest = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
@@ -242,7 +242,11 @@ def _extreme(function: str, x: Tensor, axis: Axis, keepdims: bool, initial: Tens
     first = broadcast_to(operand(initial, dtype_of(x)), shape)
     if 0 in [x.shape[a] for a in axes]:
         return first
-    return (maximum if function == "max" else minimum)(_reduce(function, x, axis, keepdims), first)
+    if dtype_of(x) == "bool":
+        choose = logical_or if function == "max" else logical_and
+    else:
+        choose = maximum if function == "max" else minimum
+    return choose(_reduce(function, x, axis, keepdims), first)
 
 
 def any(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Any:

@@ -13,8 +13,16 @@ import numpy as np
 
 from layerkit.errors import ShapeError
 from layerkit.ir import Array, Dim, Size, show_shape
+from layerkit.ops.core import check_choice
 
 Padding = str | tuple[tuple[int, int], ...]
+
+
+def padding_of(op: str, padding: str) -> str:
+    """The word for a padding, in small letters."""
+    word = str(padding).lower()
+    check_choice(op, "padding", word, ["valid", "same"])
+    return word
 
 
 def out_size(op: str, size: Size, window: int, stride: int, dilation: int, padding: str | tuple[int, int]) -> Size:
