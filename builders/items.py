@@ -200,6 +200,9 @@ _EXPECTED = {
 
 
 def _nearest_layer(name: str, names: list[str]) -> str | None:
+    first, _, rest = name.partition(" ")
+    if first in names and rest:
+        return f"write a colon after the layer: '- {first}: {rest}'"
     match = nearest(name, names)
     return (
         f"did you mean '{match}'?"

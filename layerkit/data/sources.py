@@ -24,7 +24,7 @@ from layerkit.data.parquet import ParquetRecords
 from layerkit.data.records import ArrayRecords, Records
 from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
-from layerkit.fields import Check, Configurable, Shape
+from layerkit.fields import Check, Configurable, Resolved, Shape
 from layerkit.ir import Array
 from layerkit.registry import Registry
 
@@ -245,7 +245,7 @@ class Dataset(Configurable):
         name: of the data set, as ``digits``.
     """
 
-    name: str
+    name: Annotated[str, Resolved(datasets.check_name)]
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
         """The data set, with its rows to test on."""

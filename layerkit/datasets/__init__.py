@@ -46,12 +46,21 @@ def digits() -> Split:
 DATASETS: dict[str, Callable[[], Split]] = {"digits": digits}
 
 
+def check_name(name: Any) -> str:
+    """The name, if there is a data set of it.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in DATASETS:
+        raise UnknownNameError(f"there is no data set '{name}'.", got=str(name), fix=did_you_mean(str(name), DATASETS))
+    return str(name)
+
+
 def load(name: str) -> Split:
     """The data set of that name.
 
     Raises:
         UnknownNameError: there is none.
     """
-    if name not in DATASETS:
-        raise UnknownNameError(f"there is no data set '{name}'.", got=name, fix=did_you_mean(name, DATASETS))
-    return DATASETS[name]()
+    return DATASETS[check_name(name)]()

@@ -19,6 +19,7 @@ from layerkit.errors import (
     DataError,
     NonFiniteError,
     StateError,
+    placed,
     warn,
 )
 from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt
@@ -563,7 +564,8 @@ class Trainer(_Base):
             if loss is None or y is None:
                 continue
             shape = tuple(n if isinstance(n, int) else None for n in value.shape)
-            checks.check_target(y, shape, loss, name)
+            with placed(where=getattr(_maker(value), "_span", None)):
+                checks.check_target(y, shape, loss, name)
             checks.check_activation(loss, _activation(value), name)
 
 
@@ -574,8 +576,8 @@ def _listed(logs: Logs, return_dict: bool) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _activation(value: Value) -> str | None:
-    """The name of the activation that made an output, if a layer with one did."""
+def _maker(value: Value) -> Any:
+    """The layer that made an output, inside models too; None if an op did."""
     from layerkit.layers.recorded import LayerCall
 
     if not isinstance(value.node.op, LayerCall):
@@ -583,7 +585,12 @@ def _activation(value: Value) -> str | None:
     layer = value.node.op.layer
     while getattr(layer, "_graph", None) is not None and isinstance(layer._graph.outputs[-1].node.op, LayerCall):
         layer = layer._graph.outputs[-1].node.op.layer
-    return getattr(getattr(layer, "activation", None), "__name__", None)
+    return layer
+
+
+def _activation(value: Value) -> str | None:
+    """The name of the activation that made an output, if a layer with one did."""
+    return getattr(getattr(_maker(value), "activation", None), "__name__", None)
 
 
 __all__ = ["Trainer"]

@@ -138,8 +138,15 @@ def _check_shape(y: Array, shape: tuple[Any, ...], output: str) -> None:
             layer=output,
             expected=f"shape {('rows', *shape[1:])}",
             got=f"shape {y.shape}",
-            fix="reshape the targets, or change the units of the last layer",
-        )
+            fix="class numbers need loss='sparse_categorical_crossentropy'" if _counts_classes(y, shape)
+            else "reshape the targets, or change the units of the last layer",
+        )  # fmt: skip
+
+
+def _counts_classes(y: Array, shape: tuple[Any, ...]) -> bool:
+    """Whether targets of a shape that does not fit look like numbers of classes."""
+    is_whole = y.dtype.kind in "iu" and y.ndim in (len(shape) - 1, len(shape))
+    return is_whole and isinstance(shape[-1], int) and bool(y.min() >= 0 and y.max() < shape[-1])
 
 
 def check_activation(loss: Loss, activation: str | None, output: str) -> None:
