@@ -210,7 +210,7 @@ def test_an_anchor_survives_filling():
 
 _texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=8)
 _trees = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-99, 99), st.floats(allow_nan=False), _texts),
+    st.one_of(st.none(), st.booleans(), st.integers(-99, 99), st.floats(allow_nan=False, allow_infinity=False), _texts),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_texts, inner, max_size=3)),
     max_leaves=8,
 )  # fmt: skip
