@@ -56,23 +56,19 @@ class Sections:
     def _each(self, node: Node, registry: Registry | None, outputs: list[str] | None, what: str, check: Any) -> None:
         """Check each entry of a value for one output, of a list, or of a mapping by output."""
         if isinstance(node, Sequence) and node.tag is None:
-            if what in ("loss", "loss_weights") and outputs is not None and len(node.items) != len(outputs):
+            if what in ("loss", "loss_weights") and outputs and len(node.items) != len(outputs):
                 self.faults.report(f"'{what}' has another number of entries than there are outputs.", node.span,
                                    expected=f"{len(outputs)}: {', '.join(outputs)}", got=str(len(node.items)))  # fmt: skip
             for item in node.items:
-                self._each(item, registry, None, what, check)
-        elif isinstance(node, nodes.Mapping) and node.tag is None and not self._is_call(node, registry):
+                self._each(item, registry, [], what, check)
+        elif isinstance(node, nodes.Mapping) and node.tag is None and not _is_call(node, registry, outputs):
             for entry in node.entries:
-                if outputs is not None and entry.name not in outputs:
+                if outputs and entry.name not in outputs:
                     self.faults.report(f"'{what}' names an output that the model does not have.", entry.key.span, expected=", ".join(outputs),
                                        got=entry.name, fix=did_you_mean(entry.name, outputs))  # fmt: skip
-                self._each(entry.value, registry, None, what, check)
+                self._each(entry.value, registry, [], what, check)
         elif not nodes.is_empty(node) and node.tag is None:
             check(node)
-
-    def _is_call(self, node: nodes.Mapping, registry: Registry | None) -> bool:
-        name = node.entries[0].name if len(node.entries) == 1 else ""
-        return registry is not None and (name in registry.classes or name in registry.aliases)
 
     def _loss(self, node: Node) -> None:
         self.arguments.of_registry(losses.LOSSES, node)
@@ -99,3 +95,12 @@ class Sections:
             self.faults.report("'callbacks' is a list.", callbacks.span, expected="callbacks: [EarlyStopping]", got=nodes.kind(callbacks),
                                fix="begin each with '- '")  # fmt: skip
         return {k: v.plain() for k, v in found.items() if not nodes.has_hole(v)}
+
+
+def _is_call(node: nodes.Mapping, registry: Registry | None, outputs: list[str] | None) -> bool:
+    """Whether a mapping is ``{name: arguments}`` of one loss or metric, also of a misspelt one, and not one by output."""
+    if registry is None or len(node.entries) != 1:
+        return False
+    name = node.entries[0].name
+    is_known = name in registry.classes or name in registry.aliases
+    return is_known or outputs == [] or (name[:1].isupper() and name not in (outputs or ()))

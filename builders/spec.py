@@ -109,12 +109,6 @@ class Spec:
 
     # Data
 
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """The section that says which data to train on, as plain data."""
-        node = self._read().section("data")
-        return node.plain() if isinstance(node, nodes.Mapping) else {}
-
     def data_section(self) -> DataSection | None:
         """What the section ``data`` says; None without one.
 

@@ -671,3 +671,66 @@ def test_the_code_of_a_layer_of_ones_own_may_fail():
     (error,) = faults(HEAD + "layers: [Broken]\n", layers=[Broken])
     assert error.summary.startswith("'Broken' cannot read this: 'Value' object has no attribute 'nothing'")
     assert isinstance(error.__cause__, AttributeError)
+
+
+# The whole file
+
+
+def test_faults_of_the_text_and_of_the_language_are_reported_together():
+    text = (
+        HEAD
+        + "layers:\n  - Dense: {units: 3, units: 4}\n  - Dens: 3\n  - Dense: {units: !!python/none x}\n  - Dense: 0\n"
+    )
+    assert [(e.where.line, e.summary) for e in faults(text)] == [
+        (5, "the key 'units' is written twice."), (6, "there is no layer 'Dens'."),
+        (7, "the tag '!!python/none' is not part of the language."), (8, "'units' of Dense cannot be 0."),
+    ]  # fmt: skip
+
+
+def test_a_broken_layer_is_reported_once_and_other_branches_still_are():
+    text = (
+        HEAD
+        + """layers:
+  - Dense: 0
+    name: a
+  - Dense: 4
+    repeat: 3
+    name: b
+  - Conv2D: {filters: 3, kernel_size: 3}
+    from: x
+    name: c
+  - Add:
+    from: [b, c]
+outputs: {sum: add}
+"""
+    )
+    assert [e.where.line for e in faults(text.replace("outputs: {sum: add}\n", ""))] == [5, 10]
+
+
+def test_losses_and_metrics_of_several_outputs():
+    text = (
+        HEAD
+        + """layers:
+  - Dense: 3
+    name: a
+  - Dense: 2
+    name: b
+outputs: [a, b]
+compile:
+  loss: {a: mse, c: mae}
+  loss_weights: {a: 1.0, b: one}
+  metrics: {b: [mae, {MeanAbsoluteErro: {name: x}}]}
+"""
+    )
+    assert [(e.where.line, e.where.column, e.fix) for e in faults(text)] == [
+        (11, 18, "use one of a, b"), (12, 29, None), (13, 23, "did you mean 'MeanAbsoluteError'?"),
+    ]  # fmt: skip
+
+
+def test_the_data_of_a_spec():
+    text = "layerkit: 1\ninputs:\n  image: {shape: [8, 8, 1]}\nlayers: [Flatten, {Dense: 10}]\ndata: {dataset: digits, split: {validation: 0.2}}\n"
+    found = builders.loads(text).dataset()
+    assert found.train[0].shape[1:] == (8, 8, 1)
+    assert found.validation is not None
+    with pytest.raises(layerkit.errors.DataError):
+        builders.loads(text.rpartition("data:")[0]).dataset()
