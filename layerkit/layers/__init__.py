@@ -147,6 +147,7 @@ from layerkit.layers.reshaping import (
     ZeroPadding3D,
 )
 from layerkit.layers.sequences import Bidirectional, TimeDistributed
+from layerkit.layers.spectra import MelSpectrogram
 from layerkit.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 from layerkit.layers.wrapper import Wrapper
 
@@ -246,6 +247,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",

@@ -85,6 +85,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "Normalization": (lambda **k: L.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0], **k), SERIES),
     "CategoryEncoding": (lambda **k: L.CategoryEncoding(9, "count", **k), TOKENS),
     "Discretization": (lambda **k: L.Discretization([-1.0, 0.5], output_mode="count", **k), FLAT),
+    "MelSpectrogram": (lambda **k: _Heard(L.MelSpectrogram(8, 2, sampling_rate=8000, num_mel_bins=2, **k), **k), FLAT),
     "Resizing": (lambda **k: L.Resizing(4, 9, "bicubic", **k), IMAGE),
     "CenterCrop": (lambda **k: L.CenterCrop(3, 7, **k), IMAGE),
     "RandomCrop": (lambda **k: L.RandomCrop(3, 4, **k), IMAGE),
@@ -188,6 +189,17 @@ class _Pictures(L.Layer):
         return self.mix({"images": inputs, "labels": ops.mean(inputs, (1, 2))})["images"]
 
 
+class _Heard(L.Layer):
+    """Numbers as a sound."""
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs: Any) -> Any:
+        return self.layer(ops.concatenate([inputs, ops.sin(inputs), ops.cos(inputs)], -1))
+
+
 class _Framed(L.Layer):
     """A series of vectors, each folded into frames of one channel for a layer over frames."""
 
@@ -284,7 +296,7 @@ def test_a_model_with_it_learns_and_comes_back_from_its_config(name: str) -> Non
     h = make()(body)
     h = L.LSTM(3)(h) if name == "Masking" else h  # a mask has to be used, or its end is warned of
     model = layerkit.Model(inputs, L.Dense(2)(L.Flatten()(h)))
-    custom = {c.__name__: c for c in (_Added, _Framed, _Listed, _Merged, _Pictures, _SelfAttention)}
+    custom = {c.__name__: c for c in (_Added, _Framed, _Heard, _Listed, _Merged, _Pictures, _SelfAttention)}
     copy = model_from_config(model_config(model), custom)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.predict(x), model.predict(x))

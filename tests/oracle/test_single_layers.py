@@ -422,6 +422,8 @@ def test_outputs_and_five_steps(group: int, name: str) -> None:
 MASK = RNG.random((3, 7, 3)) < 0.6
 MASK[0, 0] = False  # nothing counts
 
+SOUND = series(2, 200, 1)[..., 0]
+
 OUTPUTS: dict[str, tuple[Make, Any, dict[str, Any]]] = {
     "rescaling": (lambda L: L.Rescaling(0.5, offset=[1.0, 2.0, 3.0]), series(), {}),
     "rescaling-whole": (lambda L: L.Rescaling(1 / 255), WHOLE, {}),
@@ -454,6 +456,12 @@ OUTPUTS: dict[str, tuple[Make, Any, dict[str, Any]]] = {
             ("SpatialDropout2D", ["channels_first"], images()), ("SpatialDropout3D", ["channels_first"], volumes()),
         )
     },
+    "mel": (lambda L: L.MelSpectrogram(64, 16, num_mel_bins=9), SOUND, {}),
+    "mel-one": (lambda L: L.MelSpectrogram(64, 16, num_mel_bins=9, top_db=10.0), SOUND[0], {}),
+    "mel-options": (
+        lambda L: L.MelSpectrogram(64, 25, 50, "hamming", 8000, 5, 100.0, 3000.0, True, 80.0, 1.0, 1e-6, 2.0), SOUND, {}
+    ),
+    "mel-powers": (lambda L: L.MelSpectrogram(64, 32, window=None, num_mel_bins=4, power_to_db=False, mag_exp=1.0), SOUND, {}),
     "lambda-all": (lambda L: L.Lambda(lambda x: x + 1, output_shape=(5,), mask=None), flat(), {}),
     "lambda": (lambda L: L.Lambda(lambda x, by: x * by, arguments={"by": 3.0}), flat(), {}),
 }  # fmt: skip

@@ -36,7 +36,7 @@ MISSING = {
             ),
             COLOUR,
         ),
-        **dict.fromkeys(("MelSpectrogram", "STFTSpectrogram"), SOUND),
+        "STFTSpectrogram": SOUND,
         "InputSpec": "layers check their inputs themselves",
         "MaxNumBoundingBoxes": "there are no bounding boxes",
         "Pipeline": "a Sequential does it",
