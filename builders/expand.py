@@ -123,6 +123,8 @@ class Expander:
         self.items = Items(faults, classes)
         self._ids = 0
         self._left = MAX_STEPS
+        self._used: set[int] = set()
+        """The blocks that are used somewhere."""
         self._names: dict[str, Span] = {}
         self._numbers: dict[str, int] = {}
 
@@ -140,6 +142,7 @@ class Expander:
                 if node is None or nodes.is_empty(node)
                 else self._reads(values.resolve(node), frame, "a spec")
             )
+            self._unused(frame)
         except TooManySteps as error:
             outputs = self._too_many(error)
         self._number()
@@ -158,6 +161,23 @@ class Expander:
             outputs = {"": self._too_many(error)}
         self._number()
         return outputs
+
+    def _unused(self, frame: _Frame) -> None:
+        """The steps of blocks that nothing uses, for their faults; nothing is known of what they read and are given."""
+        written = (
+            frame.blocks.maps[:2] if isinstance(frame.blocks, ChainMap) else []
+        )  # not those that come with layerkit
+        for block in [b for some in written for b in some.values()]:
+            if id(block) not in self._used:
+                needed = [name for name, default in block.parameters.items() if default is None]
+                hole = {name: Scalar(None, block.span, "", "!choice") for name in needed}
+                given = tuple(nodes.Entry(Scalar(name, block.span, name), node) for name, node in hole.items())
+                item = Item(
+                    nodes.Entry(Scalar(block.name, block.span, block.name), Scalar(None, block.span, "")), block.span
+                )
+                reads: Any = [self._unknown() for _ in block.inputs]
+                inner = replace(frame, blocks=block.blocks, names=ChainMap(), shares=ChainMap(), last=None)
+                self._use(item, nodes.Mapping(given, block.span), inner, reads[0] if len(reads) == 1 else reads, None)
 
     # The parts of a spec
 
@@ -380,6 +400,7 @@ class Expander:
         assert item.entry is not None
         word = str(item.entry.key.value)
         block = frame.blocks[word]
+        self._used.add(id(block))
         first = len(self.steps)
         if word in frame.stack:
             cycle = " -> ".join([*frame.stack[frame.stack.index(word) :], word])

@@ -588,7 +588,7 @@ BLOCK = "blocks:\n  two:\n    parameters: {a: , times: 1}\n    layers:\n      - 
 
 
 @given(_programs())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_program_stands_for_its_flat_list(program):
     text, flat = program
     model = build(HEAD + BLOCK + f"layers: [{{Dense: 5}}, {{repeat: 1, layers: {text}}}]\n")
@@ -734,3 +734,28 @@ def test_the_data_of_a_spec():
     assert found.validation is not None
     with pytest.raises(layerkit.errors.DataError):
         builders.loads(text.rpartition("data:")[0]).dataset()
+
+
+def test_a_block_that_nothing_uses_is_checked_as_far_as_it_is_known():
+    text = (
+        HEAD
+        + """blocks:
+  spare:
+    parameters: {width: , rate: 0.5}
+    layers:
+      - Dense: $width
+      - Dense: {unit: $(width * 2)}
+      - Dens: 3
+        name: b
+      - Dropout: $(rate * 4)
+      - Add:
+        from: [b, input, c]
+      - repeat: $width
+        layers: [$width]
+  two:
+    inputs: [a, b]
+    layers: [{Add: , from: [a, b]}]
+layers: [Flatten]
+"""
+    )
+    assert [(e.where.line, e.where.column) for e in faults(text)] == [(9, 17), (10, 9), (12, 18), (14, 26)]
