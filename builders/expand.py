@@ -175,9 +175,13 @@ class Expander:
                 item = Item(
                     nodes.Entry(Scalar(block.name, block.span, block.name), Scalar(None, block.span, "")), block.span
                 )
+                arguments = nodes.Mapping(given, block.span)
+                bound = block.bind(arguments, block.span, Faults(""))
+                if bound is not None:
+                    Counter(self.classes).count(block.layers, bound, block.blocks)
                 reads: Any = [self._unknown() for _ in block.inputs]
                 inner = replace(frame, blocks=block.blocks, names=ChainMap(), shares=ChainMap(), last=None)
-                self._use(item, nodes.Mapping(given, block.span), inner, reads[0] if len(reads) == 1 else reads, None)
+                self._use(item, arguments, inner, reads[0] if len(reads) == 1 else reads, None)
 
     # The parts of a spec
 
