@@ -70,6 +70,8 @@ def canonical(dtype: Any) -> str:
     """
     if isinstance(dtype, str):
         name = LONG.get(dtype, dtype)
+    elif isinstance(dtype, np.dtype):
+        name = _name_of(dtype)
     elif dtype is float or dtype is int:
         name = "float32" if dtype is float else "int32"
     else:
@@ -82,6 +84,11 @@ def canonical(dtype: Any) -> str:
             f"{name!r} is not a dtype of tensors.", expected=", ".join(SHORT), got=name, fix=did_you_mean(name, SHORT)
         )
     return name
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # which NumPy computes, in Python, each time
 
 
 @cache
