@@ -12,9 +12,10 @@ from typing import Any
 
 from builders import nodes
 from builders.arguments import CODE_FAILS, MISSING, Arguments
-from builders.expand import Expander, Expansion, Ref, Step
+from builders.expand import Expander
 from builders.faults import Faults
 from builders.nodes import Node, Scalar, short
+from builders.steps import Expansion, Ref, Step
 from layerkit import tree
 from layerkit.errors import LayerkitError, ShapeError, Span, UnknownArgumentError, did_you_mean
 from layerkit.fields import per_class

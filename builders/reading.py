@@ -13,10 +13,11 @@ from builders.blocks import Block, Library
 from builders.build import Graph
 from builders.data import DataSection
 from builders.data import read as read_data
-from builders.expand import Expander, Expansion
+from builders.expand import Expander
 from builders.faults import Faults, TooManyFaults
 from builders.nodes import Node, Scalar
 from builders.sections import Sections
+from builders.steps import Expansion
 from builders.values import Common, Values
 from layerkit import layers as all_layers
 from layerkit.errors import LayerkitError, placed
