@@ -261,19 +261,17 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_is_refused_at_once(text):
-    parse("warm: up")
-    seconds = []
-    for _ in range(3):  # the best of three: other programs share the machine
-        start = time.perf_counter()
-        faults(text)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.05
+    start = time.process_time()
+    faults(text)
+    assert (
+        time.process_time() - start < 2
+    )  # what grows without a bound takes minutes; test_hostile.py prints milliseconds
 
 
 def test_parentheses_that_never_close_take_linear_time():
-    start = time.perf_counter()
+    start = time.process_time()
     faults("[" + "(a," * 240_000 + "]")
-    assert time.perf_counter() - start < 5  # quadratic: minutes
+    assert time.process_time() - start < 5  # quadratic: minutes
 
 
 @pytest.mark.parametrize("escape", [r"\q", r"\xzz", r"\ud800", r"\U00110000"])
