@@ -32,10 +32,17 @@ _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 Initial = Callable[[tuple[int, ...], str, "tuple[int, int]"], Any]  # (shape, dtype, seed words) -> numbers
 
 
+_OPERATORS = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__", "power": "__rpow__", "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__",
+    "greater": "__lt__", "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__",
+}  # fmt: skip
+"""What a weight does when it stands to the right of an array, by NumPy's name."""
+
+
 class Weight(Arithmetic):
     """A tensor that is kept between steps."""
 
-    __array_ufunc__ = None
     __array_priority__ = 100
     latest: ClassVar[object] = object()
     """Another object whenever any weight has got another array."""
@@ -134,6 +141,14 @@ class Weight(Arithmetic):
     def assign_sub(self, value: Any) -> Any:
         """Subtract from its numbers."""
         return self.assign(self.value - value)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """``array + weight`` is ``weight``'s own sum; other functions of NumPy take the numbers, outside programs."""
+        own = _OPERATORS.get(ufunc.__name__)
+        if own is not None and method == "__call__" and inputs[1] is self and inputs[0] is not self:
+            return getattr(self, own)(inputs[0])
+        require_no_trace(f"numpy.{ufunc.__name__}")
+        return getattr(ufunc, method)(*(x.array if isinstance(x, Weight) else x for x in inputs), **kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype=dtype)

@@ -255,3 +255,20 @@ def test_own_train_step_is_one_program():
     history = model.fit(x, x[:, :1], epochs=4, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     np.testing.assert_allclose(history["double"], 2 * np.array(history["loss"]), rtol=1e-6)
+
+
+def test_weights_in_numpys_functions_and_behind_arrays() -> None:
+    layer = layers.Dense(2, kernel_initializer="ones")
+    layer.build((None, 3))
+    w, x = layer.kernel, np.array([[2.0, 4.0]], "float32")
+    assert (np.sum(w), np.min(w), np.abs(w).shape, np.add(w, 1.0).max()) == (6.0, 1.0, (3, 2), 2.0)
+    for found in (
+        lambda: (x + w, x - w, np.float32(2) * w, x / w, x**w, x @ ops.transpose(w), x > w, np.float64(1) == w),
+        lambda: (x * w, ops.sum(w)),
+    ):
+        for a, b in zip(keras.function(found)(), found(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(x - w, np.array([[1.0, 3.0]] * 3))
+    np.testing.assert_array_equal(x > w, np.ones((3, 2), bool))
+    with pytest.raises(keras.errors.StateError, match="exp"):
+        keras.function(lambda: np.exp(w))()
