@@ -64,7 +64,7 @@ class Trainer(_Base):
 
     def _prepare_training(self) -> None:
         """The state of training before there is any."""
-        self.stop_training = self.has_finished = False
+        self.stop_training = self.stop_evaluating = self.stop_predicting = self.has_finished = False
         self.resume_at = (0, 0)
         """The epoch, and the batch in it, with which ``fit`` begins; callbacks may set it before the first epoch."""
         self.optimizer = None

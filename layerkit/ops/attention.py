@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from layerkit.errors import ShapeError
-from layerkit.ir import apply, broadcast_shapes, show_shape
+from layerkit.ir import broadcast_shapes, show_shape
 from layerkit.ops.attend import Attend, composed
-from layerkit.ops.core import Tensor, composite, dtype_of, example, operand, operands
+from layerkit.ops.core import Tensor, apply, composite, dtype_of, example, operand, operands
 from layerkit.ops.elementwise import cast
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import reshape, swapaxes

@@ -105,6 +105,7 @@ class CallbackList:
     """Calls all callbacks in order."""
 
     def __init__(self, callbacks: Iterable[Any], model: Any, params: dict[str, Any]) -> None:
+        self.model = model
         made = [CALLBACKS.make(c) if not isinstance(c, Callback) else c for c in callbacks]
         self.callbacks = sorted(made, key=lambda c: c.runs_last)
         for callback in self.callbacks:

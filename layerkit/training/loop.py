@@ -137,7 +137,8 @@ def run_test(
     steps_per_execution: int,
     callbacks: CallbackList,
 ) -> Logs:
-    """The logs after all batches."""
+    """The logs after all batches, or after those before ``model.stop_evaluating`` was set."""
+    callbacks.model.stop_evaluating = False
     callbacks.on_test_begin()
     logs: Logs = {}
     count = 0
@@ -146,6 +147,8 @@ def run_test(
         logs = run()
         count += number
         callbacks.on_test_batch_end(count - 1, logs)
+        if callbacks.model.stop_evaluating:
+            break
     callbacks.on_test_end(logs)
     return logs
 
@@ -158,7 +161,8 @@ def run_predict(
     steps_per_execution: int,
     callbacks: CallbackList,
 ) -> Any:
-    """The predictions for all rows."""
+    """The predictions for all rows, or for those before ``model.stop_predicting`` was set."""
+    callbacks.model.stop_predicting = False
     callbacks.on_predict_begin()
     parts: list[Any] = []
     count = 0
@@ -167,6 +171,8 @@ def run_predict(
         parts.append(run())
         count += number
         callbacks.on_predict_batch_end(count - 1)
+        if callbacks.model.stop_predicting:
+            break
     callbacks.on_predict_end()
     if not parts:
         raise DataError("the data gave no batch.", expected="at least one batch", got="none")

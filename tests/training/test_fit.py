@@ -166,6 +166,28 @@ def test_csv_has_a_column_for_what_is_validated_later(tmp_path):
     assert [rows[0]["val_loss"], float(rows[1]["val_loss"]) > 0] == ["NA", True]
 
 
+def test_callbacks_end_evaluation_and_prediction():
+    class Stop(callbacks.Callback):
+        seen = 0
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.seen += 1
+            self.model.stop_evaluating = self.seen == 3
+
+        def on_predict_batch_end(self, batch, logs=None):
+            self.seen += 1
+            self.model.stop_predicting = self.seen == 5
+
+    def endless():
+        while True:
+            yield X[:4], Y[:4]
+
+    model, stop = regressor(), Stop()
+    model.evaluate(endless(), callbacks=[stop], verbose=0)
+    assert stop.seen == 3
+    assert model.predict((x for x, _ in endless()), callbacks=[stop], verbose=0).shape == (8, 1)
+
+
 def test_checkpoints_and_csv(tmp_path):
     saved = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}.lk", monitor="loss", save_best_only=True)
     log = callbacks.CSVLogger(tmp_path / "log.csv")
