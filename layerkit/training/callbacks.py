@@ -54,6 +54,14 @@ class Callback(Configurable):
         """Called once, before everything else."""
         self.model = model
 
+    def __init_subclass__(cls) -> None:
+        """``on_batch_begin`` and ``on_batch_end``, as Keras also calls them, are those of training."""
+        super().__init_subclass__()
+        for moment in ("begin", "end"):
+            own = cls.__dict__.get(f"on_batch_{moment}")
+            if own is not None and f"on_train_batch_{moment}" not in cls.__dict__:
+                setattr(cls, f"on_train_batch_{moment}", own)
+
     def set_params(self, params: dict[str, Any]) -> None:
         """Called once: epochs, steps, verbose."""
         self.params = params

@@ -166,6 +166,21 @@ def test_csv_has_a_column_for_what_is_validated_later(tmp_path):
     assert [rows[0]["val_loss"], float(rows[1]["val_loss"]) > 0] == ["NA", True]
 
 
+def test_a_batch_is_one_of_training():
+    class Count(callbacks.Callback):
+        began, ended = 0, 0
+
+        def on_batch_begin(self, batch, logs=None):
+            self.began += 1
+
+        def on_batch_end(self, batch, logs=None):
+            self.ended += 1
+
+    count = Count()
+    regressor().fit(X, Y, batch_size=8, epochs=2, callbacks=[count], verbose=0)
+    assert (count.began, count.ended) == (10, 10)
+
+
 def test_callbacks_end_evaluation_and_prediction():
     class Stop(callbacks.Callback):
         seen = 0
