@@ -147,6 +147,15 @@ class Run:
                 path.unlink()
             (self.folder / "checkpoint").rmdir()
 
+    def discard(self) -> None:
+        """Remove a run in which no epoch ended; a folder with anything else in it stays."""
+        if (self.folder / "checkpoint").exists():
+            return
+        for name in ("run.json", "spec.yaml", "environment.json", "history.csv"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else trains in this folder meanwhile; what a killed process left half-written is removed.

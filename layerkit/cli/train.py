@@ -16,7 +16,7 @@ import click
 import builders
 from layerkit.cli.runs import Epochs, Run, fingerprint
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
-from layerkit.errors import ArgumentError, DataError, LayerkitError
+from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError
 from layerkit.utils import set_random_seed
 
 if TYPE_CHECKING:
@@ -108,8 +108,12 @@ def _train(
         model.summary(print_fn=click.echo)
         click.echo(f"run      {run.folder}")
     model.preparation = dataset.preparation
-    with run.alone():
-        return _fit(model, spec, dataset, run, shows=shows)
+    try:
+        with run.alone():
+            return _fit(model, spec, dataset, run, shows=shows)
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True)
+        raise click.exceptions.Exit(1) from None
 
 
 def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -> dict[str, Any]:
@@ -130,11 +134,10 @@ def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -
     try:
         callbacks = [*run.callbacks(list(own), validates=validates), epochs]
         history = model.fit(x, y, verbose=verbose, callbacks=callbacks, **arguments)
-    except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True)
-        raise click.exceptions.Exit(1) from None
-    except (LayerkitError, OSError):
-        if epochs.done:
+    except (LayerkitError, OSError) as error:
+        if not epochs.done and isinstance(error, ShapeError | ArgumentError | DataError):
+            run.discard()  # nothing was trained, and nothing is gained by trying again
+        elif epochs.done:
             click.echo(
                 f"when that is mended, go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True
             )

@@ -136,6 +136,13 @@ def test_a_folder_with_something_in_it_is_left_alone(flowers, trained):
     assert {p: p.read_bytes() for p in trained.iterdir()} == before
 
 
+def test_a_run_that_never_began_leaves_nothing(flowers):
+    flowers.write_text(SPEC.replace("shape: [3]", "shape: [5]"))
+    result = call("train", flowers, "--run", flowers.parent / "run", "--quiet", code=1)
+    assert "(None, 5)" in result.stderr
+    assert not (flowers.parent / "run").exists()
+
+
 def test_a_finished_run_says_so(trained):
     assert "is finished" in call("train", "--resume", trained).stdout
     assert call_json("train", "--resume", trained)["already_finished"] is True

@@ -97,7 +97,7 @@ def kills(spec: Path, wanted: int, seed: int) -> int:
     total = epochs_seen(whole)
     expected = {name: (whole / name).read_bytes() for name in SAME}
     rng = random.Random(seed)
-    done = number = 0
+    done = number = written = 0
     while done < wanted:
         folder = spec.parent / f"run{number}"
         number += 1
@@ -108,6 +108,7 @@ def kills(spec: Path, wanted: int, seed: int) -> int:
             if not kill_after(process, folder, rng.randrange(total // 3), rng.uniform(0, 0.01), writing=done % 3 == 2):
                 break
             done += 1
+            written += any(folder.rglob(".layerkit-*.tmp"))
         else:
             raise AssertionError
         if process.poll() is None:
@@ -116,6 +117,7 @@ def kills(spec: Path, wanted: int, seed: int) -> int:
             finish(start("--resume", folder))
         assert {name: (folder / name).read_bytes() for name in SAME} == expected
         assert not list(folder.rglob(".layerkit-*.tmp"))
+    print(f"{done} kills, {written} of them while a file was being written, in {number} runs")
     return done
 
 
