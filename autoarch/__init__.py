@@ -1,4 +1,6 @@
-"""Architecture search over specs with holes.
+"""Architecture search: a spec with holes goes in, the best spec without holes and its trained model come out.
 
-Planned, not built yet: the package is here so that its name and its place in the layering are settled.
+``space`` asks Optuna what goes into the holes; ``halving`` says who trains on; ``study`` keeps what is known, in a file
+of SQLite that the coordinator alone writes (``search``); ``pool`` hands tasks to processes that train (``worker``);
+``finish`` trains the winner once more by its spec, and opens the test part; ``baselines`` are what it has to beat.
 """

@@ -22,7 +22,7 @@ import pytest
 # Seconds on two cores. An area is a folder below tests/, "tests" for files directly in it, or a package for its doctests.
 BUDGETS_S = {
     "tests": 60,
-    "autoarch": 5,
+    "autoarch": 90,
     "benchmarks": 30,
     "builders": 90,
     "cli": 120,

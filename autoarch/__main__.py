@@ -1,0 +1,5 @@
+"""``python -m autoarch`` is the ``autoarch`` command."""
+
+from autoarch.cli import main
+
+main()

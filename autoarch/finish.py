@@ -1,0 +1,119 @@
+"""The end of a search: the winner's spec, its model trained from scratch by exactly that, the test part, the baselines.
+
+The model is trained by the command that everybody has, ``layerkit train best.yaml``; so whoever runs it gets the same
+weights. Nothing before this reads the test part.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import builders
+from autoarch.baselines import baselines
+from autoarch.locks import alone
+from autoarch.options import Options
+from autoarch.study import Trial, ranked
+from layerkit import saving
+from layerkit.errors import StateError
+
+
+def finish(folder: Path, options: Options, trials: Sequence[Trial], say: Callable[[str], None]) -> dict[str, Any]:
+    """Do what is left of it; the result, which is written last.
+
+    Raises:
+        StateError: no trial came to its end, or the winner cannot be trained again.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        winner = best_of(trials)
+        saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
+        say(f"trial {winner.number} is the best; its spec is trained from scratch")
+        run = _trained(folder, options)
+        found = {
+            "trials": len(trials),
+            "failed": sum(t.reason is not None for t in trials),
+            "best_trial": winner.number,
+            "values": winner.drawn.values,
+            "search_scores": winner.scores,
+            "train": " ".join(["layerkit", *_arguments(folder, options)]),
+            **_compared(folder, winner.spec, options, run),
+        }
+        saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The best trial.
+
+    Raises:
+        StateError: all failed.
+    """
+    first = next(iter(ranked(trials)), None)
+    if first is None or first.merit is None:
+        reasons = sorted({str(t.reason) for t in trials})
+        raise StateError("no trial came to its end.", expected="at least one", got="; ".join(reasons[:5]) or "none yet")
+    return first
+
+
+def _arguments(folder: Path, options: Options) -> list[str]:
+    data = ["--data", options.data] if options.data is not None else []
+    return ["train", str(folder / "best.yaml"), "--seed", str(options.seed), *data]
+
+
+def _trained(folder: Path, options: Options) -> dict[str, Any]:
+    """The results of the run in ``best/``, which is begun, gone on with, or done."""
+    best = folder / "best"
+    if (best / "run.json").exists():
+        with alone(best / "run.json", waits=True):  # a training that outlived its coordinator comes to its end
+            pass
+        arguments = ["train", "--resume", str(best)]
+    else:
+        shutil.rmtree(best, ignore_errors=True)
+        arguments = [*_arguments(folder, options), "--run", str(best)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "layerkit", *arguments, "--quiet"], capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise StateError(
+            "the best spec cannot be trained again.", got=ended.stderr.strip() or f"code {ended.returncode}"
+        )
+    results: dict[str, Any] = json.loads((best / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def _compared(folder: Path, spec: str, options: Options, run: dict[str, Any]) -> dict[str, Any]:
+    """The model and the baselines on the same rows, in the same measure."""
+    from layerkit.models import load_model
+
+    model = load_model(folder / "best" / "model.lk")
+    dataset = builders.loads(spec, options.file).dataset(options.data, model=model)
+    measure = "accuracy" if dataset.task == "classification" else "mean_squared_error"
+    parts = ("validation", "test")
+    if measure == "accuracy":
+        own = {part: run[part].get(measure) for part in parts}
+    else:
+        own = {part: _squared_error(model, *getattr(dataset, part)) for part in parts if dataset.in_memory}
+    found: dict[str, Any] = {
+        "rows": dataset.rows, "measure": measure, "model": own, "baselines": baselines(dataset, options.seed)
+    }  # fmt: skip
+    rivals = [scores["test"] for scores in found["baselines"].values()]
+    if rivals and own.get("test") is not None:
+        better = own["test"] > max(rivals) if measure == "accuracy" else own["test"] < min(rivals)
+        found["beats_baselines"] = bool(better)
+    return found
+
+
+def _squared_error(model: Any, x: Any, y: Any) -> float | None:
+    predicted = model.predict(x, verbose=0)
+    if not isinstance(predicted, np.ndarray) or not isinstance(y, np.ndarray) or predicted.size != y.size:
+        return None
+    return float(np.mean((predicted.reshape(y.shape) - y) ** 2))

@@ -1,0 +1,178 @@
+"""What a search knows: a file of SQLite that its coordinator alone writes.
+
+Each trial is proposed once, with its round, and gets a result at each rung that it trains to; nothing is ever changed.
+A search that was killed reads what is there and does what is left.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoarch import locks
+from autoarch.space import Drawn
+from autoarch.worker import Result
+from layerkit.errors import ArgumentError, FileFormatError, StateError
+
+FILE = "study.sqlite"
+_TABLES = """
+    CREATE TABLE options (text TEXT NOT NULL);
+    CREATE TABLE rounds (number INTEGER PRIMARY KEY);
+    CREATE TABLE trials (number INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES rounds, drawn TEXT NOT NULL, spec TEXT NOT NULL);
+    CREATE TABLE results (trial INTEGER NOT NULL REFERENCES trials, epochs INTEGER NOT NULL, result TEXT NOT NULL,
+                          PRIMARY KEY (trial, epochs));
+"""
+
+
+@dataclass
+class Trial:
+    """A spec without holes, and its results by the epochs that it was trained for."""
+
+    number: int
+    round: int
+    drawn: Drawn
+    spec: str
+    results: dict[int, Result] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed; None if it did not."""
+        return next((r.reason for r in self.results.values() if r.reason is not None), None)
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs with scores."""
+        return max((epochs for epochs, r in self.results.items() if r.reason is None), default=0)
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Those after the most epochs."""
+        return self.results[self.epochs].scores if self.epochs else {}
+
+    @property
+    def merit(self) -> tuple[float, float] | None:
+        """How good it is, higher is better: by accuracy, then by loss; None where it failed."""
+        if self.reason is not None or not self.epochs:
+            return None
+        return merit(self.scores)
+
+
+def merit(scores: Mapping[str, float]) -> tuple[float, float]:
+    """How good scores are, higher is better: by accuracy if it is measured, then by loss.
+
+    Example:
+        >>> merit({"loss": 0.5, "accuracy": 0.9}) > merit({"loss": 0.1, "accuracy": 0.8}), merit({"loss": 0.5})
+        (True, (-0.5, -0.5))
+    """
+    loss = -scores["loss"]
+    return scores.get("accuracy", loss), loss
+
+
+class Study:
+    """The file of one search, opened by its coordinator."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def create(cls, folder: Path, options: Mapping[str, Any]) -> None:
+        """A new file, whole or not at all.
+
+        Raises:
+            ArgumentError: the folder holds something.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / (FILE + ".new")
+        for left in folder.glob(f"{new.name}*"):  # by one that was killed here, its journal included
+            left.unlink()
+        if any(folder.iterdir()):
+            fix = f"autoarch resume {folder}" if (folder / FILE).exists() else "give a new folder"
+            raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
+        with closing(sqlite3.connect(new)) as connection, connection:
+            connection.executescript(_TABLES)
+            connection.execute("INSERT INTO options VALUES (?)", [json.dumps(options)])
+        new.replace(folder / FILE)
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, *, alone: bool = True) -> Iterator[Study]:
+        """The file in a folder; ``alone`` as the one who writes it.
+
+        Raises:
+            ArgumentError: there is none.
+            FileFormatError: it is broken.
+            StateError: another process writes it.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise ArgumentError(
+                f"'{folder}' holds no search.", expected="a folder that 'autoarch search' wrote", got=f"no file {FILE}"
+            )
+        with locks.alone(folder / "lock", waits=False) if alone else nullcontext():
+            try:
+                with closing(sqlite3.connect(path)) as connection:
+                    yield cls(connection)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):  # a full disk, for instance
+                    raise StateError(
+                        f"'{path}' cannot be written or read.",
+                        got=str(error),
+                        fix=f"mend it, then: autoarch resume {folder}",
+                    ) from error
+                raise FileFormatError(f"'{path}' is no study.", got=str(error), fix="start a new search") from error
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the search was told."""
+        found: dict[str, Any] = json.loads(self._connection.execute("SELECT text FROM options").fetchone()[0])
+        return found
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds that were proposed."""
+        return int(self._connection.execute("SELECT COUNT(*) FROM rounds").fetchone()[0])
+
+    def trials(self) -> list[Trial]:
+        """All trials with their results, in their order."""
+        rows = self._connection.execute("SELECT number, round, drawn, spec FROM trials ORDER BY number")
+        found = {n: Trial(n, r, Drawn(**json.loads(drawn)), spec) for n, r, drawn, spec in rows}
+        for number, epochs, text in self._connection.execute("SELECT * FROM results ORDER BY trial, epochs"):
+            found[number].results[epochs] = Result(**json.loads(text))
+        return list(found.values())
+
+    def add_round(self, number: int, first: int, proposals: Sequence[tuple[Drawn, str]]) -> None:
+        """A round with its trials, all or none; ``first`` is the number of the first of them."""
+        with self._connection as connection:
+            connection.execute("INSERT INTO rounds VALUES (?)", [number])
+            connection.executemany(
+                "INSERT INTO trials VALUES (?, ?, ?, ?)",
+                [(first + i, number, json.dumps(asdict(d)), spec) for i, (d, spec) in enumerate(proposals)],
+            )
+
+    def add_result(self, trial: int, epochs: int, result: Result) -> None:
+        """What came out after some epochs."""
+        with self._connection as connection:
+            connection.execute("INSERT INTO results VALUES (?, ?, ?)", [trial, epochs, json.dumps(asdict(result))])
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """The best first: who came further, then by merit, then who came earlier; those that failed are last."""
+    worst = (float("-inf"), float("-inf"))
+    return sorted(trials, key=lambda t: (t.merit is None, -t.epochs, *(-m for m in t.merit or worst), t.number))
+
+
+def leaderboard(trials: Sequence[Trial]) -> str:
+    """All trials as JSON, the best first; the same bytes whoever trained them, and however often it was interrupted."""
+    rows = [
+        {
+            "rank": i, "trial": t.number, "round": t.round, "epochs": t.epochs, "scores": t.scores,
+            "reason": t.reason, "values": t.drawn.values,
+        }
+        for i, t in enumerate(ranked(trials), 1)
+    ]  # fmt: skip
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,201 @@
+"""Whole searches through the command: the same result for any number of workers and after kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import layerkit
+from autoarch.cli import cli
+from autoarch.pool import Pool
+from autoarch.worker import Task
+
+ROOT = Path(__file__).parents[2]
+SPEC = """\
+layerkit: 1
+name: small
+inputs: {image: {shape: [8, 8, 1]}}
+layers:
+  - Flatten
+  - !choice
+    - Dense: {units: !int {low: 8, high: 64, step: 8}, activation: !choice [relu, tanh]}
+    - Dropout: !float {low: 0.1, high: 0.5}
+  - Dense: {units: 10, activation: softmax}
+compile:
+  optimizer: {Adam: {learning_rate: !float {low: 1e-3, high: 1e-1, log: true}}}
+  loss: sparse_categorical_crossentropy
+  metrics: [accuracy]
+fit: {epochs: 9, batch_size: !choice [32, 64], validation_split: 0.25}
+data: {dataset: digits}
+"""
+FILES = ("leaderboard.json", "best.yaml", "best/model.lk")
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "autoarch", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False, env={"PYTHONPATH": str(ROOT)})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in FILES]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    path = tmp_path_factory.mktemp("spec") / "small.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spec, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "run"
+    output = invoke("search", spec, "--trials", 8, "--round", 5, "--run", folder)
+    return folder, output
+
+
+@pytest.mark.slow
+def test_a_search_leaves_what_it_promises(undisturbed):
+    folder, output = undisturbed
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert [row["epochs"] for row in sorted(board, key=lambda r: r["trial"])].count(9) == 2  # one of each round
+    assert sorted(row["trial"] for row in board) == list(range(8))
+    result = json.loads((folder / "result.json").read_text())
+    assert result["rows"] == {"train": 1082, "validation": 360, "test": 355}
+    assert result["baselines"]["majority"]["test"] == pytest.approx(
+        36 / 355, abs=2 / 355
+    )  # ten classes, nearly as many of each
+    assert result["baselines"]["linear"]["test"] > 0.9
+    assert result["model"]["test"] > 0.9
+    assert "majority" in output
+    assert not list((folder / "trials").glob("*/*.lk"))
+    assert "trial" in invoke("show", folder)
+    assert invoke("best", folder) == (folder / "best.yaml").read_text()
+    before = contents(folder)
+    invoke("resume", folder)  # nothing is left to do
+    assert contents(folder) == before
+
+
+@pytest.mark.slow
+def test_the_model_is_what_train_makes_of_the_best_spec(undisturbed, tmp_path):
+    folder, _ = undisturbed
+    arguments = [sys.executable, "-m", "layerkit", "train", folder / "best.yaml", "--run", tmp_path / "run", "--quiet"]
+    subprocess.run(arguments, check=True, env=environment(), capture_output=True)
+    ours, theirs = (layerkit.saving.load_model(f / "model.lk") for f in (folder / "best", tmp_path / "run"))
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    (_, _), (x, y) = layerkit.datasets.digits()
+    accuracy = float(np.mean(theirs.predict(x, verbose=0).argmax(-1) == y))
+    assert json.loads((folder / "result.json").read_text())["model"]["test"] == pytest.approx(accuracy)
+
+
+@pytest.mark.slow
+def test_two_workers_and_kills_change_nothing(undisturbed, spec, tmp_path):
+    """Coordinators and workers are killed at random moments until the search is done."""
+    folder, chance = tmp_path / "run", random.Random(0)
+    arguments = command("search", spec, "--trials", 8, "--round", 5, "--workers", 2, "--run", folder)
+    kills = 0
+    for _ in range(60):
+        process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(chance.uniform(0.5, 2.5) + 0.3 * kills)  # rising, so that it comes to its end on a slow machine too
+        if chance.random() < 0.5:
+            for worker in children(process.pid):
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(0.3)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        output = process.communicate()[0].decode()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, output
+        if (folder / "study.sqlite").exists():
+            arguments = command("resume", folder, "--workers", 2)
+    assert process.returncode == 0
+    assert kills > 1
+    assert contents(folder) == contents(undisturbed[0])
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in tasks for child in path.read_text().split()]
+
+
+@pytest.mark.slow
+def test_failures_are_results_with_reasons(tmp_path):
+    good = SPEC.split("layers:")[0] + "layers: [Flatten, {Dense: {units: 10, activation: softmax}}]\n"
+    good += "compile: {optimizer: sgd, loss: sparse_categorical_crossentropy}\ndata: {dataset: digits, split: {validation: 0.2}}\n"
+    texts = {
+        "good": good,
+        "spec": good.replace("units: 10", "unit: 10"),
+        "diverged": good.replace("units: 10, activation: softmax", "units: 1")
+        .replace("optimizer: sgd", "optimizer: {SGD: {learning_rate: 1e30}}")
+        .replace("sparse_categorical_crossentropy", "mse"),
+        "rejected": good.replace("units: 10", "units: 100"),
+    }
+    tasks = [
+        Task(i, text, "small.yaml", None, 0, 3, str(tmp_path / str(i)), most_parameters=1000, most_bytes=10**9)
+        for i, text in enumerate(texts.values())
+    ]
+    with Pool(1, tmp_path / "log", 60) as pool:
+        results = {task.number: result for task, result in pool.run(tasks)}
+    assert results[0].reason is None
+    assert results[0].parameters == 650
+    for number, name in enumerate(texts):
+        assert number == 0 or str(results[number].reason).startswith(f"{name}: "), results[number]
+
+
+def test_one_that_never_answers_is_given_up(tmp_path):
+    with Pool(1, tmp_path / "log", 0.05) as pool:  # less than Python takes to start
+        ((_, result),) = pool.run([Task(0, SPEC, "small.yaml", None, 0, 1, str(tmp_path / "0"))])
+    assert result.reason == "died: " + "; ".join(["no answer in 0.05 s"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("!choice [32, 64]", "32"), "not empty"),
+        (("epochs: 9", "epochs: !int {low: 1, high: 9}"), "the epochs are not searched"),
+        (("data: {dataset: digits}", ""), "does not say how the data are read"),
+        (("data: {dataset: digits}", "data: {npz: rows.npz}"), "another folder"),
+    ],
+)
+def test_wrong_use_is_told(tmp_path, change, message):
+    path = tmp_path / "small.yaml"
+    path.write_text(SPEC.replace(*change))
+    result = CliRunner().invoke(cli, ["search", str(path), "--run", str(tmp_path)])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert not (tmp_path / "study.sqlite").exists()
+
+
+def test_a_folder_without_a_search_is_told(tmp_path):
+    result = CliRunner().invoke(cli, ["resume", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "holds no search" in result.output
+    with sqlite3.connect(tmp_path / "study.sqlite") as connection:
+        connection.execute("CREATE TABLE x (y)")
+    connection.close()
+    result = CliRunner().invoke(cli, ["show", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "no such table" in result.output
