@@ -98,8 +98,18 @@ def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
         return cls() if given is None else cls(given)
     except LayerkitError as error:
         error.where = error.where or place(node, error.argument)
-        errors.append(error)
+        errors.append(_in_words_of_the_spec(error))
         return None
+
+
+def _in_words_of_the_spec(error: LayerkitError) -> LayerkitError:
+    """The error with the key that the spec has where Python has a class: no layer is called ``Split``."""
+    if error.layer is not None:
+        key = "data" if error.layer == DataOptions.__name__ else snake_case(error.layer)
+        for before, after in ((f"of {error.layer} ", f"of {key} "), (f"'{error.layer}'", f"'{key}'")):
+            error.summary = error.summary.replace(before, after)
+        error.layer = None
+    return error
 
 
 def place(node: Node, name: str | None) -> Span:

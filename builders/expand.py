@@ -322,8 +322,12 @@ class Expander:
         if found is not None:
             return Ref(found.id, output if output is not None else found.output, node.span)
         known = list(frame.names)
-        if name in frame.later:
-            fix: str | None = f"'{name}' is made after it: change the order"
+        parts = [part.strip() for part in name.split(",")]
+        fix: str | None
+        if len(parts) > 1 and all(part.partition(".")[0] in frame.names for part in parts):
+            fix = f"write brackets around several tensors: [{name}]"
+        elif name in frame.later:
+            fix = f"'{name}' is made after it: change the order"
         elif frame.blocks.get(name) or name in self.classes or any(name == s.base for s in self.steps):
             fix = "give that layer a name of its own: write 'name: ...' beside it"
         else:

@@ -84,7 +84,10 @@ def evaluate(text: str, names: Mapping[str, Any]) -> Any:
         name = _VALUE.fullmatch(text)
         if name:
             return _named(name[1], names)
-        if not (text.startswith("$(") and text.endswith(")")):
+        if text.startswith("$(") and not text.endswith(")"):
+            raise SpecError("this formula does not end with its ')'.", expected="$(formula)",
+                            fix="close it; in braces or brackets quote a formula that has a comma: \"$(max(8, width))\"")  # fmt: skip
+        if not text.startswith("$("):
             raise SpecError("this is neither a name nor a formula.", expected="$name, or $(formula)",
                             fix=f"write $({text[1:40].strip('()')}), or $$ for a text that begins with $")  # fmt: skip
         return _Formula(names).value(_parsed(text[2:-1]), 0)

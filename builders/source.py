@@ -453,6 +453,10 @@ def _unclosed(child: _Child) -> int:
     return text.count("(") - text.count(")")
 
 
+def _holds_a_value(line: str) -> bool:
+    return re.match(r"[\s-]*\w+: +[^\s#]", line) is not None
+
+
 def _advice(problem: str, context: str, lines: list[str], column: int, opened: Any) -> str | None:
     """How to mend what PyYAML could not read; ``lines`` are the one before the fault, if any, and its own."""
     if any(re.match(r" *\t", line) for line in lines) or lines[-1][column : column + 1] == "\t":
@@ -465,6 +469,12 @@ def _advice(problem: str, context: str, lines: list[str], column: int, opened: A
     if "quoted scalar" in context:
         is_escape = "escape" in problem or "hexdecimal" in problem
         return "double the backslash, or use single quotes" if is_escape else "close the quote"
+    nested = re.match(r"[\s-]*(\w+): +(\w+):(?: |$)", lines[-1])
+    if nested and "mapping values" in problem:
+        outer, inner = _short(nested[1]), _short(nested[2])
+        return f"write braces around what '{outer}' holds: {outer}: {{{inner}: ...}}; or quote a text that holds ': '"
+    if "mapping values are not allowed" in problem and len(lines) == 2 and _holds_a_value(lines[0]):
+        return "begin the keys of one mapping in one column: this line is indented further than the one above"
     if "mapping values are not allowed" in problem:
         return "end the line above with ':' if this belongs to it, or quote a text that holds ': '"
     if "flow" in context:

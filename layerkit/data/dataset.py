@@ -196,6 +196,8 @@ def open_data(
         records, train, tensors, targets,
         standardize=options.standardize, one_hot=options.categories == "one_hot", missing=options.missing, task=options.task,
     )  # fmt: skip
+    for tensor in tensors:
+        _check_shape(tensor, preparation, records)
     parts = {"train": (records, train)}
     for name, rows in (("validation", validation), ("test", test)):
         own = getattr(opened, name)
@@ -255,6 +257,32 @@ def _inputs(features: Any, records: Records, inputs: Sequence[Tensor], taken: se
         wanted = known.get(name)
         tensors.append(Tensor(name, columns, wanted.shape if wanted else None, wanted.dtype if wanted else None))
     return tensors
+
+
+def _check_shape(tensor: Tensor, preparation: Preparation, records: Records) -> None:
+    """The columns have to give what the model's input takes, but for an axis of size 1 at the end."""
+    if tensor.shape is None or tensor.dtype == "string":
+        return
+    widths = {c: preparation.encodings[c].width for c in tensor.columns}
+    one = records.columns[tensor.columns[0]]
+    found = tuple(one.shape) if one.kind == "array" else (sum(widths.values()),)
+    if _fits(found, tensor.shape):
+        return
+    shown = "shape " + str(list(found))
+    if one.kind != "array":
+        shown = f"{found[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
+    error = _wrong("features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each row".replace("None", "null"), shown)  # fmt: skip
+    error.fix = f"inputs: {{{tensor.name}: {{shape: {list(found)}}}}}, or other columns (features)"
+    raise error
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether rows of the shape ``found`` fit ``wanted``, where a last axis of size 1 may be missing."""
+    if len(found) == len(wanted) + 1 and found[-1] == 1:
+        found = found[:-1]
+    elif len(found) == len(wanted) - 1 and wanted[-1] == 1:
+        found = (*found, 1)
+    return len(found) == len(wanted) and all(w is None or n == w for n, w in zip(found, wanted, strict=True))
 
 
 def _listed(columns: Any, records: Records, argument: str) -> tuple[str, ...]:

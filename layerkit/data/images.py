@@ -10,7 +10,7 @@ import numpy as np
 
 from layerkit.data.files import broken
 from layerkit.data.records import Column, Records
-from layerkit.errors import MissingExtraError
+from layerkit.errors import DataError, MissingExtraError
 from layerkit.ir import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
@@ -25,36 +25,46 @@ class ImageRecords(Records):
 
     Args:
         path: the folder.
-        size: height and width to which images are resized (bilinear); those of the first image unless given.
+        size: height and width to which images are resized (bilinear), one number for both; those of the first image unless
+            given.
         channels: 1 grey, 3 colour, 4 colour with transparency.
+
+    A folder of images without sub-folders has no ``label``: images to predict for.
 
     Raises:
         FileFormatError: no images, or one that cannot be read.
         MissingExtraError: Pillow is not installed.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int] | None = None, channels: int = 3) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, ...] | None = None, channels: int = 3) -> None:
         self.path, self.channels = Path(path), channels
         try:
             folders = sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
+            alone = _images(self.path)
         except OSError as error:
             raise broken(path, "the folder cannot be read.", got=error.strerror, fix="check the path") from error
         self.files: list[Path] = []
         labels: list[int] = []
         for number, folder in enumerate(folders):
-            found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            found = _images(folder)
             self.files += found
             labels += [number] * len(found)
+        is_labelled = bool(self.files)
+        self.files = self.files or alone
         if not self.files:
             raise broken(path, "the folder holds no images.", expected="a sub-folder of images for each class",
                          got=", ".join(p.name for p in folders[:5]) or "no sub-folders")  # fmt: skip
         self.labels = np.array(labels, "int32")
         self.count = len(self.files)
-        self.size = size or self._image(self.files[0], None).shape[:2]
-        self.columns = {
-            "image": Column("array", (*self.size, channels)),
-            "label": Column("category", categories=tuple(p.name for p in folders)),
-        }
+        self.size = tuple(size) * 2 if size and len(size) == 1 else size or self._image(self.files[0], None).shape[:2]
+        self.columns = {"image": Column("array", (*self.size, channels))}
+        if is_labelled:
+            self.columns["label"] = Column("category", categories=tuple(p.name for p in folders))
+
+    def column(self, name: str) -> Column:
+        if name == "label" and name not in self.columns:
+            raise DataError("the images have no classes.", expected="a sub-folder of images for each class", got=f"images in '{self.path}' itself")  # fmt: skip
+        return super().column(name)
 
     def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
         found: dict[str, Array] = {}
@@ -82,6 +92,10 @@ class ImageRecords(Records):
             if type(error).__module__.startswith("layerkit."):
                 raise
             raise broken(path, "the image cannot be read.", expected="an image that Pillow reads", got=str(error)[:200]) from error  # fmt: skip
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
 def _pillow() -> Any:

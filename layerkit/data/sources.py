@@ -219,7 +219,7 @@ class Images(Configurable):
 
     Args:
         path: the folder.
-        size: height and width to which images are resized; those of the first image unless given.
+        size: height and width to which images are resized, one number for both; those of the first image unless given.
         channels: 1 grey, 3 colour, 4 colour with transparency.
     """
 

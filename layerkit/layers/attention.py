@@ -432,5 +432,6 @@ def _listed(layer: Layer, given: Any, what: str) -> list[Any]:
         raise ArgumentError(
             f"'{what}' of {type(layer).__name__} is a list.", expected="[query, value], or [query, value, key]",
             got=f"a list of {len(given)}" if isinstance(given, list | tuple) else type(given).__name__,
+            fix="give them in this order, without names" if isinstance(given, dict) else None,
         )  # fmt: skip
     return list(given)

@@ -50,6 +50,9 @@ def test_a_section_opens(folder):
         ("csv: a.csv\nstandardize: 3\n", 2, "cannot be 3"),
         ("csv: a.csv\nsplit:\n  validation: 1.5\n", 3, "cannot be 1.5"),
         ("csv: a.csv\nsplit:\n  tset: 0.5\n", 3, "has no argument 'tset'"),
+        ("csv: a.csv\nsplit:\n  by: stratify\n", 3, "'by' of split cannot be"),
+        ("csv: a.csv\nmissing: median\n", 2, "'missing' of data cannot be"),
+        ("csv: {path: a.csv, delim: x}\n", 1, "'csv' has no argument 'delim'"),
         ("- csv\n", 1, "is a mapping"),
     ],
 )

@@ -35,7 +35,7 @@ def test_values(text, value):
     ("text", "summary"),
     [
         ("$widht", "there is no named value 'widht'."), ("$(widht + 1)", "there is no named value 'widht'."),
-        ("$width * 2", "this is neither a name nor a formula."), ("$(width", "this is neither a name nor a formula."),
+        ("$width * 2", "this is neither a name nor a formula."), ("$(width", "this formula does not end with its ')'."),
         ("$()", "this is no formula: invalid syntax."), ("$(1 +)", "this is no formula: invalid syntax."),
         ("$(1 / 0)", "a division by zero."), ("$(1 // 0)", "a division by zero."), ("$(0 ** -1)", "a division by zero."),
         ("$(9 ** 9 ** 9)", "a number is too large."), ("$(10 ** 400)", "a number is too large."), ("$(2 ** 60)", "a number is too large."),

@@ -157,6 +157,8 @@ FAULTS = [
     ("- Dense\n  units: 3", (2, 8), "units: 3", "end the line above with ':'"),
     ("- Dense:\n    units:3\n    a: b", (3, 6), "a: b", "space after the colon of 'units:'"),
     ("a: b: c", (1, 5), "a: b: c", "quote"),
+    ("- Bidirectional: LSTM: 8", (1, 22), "- Bidirectional: LSTM: 8", "Bidirectional: {LSTM: ...}"),
+    ("loss: mse\n  metrics: [mae]", (2, 10), "metrics: [mae]", "in one column"),
     ("a: @x", (1, 4), "a: @x", "quote"),
     ("a: *.csv", (1, 5), "a: *.csv", "quote"),
     ('b: 1\na: "abc\nc: 2\n', (2, 4), 'a: "abc', "close the quote"),

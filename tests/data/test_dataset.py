@@ -123,9 +123,27 @@ def test_images(tmp_path):
     assert found["label"].tolist() == [2, 0]
     grey = _open({"images": {"path": tmp_path, "size": [3, 3], "channels": 1}})
     assert grey.train[0].shape == (4, 3, 3, 1)
+    assert ImageRecords(tmp_path, [3]).size == (3, 3)
+    alone = ImageRecords(tmp_path / "cat")  # to predict for
+    np.testing.assert_array_equal(alone.read(np.array([1]), ["image"])["image"], pixels[[1]])
+    with pytest.raises(DataError, match="a sub-folder of images for each class"):
+        _open({"images": {"path": tmp_path / "cat"}})
     (tmp_path / "ant" / "broken.png").write_bytes(b"no image")
     with pytest.raises(FileFormatError, match=r"broken\.png"):
         _open({"images": {"path": tmp_path}}).train  # noqa: B018
+
+
+def test_columns_have_to_fit_the_input(table, tmp_path):
+    path, _ = table
+    options = {"target": "label", "features": ["count", "colour"], "categories": "one_hot"}
+    assert _open({"csv": {"path": path}}, options, inputs=[Tensor("row", (), (4,))]).train[0].shape == (ROWS, 4)
+    with pytest.raises(DataError, match=r"4: count 1, colour 3\n.*inputs: {row: {shape: \[4\]}}"):
+        _open({"csv": {"path": path}}, options, inputs=[Tensor("row", (), (5,))])
+    np.savez(tmp_path / "a.npz", x=np.zeros((6, 4, 3), "float32"), y=np.zeros(6, "float32"))
+    for shape in ((4, 3), (4, 3, 1), (None, 3)):
+        _open({"npz": {"path": tmp_path / "a.npz"}}, inputs=[Tensor("row", (), shape)])
+    with pytest.raises(DataError, match=r"shape \[4, 3\]"):
+        _open({"npz": {"path": tmp_path / "a.npz"}}, inputs=[Tensor("row", (), (3, 4))])
 
 
 def test_parts_are_shares_and_repeat(table):
