@@ -35,8 +35,8 @@ class Dim:
     """An unknown size: the sum of ``coefficient * product of axes``; built by ``axis`` and arithmetic only.
 
     >>> b = axis("b")
-    >>> 10 * b, (10 * b) // 5, b + 3 - b
-    (10*b, 2*b, 3)
+    >>> 10 * b, (10 * b) // 5, b + 3 - b, (b, 3) == (None, 3)
+    (10*b, 2*b, 3, True)
     """
 
     __slots__ = ("_hash", "terms")
@@ -47,7 +47,8 @@ class Dim:
         self._hash = hash(self.terms)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dim) and self.terms == other.terms
+        # Keras writes None for a size that is not known: x.shape == (None, 10) holds here too.
+        return other is None or (isinstance(other, Dim) and self.terms == other.terms)
 
     def __hash__(self) -> int:
         return self._hash

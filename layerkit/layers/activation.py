@@ -81,7 +81,7 @@ class PReLU(_Elementwise):
     def build(self, input_shape: Any) -> None:
         shared = self.shared_axes or ()
         shape = tuple(1 if i in shared else n for i, n in enumerate(input_shape))[1:]
-        if None in shape:
+        if not all(isinstance(n, int) for n in shape):
             raise ShapeError(
                 "a slope for each place needs to know how many there are.", expected="known sizes",
                 got=show_shape(input_shape), fix="give them in Input(shape=...), or put these axes into shared_axes",

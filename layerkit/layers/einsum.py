@@ -51,7 +51,7 @@ class EinsumDense(Layer):
         read, kernel, result = self._names()
         sizes = _sizes(result, (None, *self.output_shape))
         for name, size in _sizes(read, input_shape).items():
-            if None not in (size, sizes.get(name)) and size != sizes[name]:
+            if size is not None and sizes.get(name) is not None and size != sizes[name]:
                 raise ShapeError(
                     f"axis '{name}' goes through, so its size stays.", expected=f"{name} of size {size} in output_shape",
                     got=str(sizes[name]), fix="give it None in output_shape",

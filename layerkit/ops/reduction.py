@@ -153,7 +153,7 @@ class Broadcast(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         full = broadcast_shapes("broadcast", (x.shape, self.shape)) if x.rank <= len(self.shape) else ()
-        if len(full) != len(self.shape) or None in [unify(a, b) for a, b in zip(full, self.shape, strict=True)]:
+        if len(full) != len(self.shape) or [a for a, b in zip(full, self.shape, strict=True) if unify(a, b) is None]:
             raise ShapeError(
                 f"'broadcast' cannot fill {show_shape(self.shape)}.",
                 expected=f"a shape that broadcasts to {show_shape(self.shape)}",
