@@ -30,6 +30,8 @@ class Verb(click.Command):
             warnings.showwarning = lambda message, *_: click.echo(f"warning: {message}", err=True)  # type: ignore[assignment]
             try:
                 return super().invoke(ctx)
+            except BrokenPipeError:  # whoever reads has seen enough: click ends quietly
+                raise
             except (LayerkitError, OSError) as error:
                 click.echo(str(error), err=True)
                 raise click.exceptions.Exit(1) from None

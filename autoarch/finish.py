@@ -7,6 +7,7 @@ weights. Nothing before this reads the test part.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import builders
 from autoarch.baselines import baselines
 from autoarch.locks import alone
 from autoarch.options import Options
+from autoarch.pool import ATTEMPTS
 from autoarch.study import Trial, ranked
 from layerkit import saving
 from layerkit.errors import StateError
@@ -43,7 +45,7 @@ def finish(folder: Path, options: Options, trials: Sequence[Trial], say: Callabl
             "best_trial": winner.number,
             "values": winner.drawn.values,
             "search_scores": winner.scores,
-            "train": " ".join(["layerkit", *_arguments(folder, options)]),
+            "train": shlex.join(["layerkit", *_arguments(folder, options)]),
             **_compared(folder, winner.spec, options, run),
         }
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
@@ -70,24 +72,30 @@ def _arguments(folder: Path, options: Options) -> list[str]:
 
 
 def _trained(folder: Path, options: Options) -> dict[str, Any]:
-    """The results of the run in ``best/``, which is begun, gone on with, or done."""
+    """The results of the run in ``best/``; a training that is killed is gone on with, as often as a task of a worker."""
     best = folder / "best"
+    for _ in range(ATTEMPTS):
+        ended = _train(best, _arguments(folder, options))
+        if ended.returncode >= 0:
+            break
+    if ended.returncode:
+        got = ended.stderr.strip() or f"the process ended with code {ended.returncode}"
+        raise StateError("the best spec cannot be trained again.", got=got, fix=f"autoarch resume {folder}")
+    results: dict[str, Any] = json.loads((best / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def _train(best: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Begin the run in ``best/``, or go on with it."""
     if (best / "run.json").exists():
         with alone(best / "run.json", waits=True):  # a training that outlived its coordinator comes to its end
             pass
         arguments = ["train", "--resume", str(best)]
     else:
         shutil.rmtree(best, ignore_errors=True)
-        arguments = [*_arguments(folder, options), "--run", str(best)]
-    ended = subprocess.run(
-        [sys.executable, "-m", "layerkit", *arguments, "--quiet"], capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        raise StateError(
-            "the best spec cannot be trained again.", got=ended.stderr.strip() or f"code {ended.returncode}"
-        )
-    results: dict[str, Any] = json.loads((best / "results.json").read_text(encoding="utf-8"))
-    return results
+        arguments = [*arguments, "--run", str(best)]
+    command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _compared(folder: Path, spec: str, options: Options, run: dict[str, Any]) -> dict[str, Any]:

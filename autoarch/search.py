@@ -18,6 +18,7 @@ from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
 from autoarch.worker import Task
 from layerkit import saving
+from layerkit.errors import StateError
 
 PATIENCE_S = 3600.0
 
@@ -103,6 +104,10 @@ class _Search:
     def _to_rung(self, trials: Sequence[Trial], epochs: int, pool: Pool) -> None:
         with closing(pool.run([self._task(t, epochs) for t in trials])) as answers:
             for task, result in answers:
+                if result.fault is not None:
+                    raise StateError(
+                        "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
+                    )
                 self.study.add_result(task.number, epochs, result)
                 found = result.reason or ", ".join(f"{n} {v:.4f}" for n, v in sorted(result.scores.items()))
                 self.say(f"trial {task.number:3}  {epochs:3} epochs  {found}")

@@ -49,11 +49,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended: with ``scores`` on the validation part, or with the ``reason`` why there are none."""
+    """How a task ended: with ``scores`` on the validation part, or with the ``reason`` why there are none.
+
+    A ``fault`` of the machine, such as a full disk, says nothing of the trial: it is to be mended, and the task repeated.
+    """
 
     scores: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
     reason: str | None = None
+    fault: str | None = None
 
 
 class RejectedError(Exception):
@@ -71,6 +75,8 @@ def run(task: Task) -> Result:
         return Result(reason=f"diverged: {error.summary}")
     except (SpecError, SpecErrors) as error:
         return Result(reason=f"spec: {_line(error)}")
+    except OSError as error:
+        return Result(fault=str(error))
     except MemoryError:
         return Result(reason="memory: there was not enough")
     except LayerkitError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -163,6 +164,52 @@ def test_failures_are_results_with_reasons(tmp_path):
     assert results[0].parameters == 650
     for number, name in enumerate(texts):
         assert number == 0 or str(results[number].reason).startswith(f"{name}: "), results[number]
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_machine_ends_the_search_and_fails_no_trial(undisturbed, spec, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command("search", spec, "--trials", 8, "--round", 5, "--run", folder), env=environment())
+    while not (folder / "study.sqlite").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    shutil.rmtree(folder / "trials", ignore_errors=True)
+    (folder / "trials").write_text("in the way of the checkpoints")
+    result = CliRunner().invoke(cli, ["resume", str(folder)])
+    assert result.exit_code == 1
+    assert "a worker cannot go on" in result.output
+    (folder / "trials").unlink()
+    invoke("resume", folder)
+    assert contents(folder) == contents(undisturbed[0])
+
+
+@pytest.mark.slow
+def test_a_regression_beside_the_mean_and_a_linear_model(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    y = x @ [1.0, -2.0, 0.5] + 3 + 0.1 * rng.normal(size=400)
+    rows = "\n".join(",".join(f"{v:.6f}" for v in (*a, b)) for a, b in zip(x, y, strict=True))
+    (tmp_path / "rows.csv").write_text(f"a,b,c,y\n{rows}\n")
+    (tmp_path / "line.yaml").write_text("""\
+layerkit: 1
+inputs: {x: {shape: [3]}}
+layers: [{Dense: {units: !choice [8, 16], activation: relu}}, {Dense: 1}]
+compile: {optimizer: {Adam: {learning_rate: !float {low: 0.01, high: 0.1, log: true}}}, loss: mse}
+fit: {epochs: 20}
+data: {csv: other.csv, target: y}
+""")
+    output = invoke(
+        "search", tmp_path / "line.yaml", "--data", tmp_path / "rows.csv", "--trials", 2, "--run", tmp_path / "run"
+    )
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["rows"] == {"train": 240, "validation": 80, "test": 80}
+    assert result["measure"] == "mean_squared_error"
+    assert result["baselines"]["mean"]["test"] == pytest.approx(5.25, rel=0.4)  # 1 + 4 + 0.25: the variance of y
+    assert result["baselines"]["linear"]["test"] == pytest.approx(0.01, rel=0.4)  # that of the noise
+    assert result["beats_baselines"] is False  # nothing is better than a line on a line
+    assert "no candidate beats the baselines" in output
+    assert result["model"]["test"] < 1
 
 
 def test_one_that_never_answers_is_given_up(tmp_path):
