@@ -166,6 +166,8 @@ class Items:
         match = nearest(entry.name, KEYS)
         is_argument = entry.name in known or not match
         fix = f"if it is an argument of {layer.name}, indent it further" if is_argument else f"did you mean '{match}'?"
+        if entry.name in known and isinstance(layer.value, Scalar) and layer.value.value is not None:
+            fix = f"write all arguments by name: {layer.name}: {{{next(iter(known))}: ..., {entry.name}: ...}}"
         self.faults.report(f"an entry of layers has no key '{nodes.short(entry.name)}'.", entry.key.span, expected=", ".join([layer.name, *KEYS]),
                            got=nodes.short(entry.name), fix=fix)  # fmt: skip
 

@@ -431,7 +431,7 @@ def _listed(layer: Layer, given: Any, what: str) -> list[Any]:
     if not isinstance(given, list | tuple) or len(given) not in (2, 3):
         raise ArgumentError(
             f"'{what}' of {type(layer).__name__} is a list.", expected="[query, value], or [query, value, key]",
-            got=f"a list of {len(given)}" if isinstance(given, list | tuple) else type(given).__name__,
-            fix="give them in this order, without names" if isinstance(given, dict) else None,
+            got=f"a list of {len(given)}" if isinstance(given, list | tuple) else "names" if isinstance(given, dict) else "one",
+            fix="give them in this order, without names" if isinstance(given, dict) else "give at least two tensors; of oneself: [x, x]",
         )  # fmt: skip
     return list(given)

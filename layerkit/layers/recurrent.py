@@ -91,6 +91,11 @@ class RNN(Layer):
                 got=show_shape(sequences.shape),
                 fix="add an axis for features: x[..., None]; or return_sequences=True in the recurrent layer before it",
             )  # fmt: skip
+        if sequences.ndim > self.sequence_rank and type(self) is not RNN:  # a cell of one's own may take what it likes
+            raise ShapeError(
+                f"'{type(self).__name__}' needs {self.sequence_rank} axes.", expected="(batch, time, features)" if self.sequence_rank == 3 else f"{self.sequence_rank} axes",
+                got=show_shape(sequences.shape), fix="make one axis of those after the time, with a Reshape layer before it",
+            )  # fmt: skip
         start = self._start(sequences, initial_state)
         steps = ops.swapaxes(sequences, 0, 1)
         if mask is not None and mask.ndim == 1:

@@ -48,11 +48,25 @@ class Reshape(Layer):
             )  # fmt: skip
 
     def call(self, inputs: Any) -> Any:
+        self._check_sizes(inputs.shape[1:])
         if -1 not in self.target_shape:
             return ops.reshape(inputs, (inputs.shape[0], *self.target_shape))
         rest = product(n for n in self.target_shape if n != -1)
         found = product(inputs.shape[1:]) // rest
         return ops.reshape(inputs, (inputs.shape[0], *(found if n == -1 else n for n in self.target_shape)))
+
+    def _check_sizes(self, sizes: Any) -> None:
+        """Of a sample alone: with the batch, whose size may be unknown, other numbers could be made to fit."""
+        if not all(isinstance(n, int) for n in sizes):
+            return
+        count, rest = product(sizes), product(n for n in self.target_shape if n != -1)
+        if count != rest if -1 not in self.target_shape else rest == 0 or count % rest:
+            wanted = f"{count} elements" if -1 not in self.target_shape else f"a divisor of {count}"
+            raise ShapeError(
+                f"'target_shape' of Reshape does not fit a sample of {count} elements.", expected=wanted,
+                got=f"{show_shape(self.target_shape)}: {rest}",
+                fix=None if -1 in self.target_shape else "one size may be -1: it is found from the others",
+            )  # fmt: skip
 
 
 class Permute(Layer):

@@ -157,6 +157,8 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+        # One that a checkpoint brought back has its names sorted; here they stand as they come.
+        self.history = {name: self.history[name] for name in (*(logs or {}), *self.history)}
 
 
 class Monitor(Callback):

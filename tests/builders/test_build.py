@@ -147,3 +147,24 @@ def test_not_utf8(tmp_path):
     path.write_bytes(b"name: caf\xe9\n")
     with pytest.raises(SpecErrors):
         builders.load(path)
+
+
+@pytest.mark.parametrize(
+    ("layers", "line", "says"),
+    [
+        ("  - LSTM: 8\n", 5, "expected (batch, time, features)"),
+        ("  - Flatten\n  - Bidirectional: {layer: {LSTM: 8}}\n", 6, "needs a time axis"),
+        ("  - Reshape: [3, 3]\n", 5, "expected 64 elements"),
+        ("  - Reshape: [-1, 5]\n", 5, "expected a divisor of 64"),
+        ("  - Attention\n", 5, "of oneself: [x, x]"),
+        ("  - Attention:\n    from: {query: s, value: s}\n", 5, "in this order, without names"),
+        ("  - Dense: 10\n    activation: relu\n", 6, "Dense: {units: ..., activation: ...}"),
+        ("  - Dense: 2\n    name: x\n  - Add:\n    from: x, s\n", 8, "brackets around several tensors: [x, s]"),
+    ],
+)
+def test_the_fix_says_what_to_write(layers, line, says):
+    text = "layerkit: 1\ninputs:\n  s: {shape: [8, 4, 2]}\nlayers:\n" + layers
+    (error,) = builders.loads(text).check()
+    assert error.where is not None
+    assert error.where.line == line
+    assert says in str(error)
