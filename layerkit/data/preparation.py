@@ -84,7 +84,12 @@ class Preparation:
         tensors = (*self.inputs, *(self.targets if with_targets else ()))
         names = list(dict.fromkeys(c for tensor in tensors for c in tensor.columns))
         for name in names:
-            records.column(name)
+            try:
+                records.column(name)
+            except DataError as error:
+                error.expected, error.got = f"the columns of the training: {', '.join(names[:20])}", error.expected
+                error.fix = f"call the column '{name}' in these data too"
+                raise
         values = records.read(rows, names)
         made = {
             tensor: _join(tensor, [self._encode(values[c], records.columns[c], c) for c in tensor.columns])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -59,7 +60,7 @@ class Reshape(Layer):
         """Of a sample alone: with the batch, whose size may be unknown, other numbers could be made to fit."""
         if not all(isinstance(n, int) for n in sizes):
             return
-        count, rest = product(sizes), product(n for n in self.target_shape if n != -1)
+        count, rest = math.prod(sizes), math.prod(n for n in self.target_shape if n != -1)
         if count != rest if -1 not in self.target_shape else rest == 0 or count % rest:
             wanted = f"{count} elements" if -1 not in self.target_shape else f"a divisor of {count}"
             raise ShapeError(

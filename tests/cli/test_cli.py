@@ -439,6 +439,7 @@ def test_wrong_columns(flowers, trained, tmp_path):
     (tmp_path / "odd.csv").write_text("petals,colour\n1,red\n")
     result = call("predict", trained, tmp_path / "odd.csv", code=1)
     assert "there is no column 'petal'" in result.stderr
+    assert "call the column 'petal' in these data too" in result.stderr
     assert "did you mean 'petals'?" in result.stderr
     (tmp_path / "ragged.csv").write_text("petal,colour\n1,red\n2\n")
     assert f"{tmp_path / 'ragged.csv'}:3" in call("predict", trained, tmp_path / "ragged.csv", code=1).stderr
