@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from layerkit.data.records import Column, Records
-from layerkit.errors import DataError, FileFormatError
+from layerkit.errors import DataError, FileFormatError, nearest
 from layerkit.ir import Array
 
 Task = Literal["classification", "regression"]
@@ -88,7 +88,8 @@ class Preparation:
                 records.column(name)
             except DataError as error:
                 error.expected, error.got = f"the columns of the training: {', '.join(names[:20])}", error.expected
-                error.fix = f"call the column '{name}' in these data too"
+                if nearest(name, records.columns) is None:
+                    error.fix = f"call the column '{name}' in these data too"
                 raise
         values = records.read(rows, names)
         made = {

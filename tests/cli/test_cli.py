@@ -137,10 +137,14 @@ def test_a_folder_with_something_in_it_is_left_alone(flowers, trained):
 
 
 def test_a_run_that_never_began_leaves_nothing(flowers):
-    flowers.write_text(SPEC.replace("shape: [3]", "shape: [5]"))
-    result = call("train", flowers, "--run", flowers.parent / "run", "--quiet", code=1)
-    assert "(None, 5)" in result.stderr
-    assert not (flowers.parent / "run").exists()
+    for before, after, says in (
+        ("shape: [3]", "shape: [5]", "shape [5] for each row"),
+        ("sparse_categorical", "categorical", "needs one-hot targets"),
+    ):
+        flowers.write_text(SPEC.replace(before, after))
+        result = call("train", flowers, "--run", flowers.parent / "run", "--quiet", code=1)
+        assert says in result.stderr
+        assert not (flowers.parent / "run").exists()
 
 
 def test_a_finished_run_says_so(trained):
@@ -439,7 +443,9 @@ def test_wrong_columns(flowers, trained, tmp_path):
     (tmp_path / "odd.csv").write_text("petals,colour\n1,red\n")
     result = call("predict", trained, tmp_path / "odd.csv", code=1)
     assert "there is no column 'petal'" in result.stderr
-    assert "call the column 'petal' in these data too" in result.stderr
+    assert "expected the columns of the training: petal" in result.stderr
+    (tmp_path / "odd.csv").write_text("width,colour\n1,red\n")
+    assert "call the column 'petal' in these data too" in call("predict", trained, tmp_path / "odd.csv", code=1).stderr
     assert "did you mean 'petals'?" in result.stderr
     (tmp_path / "ragged.csv").write_text("petal,colour\n1,red\n2\n")
     assert f"{tmp_path / 'ragged.csv'}:3" in call("predict", trained, tmp_path / "ragged.csv", code=1).stderr
