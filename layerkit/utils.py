@@ -6,8 +6,9 @@ batches that ``fit`` takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count as count_up
 from typing import Any
 
 import numpy as np
@@ -298,15 +299,17 @@ class PyDataset:
 
     def __len__(self) -> int:
         raise StateError(
-            "the dataset does not say how many batches it has.", layer=type(self).__name__, fix="write __len__"
+            "the dataset does not say how many batches it has.",
+            layer=type(self).__name__,
+            fix="write __len__ or num_batches",
         )
 
     def __getitem__(self, index: int) -> Any:
         raise StateError("the dataset has no batches.", layer=type(self).__name__, fix="write __getitem__")
 
     @property
-    def num_batches(self) -> int:
-        """How many batches an epoch has."""
+    def num_batches(self) -> int | None:
+        """How many batches an epoch has: ``len`` unless overridden; None: without end."""
         return len(self)
 
     def on_epoch_begin(self) -> None:
@@ -315,10 +318,13 @@ class PyDataset:
     def on_epoch_end(self) -> None:
         """Called after the last batch of an epoch."""
 
-    def in_order(self, order: Sequence[int] | None = None) -> Iterator[Any]:
+    def in_order(self, order: Iterable[int] | None = None) -> Iterator[Any]:
         """An epoch's batches."""
         self.on_epoch_begin()
-        for index in range(self.num_batches) if order is None else order:
+        if order is None:
+            number = self.num_batches
+            order = count_up() if number is None else range(number)
+        for index in order:
             yield self[int(index)]
         self.on_epoch_end()
 

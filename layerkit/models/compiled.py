@@ -64,14 +64,21 @@ class CompiledLoss:
                 self.trackers += [metrics.Mean(name=n) for n in parts]
         return self._made
 
-    def by_output(self, y: Any, names: Sequence[str]) -> list[Any]:
-        """The target of each output."""
+    def targets(self, y: Any, names: Sequence[str]) -> list[Any]:
+        """The target of each output, or None; those of some outputs alone are of those that have a loss."""
+        if y is None:
+            return [None] * len(names)
         if len(names) == 1:
             found = tree.leaves(y)
             if len(found) != 1:
                 raise ArgumentError("the model has one output.", expected="one array of targets", got=str(len(found)))
             return found
-        return by_output(y, names, "y") if isinstance(y, Mapping | list | tuple) else by_output([y], names, "y")
+        given = y if isinstance(y, Mapping | list | tuple) else [y]
+        with_loss = [n for n, loss in enumerate(self.losses(names)) if loss is not None]
+        if not isinstance(given, Mapping) and len(given) == len(with_loss) < len(names):
+            places = dict(zip(with_loss, given, strict=True))
+            return [places.get(n) for n in range(len(names))]
+        return by_output(given, names, "y")
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: Sequence[str], added: Sequence[Any]) -> Any:
         found = self.losses(names)
@@ -81,7 +88,7 @@ class CompiledLoss:
         if any(x is not None for x in found):
             if y is None:
                 raise ArgumentError("the loss needs targets.", expected="y=...", got="none")
-            targets = self.by_output(y, names)
+            targets = self.targets(y, names)
             weights = _sample_weights(sample_weight, names)
             factors = (
                 by_output(self._weights, names, "loss_weights") if self._weights is not None else [None] * len(names)
@@ -158,11 +165,11 @@ class CompiledMetrics:
                         self._made[i].append((metric, is_weighted))
         return self._made
 
-    def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: Sequence[str]) -> dict[str, Any]:
+    def __call__(self, targets: Sequence[Any], y_pred: Any, sample_weight: Any, names: Sequence[str]) -> dict[str, Any]:
+        """Add a batch, ``targets`` one for each output; the values so far."""
         if not self._given and not self._weighted:
             return {}
         outputs = tree.leaves(y_pred)
-        targets = tree.leaves(y) if len(names) == 1 else by_output(y, names, "y")
         weights = _sample_weights(sample_weight, names)
         for made, target, output, weight in zip(
             self._make(targets, outputs, names), targets, outputs, weights, strict=True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -192,7 +193,7 @@ class Trainer(_Base):
 
         def compute(weights: Any) -> tuple[Any, Any]:
             y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
             return optimizer.scale_loss(loss), (loss, y_pred)
 
         weights = self.trainable_weights
@@ -208,12 +209,18 @@ class Trainer(_Base):
         """Loss and metrics of one batch, given as to ``train_step``."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
-        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        loss = self._loss_of(x, y, y_pred, sample_weight, training=False)
         return self.compute_metrics(x, y, y_pred, sample_weight, loss)
 
     def predict_step(self, data: Any) -> Any:
         """Predictions for one batch, given as to ``train_step``."""
         return self(unpack_x_y_sample_weight(data)[0], training=False)
+
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool) -> Any:
+        """``compute_loss``; one that was written without ``training`` is called without it."""
+        taken = signature(self.compute_loss).parameters.values()
+        takes_mode = any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in taken)
+        return self.compute_loss(x, y, y_pred, sample_weight, **({"training": training} if takes_mode else {}))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -227,7 +234,8 @@ class Trainer(_Base):
         """Add the batch to the metrics; their values so far."""
         rows = tree.leaves(x)[0].shape[0]
         logs = self._loss.track(loss, rows)
-        logs |= self._metrics(y, y_pred, sample_weight, self._target_names(y_pred))
+        names = self._target_names(y_pred)
+        logs |= self._metrics(self._loss.targets(y, names), y_pred, sample_weight, names)
         trace = current()
         for name, value in trace.metrics if trace is not None else []:
             self._added.setdefault(name, Mean(name=name)).update_state(value)
@@ -351,7 +359,7 @@ class Trainer(_Base):
             class_weight: how much each class counts.
             sample_weight: how much each row counts.
             initial_epoch: the epoch to start with.
-            steps_per_epoch: steps in an epoch, for iterables without end.
+            steps_per_epoch: steps in an epoch, for iterables without end; over arrays an epoch goes on where the one before ended.
             validation_steps: batches of an evaluation.
             validation_batch_size: rows in them.
             validation_freq: evaluate after every so many epochs, or after those in a list, counted from 1.
@@ -420,15 +428,17 @@ class Trainer(_Base):
             self._metrics_reset()
             step.watch.begin_epoch()
 
+        logs: Logs = {}
         hooks.on_train_begin()
         if isinstance(data, Stream) and self.resume_at != (initial_epoch, 0):
             data.begin_at(self.resume_at[0])
         try:
-            fit_epochs(
+            logs = fit_epochs(
                 step,
                 data,
                 batch_size=batch_size,
                 epochs=range(self.resume_at[0], epochs),
+                first=initial_epoch,
                 skip=self.resume_at[1],
                 order=self._order if shuffle else None,
                 class_weight=class_weight,
@@ -449,12 +459,13 @@ class Trainer(_Base):
             print(error)
             self.stop_training = True
         finally:
-            hooks.on_train_end()
+            hooks.on_train_end(logs)
         return history
 
-    def _order(self, epoch: int, rows: int) -> Array:
-        """The order of the rows; it depends on the seed and the number of epochs trained so far."""
-        return np.random.Generator(np.random.Philox(key=[self.random_state.seed, self._epochs_done])).permutation(rows)
+    def _order(self, ago: int, rows: int) -> Array:
+        """The order of the rows since ``ago`` epochs; it depends on the seed and the number of epochs trained before."""
+        key = [self.random_state.seed, self._epochs_done - ago]
+        return np.random.Generator(np.random.Philox(key=key)).permutation(rows)
 
     def _step(self, kind: str) -> CompiledStep:
         return CompiledStep(self, kind)
@@ -559,7 +570,7 @@ class Trainer(_Base):
         if self._graph is None or data.y is None:
             return
         names = self._target_names(self.output)
-        targets, losses = self._loss.by_output(data.y, names), self._loss.losses(names)
+        targets, losses = self._loss.targets(data.y, names), self._loss.losses(names)
         for value, y, loss, name in zip(self._graph.outputs, targets, losses, names, strict=True):
             if loss is None or y is None:
                 continue

@@ -5,7 +5,7 @@ A batch is ``(x, y, sample_weight)``, each a nested structure of arrays or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -162,6 +162,23 @@ class Stream:
 
     source: Iterable[Any]
 
+    @property
+    def known_batches(self) -> int | None:
+        """How many batches a pass has, if the source says it."""
+        if isinstance(self.source, PyDataset):
+            return self.source.num_batches
+        return len(self.source) if isinstance(self.source, Sized) else None
+
+    def check_end(self, argument: str) -> None:
+        """Refuse batches without end where no number of steps says when to stop."""
+        if isinstance(self.source, PyDataset) and self.source.num_batches is None:
+            raise DataError(
+                "the dataset has no end.",
+                expected="num_batches that is a number",
+                got="None",
+                fix=f"{argument}=a number",
+            )
+
     def begin_at(self, epoch: int) -> None:
         """Let the next pass be that of this epoch, where the source has an order for each."""
         source = self.source
@@ -173,8 +190,8 @@ class Stream:
     def batches(self, order: Callable[[int], Any] | None = None) -> Iterator[Batch]:
         """The batches, as arrays; those that have numbers in the order that ``order`` gives for so many."""
         items: Iterable[Any] = self.source
-        if order is not None and isinstance(self.source, PyDataset):
-            items = self.source.in_order(order(self.source.num_batches))
+        if order is not None and isinstance(self.source, PyDataset) and (number := self.known_batches) is not None:
+            items = self.source.in_order(order(number))
         for item in items:
             parts = tuple(item) if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:

@@ -6,9 +6,8 @@ steps run at once: small ones take less time than the Python around them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import count as count_up
 from itertools import islice
 from typing import Any, Protocol
 
@@ -36,7 +35,7 @@ def steps_of(data: Arrays | Stream, batch_size: int, steps: int | None) -> int |
     if isinstance(data, Arrays):
         whole = -(-data.rows // batch_size)
         return whole if steps is None else min(whole, steps)
-    return steps if steps is not None else (len(data.source) if isinstance(data.source, Sized) else None)
+    return steps if steps is not None else data.known_batches
 
 
 def fit_epochs(
@@ -45,6 +44,7 @@ def fit_epochs(
     *,
     batch_size: int,
     epochs: range,
+    first: int,
     skip: int,
     order: Callable[[int, int], Any] | None,
     class_weight: dict[int, float] | None,
@@ -54,32 +54,39 @@ def fit_epochs(
     begin_epoch: Callable[[], None],
     validate: Callable[[int], Logs] | None,
     is_stopped: Callable[[], bool],
-) -> None:
-    """Run the epochs; ``order(epoch, rows)`` shuffles, ``validate(epoch)`` gives logs named ``val_...``.
+) -> Logs:
+    """Run the epochs, and return the logs of the last; ``validate(epoch)`` gives logs named ``val_...``.
 
-    The first of them goes on after ``skip`` batches.
+    The first of them goes on after ``skip`` batches. ``order(ago, rows)`` shuffles for a pass over the data that began ``ago``
+    epochs earlier: epochs of fewer ``steps`` than arrays have batches go on where the one before ended, counted from epoch
+    ``first``, and one that comes to the end of the arrays ends there.
     """
     if isinstance(data, Arrays):
         data = Arrays(*with_class_weight((data.x, data.y, data.sample_weight), class_weight))
+    elif steps is None:
+        data.check_end("steps_per_epoch")
     endless = _forever(data, order) if isinstance(data, Stream) and steps is not None else None
     most = _most(callbacks, "train", steps_per_execution)
+    logs: Logs = {}
     for epoch in epochs:
         begin_epoch()
         callbacks.on_epoch_begin(epoch)
-        logs: Logs = {}
+        logs = {}
         count, skip = skip, 0
         if isinstance(data, Arrays):
-            runs = _runs(step, data, batch_size, order(epoch, data.rows) if order else None, steps, most, count)
+            ago = 0 if steps is None else (epoch - first) % -(-data.rows // (batch_size * steps))
+            done, end = (count, None) if steps is None else (ago * steps + count, (ago + 1) * steps)
+            runs = _runs(step, data, batch_size, order(ago, data.rows) if order else None, end, most, done)
         else:
-            in_order = None if order is None else partial(order, epoch)
+            in_order = None if order is None else partial(order, 0)
             batches = islice(endless if endless is not None else data.batches(in_order), count, None)
             runs = (
                 (1, partial(step, with_class_weight(b, class_weight)))
                 for b in islice(batches, None if steps is None else steps - count)
             )
-        for number, run in runs:
+        for number, run in _executions(runs, most):
             callbacks.on_train_batch_begin(count)
-            logs = run()
+            logs = run()[-1]
             count += number
             callbacks.on_train_batch_end(count - 1, logs)
             if is_stopped():
@@ -94,6 +101,7 @@ def fit_epochs(
         callbacks.on_epoch_end(epoch, logs)
         if is_stopped():
             break
+    return logs
 
 
 Runs = Iterable[tuple[int, Callable[[], Any]]]  # how many batches, and what runs them
@@ -111,22 +119,44 @@ def _runs(
         yield batches.steps, partial(step.repeat, data, batches)
 
 
+def _executions(runs: Runs, most: int | None) -> Iterator[tuple[int, Callable[[], list[Any]]]]:
+    """Runs joined until they have ``most`` batches, which callbacks see as one; their results are a list."""
+    group: list[Callable[[], Any]] = []
+    total = 0
+    for number, run in runs:
+        group.append(run)
+        total += number
+        if total >= (most or 1):
+            yield total, partial(_each, group)
+            group, total = [], 0
+    if group:
+        yield total, partial(_each, group)
+
+
+def _each(runs: Iterable[Callable[[], Any]]) -> list[Any]:
+    return [run() for run in runs]
+
+
 def _forever(data: Stream, order: Callable[[int, int], Any] | None) -> Iterator[Batch]:
     """The batches again and again, for epochs of a given number of steps; one that can be read once ends."""
-    for time in count_up():
+    while True:
         empty = True
-        for batch in data.batches(None if order is None else partial(order, time)):
+        for batch in data.batches(None if order is None else partial(order, 0)):
             empty = False
             yield batch
         if empty:
             return
 
 
-def _in_order(step: Step, data: Arrays | Stream, batch_size: int, steps: int | None, most: int | None) -> Runs:
+def _in_order(
+    step: Step, data: Arrays | Stream, batch_size: int, steps: int | None, most: int | None
+) -> Iterator[tuple[int, Callable[[], list[Any]]]]:
     """Runs over all batches, for evaluation and prediction."""
     if isinstance(data, Arrays):
-        return _runs(step, data, batch_size, None, steps, most)
-    return ((1, partial(step, b)) for b in islice(data.batches(), steps))
+        return _executions(_runs(step, data, batch_size, None, steps, most), most)
+    if steps is None:
+        data.check_end("steps")
+    return _executions(((1, partial(step, b)) for b in islice(data.batches(), steps)), most)
 
 
 def run_test(
@@ -144,7 +174,7 @@ def run_test(
     count = 0
     for number, run in _in_order(step, data, batch_size, steps, _most(callbacks, "test", steps_per_execution)):
         callbacks.on_test_batch_begin(count)
-        logs = run()
+        logs = run()[-1]
         count += number
         callbacks.on_test_batch_end(count - 1, logs)
         if callbacks.model.stop_evaluating:
@@ -168,14 +198,20 @@ def run_predict(
     count = 0
     for number, run in _in_order(step, data, batch_size, steps, _most(callbacks, "predict", steps_per_execution)):
         callbacks.on_predict_batch_begin(count)
-        parts.append(run())
+        found = run()
+        parts += found
         count += number
-        callbacks.on_predict_batch_end(count - 1)
+        callbacks.on_predict_batch_end(count - 1, {"outputs": _joined(found)})
         if callbacks.model.stop_predicting:
             break
     callbacks.on_predict_end()
     if not parts:
         raise DataError("the data gave no batch.", expected="at least one batch", got="none")
+    return _joined(parts)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Predictions one after the other."""
     return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *pieces: np.concatenate(pieces), *parts)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import layerkit
 from layerkit import Model, Sequential, losses, metrics, models, ops, optimizers, tree
-from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, ShapeError, StateError
+from layerkit.errors import ArgumentError, DataError, FileFormatError, LayerkitError, ShapeError, StateError
 from layerkit.layers import Dense, Dropout, Input, Layer
 
 RNG = np.random.default_rng(0)
@@ -376,6 +376,96 @@ def test_a_dataset_of_numbered_batches() -> None:
     model.fit(rows, steps_per_epoch=4, epochs=3, shuffle=False, verbose=0)
     assert rows.seen == [*range(6), *range(6), *range(6)]
     assert model.predict(rows).shape == (6, 1)
+
+
+class Counted(layerkit.utils.PyDataset):
+    """Says by ``num_batches`` how many batches there are; None: without end."""
+
+    def __init__(self, number: int | None) -> None:
+        super().__init__()
+        self.number = number
+        self.seen: list[int] = []
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.number
+
+    def __getitem__(self, index: int) -> Any:
+        self.seen.append(index)
+        return np.ones((2, 1), "float32"), np.ones((2, 1), "float32")
+
+
+def test_a_dataset_without_a_length() -> None:
+    model = Sequential([layerkit.Input((1,)), Dense(1)])
+    model.compile("sgd", "mse")
+    rows, endless = Counted(4), Counted(None)
+    model.fit(rows, verbose=0)
+    assert sorted(rows.seen) == [0, 1, 2, 3]
+    model.fit(endless, steps_per_epoch=3, epochs=2, verbose=0)
+    assert endless.seen == [0, 1, 2, 3, 4, 5]
+    assert model.predict(endless, steps=2, verbose=0).shape == (4, 1)
+    for call, fix in ((model.fit, "steps_per_epoch"), (model.predict, "steps"), (model.evaluate, "steps")):
+        with pytest.raises(DataError) as caught:
+            call(endless, verbose=0)
+        assert f"{fix}=" in caught.value.fix
+
+
+def test_losses_and_targets_of_some_outputs() -> None:
+    """Targets of the outputs that have a loss are enough; 1 and 3 are predicted, so the loss is (3 - 1)^2."""
+    x = layerkit.Input((2,))
+    ones = {"kernel_initializer": "ones", "use_bias": False}
+    outputs = [Dense(1, name="a", **ones)(x), Dense(1, name="b", **ones)(x), Dense(1, name="c", **ones)(x)]
+    rows, y = np.full((4, 2), 0.5, "float32"), np.full((4, 1), 3.0, "float32")
+    for loss, targets, counted in (
+        ([None, "mse", None], y, None),
+        ([None, "mse", None], [y], None),
+        ({"b": "mse"}, [None, y, None], {"b": ["mae"]}),
+        ({"b": "mse"}, {"b": y}, {"b": ["mae"]}),
+        ([None, "mse", None], y, [[], ["mae"], []]),
+    ):
+        model = layerkit.Model(x, outputs)
+        model.compile("sgd", loss, metrics=counted)
+        found = model.evaluate(rows, targets, return_dict=True, verbose=0)
+        assert found["loss"] == pytest.approx(4.0)
+        assert counted is None or found["b_mae"] == pytest.approx(2.0)
+    with pytest.raises(ArgumentError):
+        model.evaluate(rows, [y, y], verbose=0)
+
+
+def test_compute_loss_without_training() -> None:
+    class Doubled(layerkit.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = Dense(1, kernel_initializer="zeros")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+            return 2 * super().compute_loss(x, y, y_pred, sample_weight)
+
+    model = Doubled()
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 1), "float32"), np.full((4, 1), 3.0, "float32")
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(18.0)
+    assert model.fit(x, y, verbose=0).history["loss"] == pytest.approx([18.0])
+
+
+def test_logs_of_hooks() -> None:
+    class Seen(layerkit.callbacks.Callback):
+        def on_train_end(self, logs: Any = None) -> None:
+            self.last = logs
+
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.outputs = logs["outputs"]
+
+    model = Sequential([layerkit.Input((1,)), Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y, seen = np.ones((4, 1), "float32"), np.ones((4, 1), "float32"), Seen()
+    history = model.fit(x, y, epochs=2, validation_data=(x, y), callbacks=[seen], verbose=0)
+    assert seen.last == {name: values[-1] for name, values in history.history.items()}
+    found = model.predict(x, batch_size=2, callbacks=[seen], verbose=0)
+    assert np.array_equal(seen.outputs, found[2:])
 
 
 def test_own_functions_come_back_by_their_names(tmp_path: Any) -> None:

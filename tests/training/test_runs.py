@@ -104,8 +104,13 @@ def test_steps_per_execution() -> None:
     made = model(steps_per_execution=5)
     made.fit(x, y, batch_size=8, callbacks=[watcher], verbose=0)
     assert watcher.seen == [
-        ("begin", 0), ("end", 4), ("begin", 5), ("end", 9), ("begin", 10), ("end", 11), ("begin", 12), ("end", 12),
+        ("begin", 0), ("end", 4), ("begin", 5), ("end", 9), ("begin", 10), ("end", 12),
     ]  # fmt: skip
+    watcher.seen.clear()
+    made.fit(((x[i : i + 8], y[i : i + 8]) for i in range(0, 56, 8)), callbacks=[watcher], verbose=0)
+    assert watcher.seen == [("begin", 0), ("end", 4), ("begin", 5), ("end", 6)]
+    made = model(steps_per_execution=5)
+    made.fit(x, y, batch_size=8, verbose=0)
     plain = model()
     plain.fit(x, y, batch_size=8, verbose=0)
     assert_equal(made, plain)
@@ -121,7 +126,24 @@ def test_steps_per_epoch_ends_a_run() -> None:
         made.fit(x, y, batch_size=8, epochs=2, steps_per_epoch=7, callbacks=callbacks, verbose=0)
         found.append(made)
     assert_equal(*found)
-    assert int(found[0].optimizer.iterations) == 14
+    assert int(found[0].optimizer.iterations) == 13  # 7 and the other 6
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_epoch_goes_on_where_the_one_before_ended(shuffle: bool) -> None:
+    """Five batches in epochs of two: two, two, one; what it predicts is 0, so the loss is the mean of y squared."""
+    y = np.sqrt(np.arange(1.0, 11.0)).astype("float32")
+    made = Sequential([Input((1,)), Dense(1, use_bias=False, kernel_initializer="zeros")])
+    made.compile(layerkit.optimizers.SGD(0.0), "mse")
+    arguments = {"batch_size": 2, "steps_per_epoch": 2, "shuffle": shuffle, "verbose": 0}
+    found = made.fit(np.ones((10, 1), "float32"), y, epochs=6, **arguments).history["loss"]
+    for a, b, c in (found[:3], found[3:]):
+        assert (4 * a + 4 * b + 2 * c) == pytest.approx(55, rel=1e-5)  # every row once
+    assert (found[:3] == found[3:]) is not shuffle
+    if not shuffle:
+        assert found[:3] == pytest.approx([2.5, 6.5, 9.5], rel=1e-5)
+    interrupted = made.fit(np.ones((10, 1), "float32"), y, epochs=3, initial_epoch=1, **arguments).history["loss"]
+    assert len(interrupted) == 2
 
 
 def test_a_bad_row_number_ends_the_run_at_its_step() -> None:
