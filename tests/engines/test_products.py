@@ -88,6 +88,19 @@ def test_sums_over_an_unknown_number_of_rows(rows: int, m: int, n: int) -> None:
     check(run(lambda a, b: ops.matmul(ops.transpose(a), b), a, b, batch=True), exact(a.T, b), rows)
 
 
+@pytest.mark.parametrize(("rows", "m", "n"), [(1, 3, 5), (8, 3, 5), (33, 4, 40), (530, 17, 9)])
+@pytest.mark.usefixtures("vectors")
+def test_sums_over_an_unknown_number_of_rows_that_lie_as_columns(rows: int, m: int, n: int) -> None:
+    """The right operand shows a transpose, as the gradient of rows that were gathered from it does."""
+    a, b, order = draw(rows, m), draw(rows, n), np.arange(n)[::-1].astype("int32")
+
+    def build(a: Any, b: Any) -> Any:
+        turned = ops.segment_sum(ops.swapaxes(b, 0, 1), order, n)  # (n, rows) in memory
+        return ops.matmul(ops.swapaxes(a, 0, 1), ops.swapaxes(turned, 0, 1))
+
+    check(run(build, a, b, batch=True), exact(a.T, b[:, ::-1]), rows)
+
+
 def test_parts_of_larger_matrices() -> None:
     x = draw(4, 50, 60)
     got = run(lambda x: ops.matmul(x[:, 3:23, 5:45], ops.swapaxes(x, 1, 2)[:, 5:45, 1:34]), x, batch=True)

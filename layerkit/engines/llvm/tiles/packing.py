@@ -39,7 +39,6 @@ def to_panels(
     if b.column == 1 or columns == 1:  # where there is one column, how far apart they lie does not count
         _rows_to_panels(f, shape, element, b, depth, columns, to, panel)
         return
-    assert isinstance(depth, int)
     if full:
         with f.loop(0, full) as p:
             own = b.moved(f, element, 0, f.mul(p.index, shape.width))
@@ -74,7 +73,7 @@ def _rows_to_panels(
             copy(f.at(row, full * shape.width, element), f.at(line, f.mul(full, panel), element), rest)
 
 
-def _turned_to_panel(f: Function, shape: Tile, element: str, b: Matrix, columns: int, depth: int, to: Reg) -> None:
+def _turned_to_panel(f: Function, shape: Tile, element: str, b: Matrix, columns: int, depth: Index, to: Reg) -> None:
     """One panel of a matrix whose columns are contiguous, turned square by square in registers."""
     lanes, kind = shape.lanes, vector(element, shape.lanes)
 
@@ -156,12 +155,15 @@ def _write_turn_back(module: Module, shape: Tile, element: str, depth: int) -> s
     return module.add(f, "panel_to_rows")
 
 
-def _squares(f: Function, depth: int, lanes: int, write: Callable[[Index, int], None]) -> None:
-    """``write(first, count)`` for all squares along an axis."""
-    whole = depth // lanes * lanes
+def _squares(f: Function, depth: Index, lanes: int, write: Callable[[Index, int], None]) -> None:
+    """``write(first, count)`` for all squares along an axis; what is left of an unknown size is written one by one."""
+    whole = f.mul(f.div(depth, lanes), lanes)
     with f.loop(0, whole, lanes) as c:
         write(c.index, lanes)
-    if depth > whole:
+    if not isinstance(depth, int) or not isinstance(whole, int):
+        with f.loop(whole, depth) as c:
+            write(c.index, 1)
+    elif depth > whole:
         write(whole, depth - whole)
 
 
