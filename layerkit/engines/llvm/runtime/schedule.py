@@ -88,6 +88,8 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int], kept: Collec
     early = _prologue(kernels, set(kept) - set(aliases.values()))
     first = max((phase_of[k] + 1 for k in early), default=0)
     phase_of = {k: p if k in early else p + first for k, p in phase_of.items()}
+    order = {p: i for i, p in enumerate(sorted(set(phase_of.values())))}
+    phase_of = {k: order[p] for k, p in phase_of.items()}  # what moved to the front leaves no gaps
     phases: dict[int, dict[tuple[str, Size], Segment]] = defaultdict(dict)
     segments: list[Segment] = []
     for k in kernels:
@@ -99,10 +101,9 @@ def schedule(kernels: Sequence[Kernel], donated: Mapping[int, int], kept: Collec
             in_phase[key] = Segment(1 if k.whole else k.units, [], k.whole)
             segments.append(in_phase[key])
         in_phase[key].kernels.append(k)
-    order = sorted(phases)
     lasting = frozenset(use.buffer for k in early for use in k.writes)
-    prologue = sum(p < first for p in order)
-    return Schedule([list(phases[p].values()) for p in order], phase_of, segments, prologue, lasting, aliases)
+    prologue = max((phase_of[k] + 1 for k in early), default=0)
+    return Schedule([list(phases[p].values()) for p in sorted(phases)], phase_of, segments, prologue, lasting, aliases)
 
 
 def _prologue(kernels: Sequence[Kernel], kept: Collection[int]) -> set[Kernel]:
