@@ -32,6 +32,8 @@ from layerkit.ops.shape import (
     transpose,
 )
 
+TOGETHER = 16  # parts that one op puts together, where there may be thousands
+
 # Repeating and turning -----------------------------------------------------------------------------------------------
 
 
@@ -448,16 +450,48 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 @composite(example((2, 7), sequence_length=3, sequence_stride=2))
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Any:
-    """Windows of the last axis: (..., n) -> (..., windows, sequence_length)."""
+    """Windows of the last axis: (..., n) -> (..., windows, sequence_length).
+
+    Windows are put together from blocks as long as the stride, so there are few ops however long a window is.
+
+    Example:
+        >>> extract_sequences(np.arange(6), 3, 2)
+        array([[0, 1, 2],
+               [2, 3, 4]])
+    """
     x = operand(x)
     last = axis_of(-1, x.ndim, "extract_sequences")
     for name, n in (("sequence_length", sequence_length), ("sequence_stride", sequence_stride)):
         whole("extract_sequences", name, n, 1)
-    count = (x.shape[-1] - sequence_length) // sequence_stride + 1
-    parts = [
-        slice_axis(x, last, i, i + (count - 1) * sequence_stride + 1, sequence_stride) for i in range(sequence_length)
-    ]
-    return stack(parts, -1)
+    step = sequence_stride
+    count = (x.shape[-1] - sequence_length) // step + 1
+    blocks, rest = divmod(sequence_length, step)
+    parts = []
+    if blocks:
+        parts.append(_in_a_row(_in_blocks(x, 0, count + (blocks - 1), step), blocks, 1, count))
+    if rest:  # the last block of a window is cut; that of the last window may reach beyond the end
+        x = pad(x, [(0, 0)] * last + [(0, step - rest)])
+        parts.append(slice_axis(_in_blocks(x, blocks * step, count, step), last + 1, 0, rest))
+    return concatenate(parts, -1)
+
+
+def _in_blocks(x: Any, start: int, count: Size, size: int) -> Any:
+    """``count`` blocks of the last axis, from ``start`` on: (..., count, size)."""
+    part = slice_axis(x, x.ndim - 1, start, start + count * size)
+    return reshape(part, (*part.shape[:-1], count, size))
+
+
+def _in_a_row(x: Any, blocks: int, apart: int, count: Size) -> Any:
+    """Rows i, i + apart, ... (so many ``blocks``) of (..., rows, size), one behind the other, for the first ``count`` i."""
+    if blocks <= TOGETHER:
+        return concatenate([slice_axis(x, x.ndim - 2, i * apart, i * apart + count) for i in range(blocks)], -1)
+    groups, rest = divmod(blocks, TOGETHER)
+    reach = (groups - 1) * TOGETHER * apart
+    parts = [_in_a_row(_in_a_row(x, TOGETHER, apart, count + reach), groups, TOGETHER * apart, count)]
+    if rest:
+        tail = slice_axis(x, x.ndim - 2, groups * TOGETHER * apart, x.shape[-2])
+        parts.append(_in_a_row(tail, rest, apart, count))
+    return concatenate(parts, -1)
 
 
 # A small language for all of these -----------------------------------------------------------------------------------

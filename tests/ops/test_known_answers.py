@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from layerkit import dtypes, ops, random
+from layerkit import dtypes, engines, ops, random
 from layerkit.errors import DataError, LayerkitError, ShapeError
 from layerkit.functions import function, grad
-from layerkit.ir import BATCH, axis, placeholder
+from layerkit.ir import BATCH, Graph, axis, placeholder
 from layerkit.ops.random import words
 
 
@@ -196,3 +196,16 @@ def test_several_tensors_index_as_in_numpy() -> None:
         np.testing.assert_array_equal(result, case(x, i, j))
     with pytest.raises(DataError):
         function(lambda x: x[x > 0])(x)
+
+
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (3, 5), (40, 1), (33, 2), (64, 16), (100, 30), (300, 1)])
+def test_sequences_of_any_length_take_few_ops(length: int, stride: int) -> None:
+    """Against NumPy's view of all windows; the graph grows with the logarithm of a window's length."""
+    x = np.random.default_rng(0).normal(size=(2, 301)).astype("float32")
+    expected = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[:, ::stride]
+    place = placeholder("x", "float32", x.shape)
+    windows = ops.extract_sequences(place, length, stride)
+    graph = Graph((place,), (windows,), "windows")
+    assert len(graph.nodes()) < 120
+    for engine in ("reference", "llvm"):
+        np.testing.assert_array_equal(engines.get(engine).compile(graph)(x)[0], expected)
