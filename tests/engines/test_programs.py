@@ -15,6 +15,7 @@ from layerkit import layers as L
 from layerkit.autodiff import gradient
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime import threads
+from layerkit.engines.llvm.runtime.compilation import Lowered
 from layerkit.errors import ArgumentError, DataError, UnsupportedOpError
 from layerkit.ir import BATCH, Graph, placeholder
 from layerkit.trace import Weight
@@ -456,3 +457,19 @@ def test_training_through_a_mirrored_edge() -> None:
 
 def _mirrored(x: Any) -> Any:
     return ops.pad(x, [(0, 0), (2, 2)], mode="reflect")
+
+
+def test_code_of_a_joined_tensor_grows_in_pieces() -> None:
+    """LLVM takes more than twice as long for a function of twice the size."""
+    longest = []
+    for parts in (40, 160):
+        x = placeholder("x", "float32", (3, parts + 5))
+        columns = ops.stack([x[:, i : i + 5] for i in range(parts)], -1)
+        lowered = Lowered(Graph((x,), (columns,), "joined"), host(), {}, ())
+        longest.append(max(map(len, str(lowered.module).split("define"))))
+        given = RNG.normal(size=(3, parts + 5)).astype("float32")
+        if parts == 40:
+            expected = np.stack([given[:, i : i + 5] for i in range(parts)], -1)
+            found = engines.get("llvm").compile(Graph((x,), (columns,), "joined"))(given)[0]
+            np.testing.assert_array_equal(found, expected)
+    assert longest[1] < 1.2 * longest[0]

@@ -31,6 +31,7 @@ from layerkit.ops.shape import Concatenate, Pad
 from layerkit.ops.windows import pad_widths
 
 Axes = list[Size]
+PARTS = 16  # of a joined tensor in one loop: the time to compile a loop grows faster than what is in it
 
 
 def still(rank: int) -> Affine:
@@ -134,17 +135,15 @@ def put_padded(
 
 @rule(Concatenate)
 def concatenate(lowering: Lowering, node: Node) -> None:
-    """Each part written at its place; parts of one shape in one loop, with whatever computes them."""
+    """Each part written at its place; parts of one shape in few loops, with whatever computes them."""
     op: Any = node.op
     shape = node.outputs[0].shape
     out = lowering.new(node.outputs[0])
     starts = [sum((x.shape[op.axis] for x in node.inputs[:i]), 0) for i in range(len(node.inputs))]
-    is_one = len({x.shape for x in node.inputs}) == 1
-    for group in (
-        [list(zip(node.inputs, starts, strict=True))]
-        if is_one
-        else [[p] for p in zip(node.inputs, starts, strict=True)]
-    ):
+    together = PARTS if len({x.shape for x in node.inputs}) == 1 else 1
+    parts = list(zip(node.inputs, starts, strict=True))
+    is_one = len(parts) <= together
+    for group in (parts[i : i + together] for i in range(0, len(parts), together)):
         axes = list(group[0][0].shape)
         stores: list[Store | Fold] = []
         for x, start in group:
