@@ -14,7 +14,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from layerkit import (
         activations,
+        backend,
         callbacks,
+        config,
         constraints,
         data,
         datasets,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from layerkit.regularizers import Regularizer
 
 _MODULES = (
-    "activations", "callbacks", "constraints", "data", "datasets", "initializers", "layers", "losses", "metrics", "models",
+    "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "initializers", "layers", "losses", "metrics", "models",
     "ops", "optimizers", "random", "regularizers", "saving", "utils",
 )  # fmt: skip
 _NAMES = {

@@ -6,6 +6,7 @@ batches that ``fit`` takes.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count as count_up
@@ -29,6 +30,18 @@ def set_random_seed(seed: int) -> None:
         seed: a whole number, 0 included.
     """
     set_seed(seed)
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Give back the memory of models that nothing refers to any more.
+
+    There is nothing else to clear: names and seeds of a model do not depend on the models made before.
+
+    Args:
+        free_memory: with False it does nothing.
+    """
+    if free_memory:
+        gc.collect()
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
@@ -358,6 +371,6 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
 
 
 __all__ = [
-    "PyDataset", "custom_object_scope", "is_keras_tensor", "normalize", "pack_x_y_sample_weight", "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
+    "PyDataset", "clear_session", "custom_object_scope", "is_keras_tensor", "normalize", "pack_x_y_sample_weight", "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
     "standardize_dtype", "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip

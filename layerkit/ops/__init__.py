@@ -4,6 +4,7 @@ On arrays they compute at once; on symbolic tensors they add to the program. Eve
 a gradient, unless it is piecewise constant.
 """
 
+import sys as _sys
 from inspect import isfunction as _isfunction
 
 from layerkit.ops import operators as _operators  # attaches arithmetic to symbolic tensors
@@ -251,16 +252,16 @@ from layerkit.ops.indexing import (
     scatter_add,
     take,
 )
-from layerkit.ops.linalg import (
-    dot,
-    matmul,
-    tensordot,
-)
 from layerkit.ops.losses import (
     binary_crossentropy,
     categorical_crossentropy,
     psnr,
     sparse_categorical_crossentropy,
+)
+from layerkit.ops.matrices import (
+    dot,
+    matmul,
+    tensordot,
 )
 from layerkit.ops.normalization import (
     batch_normalization,
@@ -407,3 +408,6 @@ from layerkit.ops.statistics import (
 globals().update(
     {name: _public(found) for name, found in list(globals().items()) if _isfunction(found) and not name.startswith("_")}
 )
+
+nn = numpy = linalg = _sys.modules[__name__]  # where else Keras has these functions: ops.nn.relu is ops.relu
+_sys.modules.update({f"{__name__}.{_place}": nn for _place in ("nn", "numpy", "linalg")})

@@ -16,7 +16,7 @@ from layerkit.ops.creation import arange, full_like
 from layerkit.ops.elementwise import cast, equal, less, logical_and, logical_or, not_equal, where
 from layerkit.ops.gathering import take_along_axis
 from layerkit.ops.indexing import one_hot
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.reduction import argmax, max, sum
 from layerkit.ops.scan import scan
 from layerkit.ops.shape import concatenate, expand_dims, reshape, stack, transpose

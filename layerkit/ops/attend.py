@@ -34,7 +34,7 @@ from layerkit.ir import (
 from layerkit.ops.activations import softmax
 from layerkit.ops.creation import arange
 from layerkit.ops.elementwise import greater, greater_equal, less, logical_and, tanh, where
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.random import Random
 from layerkit.ops.reduction import sum
 from layerkit.ops.shape import expand_dims, reshape, swapaxes

@@ -11,7 +11,7 @@ from layerkit.errors import ShapeError
 from layerkit.ir import number, show_shape, unify
 from layerkit.ops.conv import conv, per_axis
 from layerkit.ops.core import Tensor, composite, dtype_of, example, operands
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.reduction import max
 from layerkit.ops.shape import channels_last, from_channels_last, moveaxis, reshape, slice_axis, stack
 

@@ -31,7 +31,7 @@ from layerkit.ops.elementwise import (
     where,
 )
 from layerkit.ops.gathering import take_along_axis
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.normalization import vector_norm
 from layerkit.ops.reduction import argmax, broadcast_to, max, min, prod, sum
 from layerkit.ops.scan import scan

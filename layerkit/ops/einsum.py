@@ -9,7 +9,7 @@ from layerkit.ir import Size, product, unify
 from layerkit.ops.arrangement import diagonal
 from layerkit.ops.core import Tensor
 from layerkit.ops.core import operands as promoted
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.reduction import broadcast_to, sum
 from layerkit.ops.shape import reshape, transpose
 

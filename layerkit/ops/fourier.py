@@ -16,7 +16,7 @@ from layerkit.errors import ArgumentError
 from layerkit.ir import number
 from layerkit.ops.arrangement import extract_sequences, pad
 from layerkit.ops.core import Tensor, dtype_of, operand, operands, whole
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.shape import concatenate, flip, reshape, slice_axis, swapaxes
 
 Pair = tuple[Any, Any]

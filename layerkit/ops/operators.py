@@ -8,7 +8,7 @@ from layerkit.ir import Dim, Value
 from layerkit.ops import elementwise as e
 from layerkit.ops.core import operand, size
 from layerkit.ops.indexing import getitem
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.scientific import square
 from layerkit.ops.shape import reshape, transpose
 

@@ -8,7 +8,7 @@ from layerkit.errors import ShapeError
 from layerkit.ir import broadcast_shapes
 from layerkit.ops.core import Tensor, composite, example, operands
 from layerkit.ops.elementwise import sqrt, where
-from layerkit.ops.linalg import tensordot
+from layerkit.ops.matrices import tensordot
 from layerkit.ops.reduction import broadcast_to, sum
 from layerkit.ops.shape import expand_dims, moveaxis, reshape, stack
 

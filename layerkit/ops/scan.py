@@ -177,7 +177,7 @@ class Scan(Op):
 
 def _decay(h: Any, x: Any, w: Any, reverse: bool = False) -> Any:
     from layerkit.ops.elementwise import tanh
-    from layerkit.ops.linalg import matmul
+    from layerkit.ops.matrices import matmul
 
     def body(c: Any, x: Any) -> tuple[Any, Any]:
         c = tanh(matmul(c, w) + x)

@@ -39,7 +39,7 @@ from layerkit.ops.elementwise import (
     where,
 )
 from layerkit.ops.gathering import segment_sum, take_along_axis
-from layerkit.ops.linalg import matmul
+from layerkit.ops.matrices import matmul
 from layerkit.ops.reduction import all, any, argmax, argmin, broadcast_to, max, mean, min, prod, sum
 from layerkit.ops.shape import flip, moveaxis, reshape, transpose
 from layerkit.ops.sorting import searchsorted, sort

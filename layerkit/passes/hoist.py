@@ -14,7 +14,7 @@ import numpy as np
 
 from layerkit.ir import Const, Graph, Node, Value, apply, inline, make, placeholder, usual
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, Where
-from layerkit.ops.linalg import MatMul
+from layerkit.ops.matrices import MatMul
 from layerkit.ops.reduction import Reduce
 from layerkit.ops.scan import Scan
 from layerkit.ops.shape import Reshape, Transpose, reshape, transpose

@@ -15,7 +15,7 @@ from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.engines.llvm.runtime.program import LLVMProgram
 from layerkit.ir import BATCH, Graph, Op, apply, placeholder
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from layerkit.ops.linalg import MatMul
+from layerkit.ops.matrices import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGrad, SumPool, SumPoolGrad
 
 RNG = np.random.default_rng(3)

@@ -10,12 +10,14 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 import keras
 import pytest
 
 import layerkit
+from layerkit.errors import ArgumentError
 from layerkit.fields import signature
 
 MODULES = (
@@ -155,6 +157,31 @@ def test_arguments_are_the_same(name: str) -> None:
     module, word = name.split(".")
     found = differences(getattr(getattr(keras, module), word), getattr(getattr(layerkit, module), word, None))
     assert found == ARGUMENTS.get(name, (set(), ""))[0]
+
+
+NO_OPS = {
+    "numpy": set(),
+    "nn": {"polar"},
+    "linalg": {"eig", "jvp"},
+}  # complex numbers, and a derivative that grad is for
+
+
+@pytest.mark.parametrize("place", NO_OPS)
+def test_functions_are_where_keras_has_them_too(place: str) -> None:
+    module = import_module(f"layerkit.ops.{place}")
+    assert module is getattr(layerkit.ops, place)
+    wanted = {n for n in dir(getattr(keras.ops, place)) if not n.startswith("_")}
+    assert {n for n in wanted if not callable(getattr(module, n, None))} == NO_OPS[place]
+
+
+def test_settings_are_those_that_keras_begins_with() -> None:
+    for name in ("floatx", "epsilon", "image_data_format"):
+        now = getattr(layerkit.config, name)()
+        assert now == getattr(keras.config, name)() == getattr(layerkit.backend, name)()
+        getattr(layerkit.config, f"set_{name}")(now)
+        with pytest.raises(ArgumentError) as caught:
+            getattr(layerkit.backend, f"set_{name}")("other")
+        assert caught.value.expected == repr(now)
 
 
 if __name__ == "__main__":

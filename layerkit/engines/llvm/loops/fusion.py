@@ -141,7 +141,7 @@ def _moving(nodes: Sequence[Node], lasting: Collection[Value]) -> set[Value]:
 
 def _reads_through(node: Node) -> bool:
     """Ops that are fused loops with something more: they read expressions, not memory."""
-    from layerkit.ops.linalg import MatMul
+    from layerkit.ops.matrices import MatMul
     from layerkit.ops.reduction import Reduce
 
     return isinstance(node.op, Reduce | MatMul | Concatenate)

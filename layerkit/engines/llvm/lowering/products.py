@@ -22,7 +22,7 @@ from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.strips import Axis
 from layerkit.ir import BATCH, Node, Shape, Size, Value, apply, number, product, usual
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
-from layerkit.ops.linalg import MatMul
+from layerkit.ops.matrices import MatMul
 from layerkit.ops.shape import Reshape, Transpose
 from layerkit.ops.windows import pad_widths
 

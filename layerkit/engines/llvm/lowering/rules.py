@@ -24,7 +24,7 @@ from layerkit.ops.checks import RequireFinite
 from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.gathering import ScatterReduce
 from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
-from layerkit.ops.linalg import MatMul
+from layerkit.ops.matrices import MatMul
 from layerkit.ops.pooling import MaxPool, MaxPoolGather, MaxPoolGrad, SumPool, SumPoolGrad
 from layerkit.ops.reduction import ArgReduce, Reduce
 from layerkit.ops.shape import Concatenate, Pad
