@@ -167,6 +167,18 @@ def stft(
     return rfft(extract_sequences(x, fft_length, sequence_stride) * weights)
 
 
+def _added_up(frames: Any, step: int) -> Any:
+    """Windows (..., count, n), each ``step`` after the one before, added where they overlap; zeros fill the last block."""
+    *front, count, n = frames.shape
+    blocks, none = -(-n // step), [(0, 0)] * len(front)
+    frames = reshape(pad(frames, [*none, (0, 0), (0, blocks * step - n)]), (*front, count, blocks, step))
+    summed: Any = 0.0
+    for i in reversed(range(blocks)):  # the earliest window first
+        block = reshape(slice_axis(frames, len(front) + 1, i, i + 1), (*front, count, step))
+        summed = summed + pad(block, [*none, (i, blocks - 1 - i), (0, 0)])
+    return reshape(summed, (*front, (count + blocks - 1) * step))
+
+
 def istft(
     x: Any,
     sequence_length: int,
@@ -197,12 +209,9 @@ def istft(
     count, last = number(frames.shape[-2]), frames.ndim - 2
     total = fft_length + (count - 1) * sequence_stride
     scale = np.zeros(total)
-    summed: Any = 0.0
-    for i in range(count):
-        at = i * sequence_stride
+    for at in range(0, count * sequence_stride, sequence_stride):
         scale[at : at + fft_length] += weights.astype("float64") ** 2
-        frame = frames[..., i, :] * weights
-        summed = summed + pad(frame, [(0, 0)] * last + [(at, total - at - fft_length)])
+    summed = slice_axis(_added_up(frames * weights, sequence_stride), last, 0, total)
     if window is not None:
         summed = summed * (1 / np.where(scale > 1e-10, scale, 1.0)).astype(kind)
     start = fft_length // 2 if center else 0

@@ -209,3 +209,16 @@ def test_sequences_of_any_length_take_few_ops(length: int, stride: int) -> None:
     assert len(graph.nodes()) < 120
     for engine in ("reference", "llvm"):
         np.testing.assert_array_equal(engines.get(engine).compile(graph)(x)[0], expected)
+
+
+def test_windows_are_added_up_by_as_many_ops_for_any_number_of_them() -> None:
+    """``istft`` gives back what ``stft`` was given, also for an unknown number of rows."""
+    counts = []
+    for n in (80, 800):
+        x = np.random.default_rng(0).normal(size=(2, n)).astype("float32")
+        pair = ops.stft(x, 24, 10, 32)
+        places = [placeholder("x", "float32", (BATCH, *part.shape[1:])) for part in pair]
+        graph = Graph(tuple(places), (ops.istft(tuple(places), 24, 10, 32, length=n),), "windows")
+        counts.append(len(graph.nodes()))
+        np.testing.assert_allclose(engines.get("llvm").compile(graph)(*pair)[0], x, atol=2e-6)
+    assert counts[0] == counts[1]
