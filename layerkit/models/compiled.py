@@ -114,8 +114,6 @@ class CompiledLoss:
 
     def track(self, loss: Any, rows: Any) -> dict[str, Any]:
         """Add a batch of ``rows`` rows to the running means."""
-        if loss is None:
-            return {}
         weight = ops.cast(ops.size(rows), "float32")
         self.trackers[0].update_state(loss, weight)
         for value, tracker in self._parts:

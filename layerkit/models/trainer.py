@@ -203,14 +203,14 @@ class Trainer(_Base):
         else:
             warn(f"'{self.name}' has no weights to train: its loss stays.")
             _, (loss, y_pred) = compute(weights)
-        return self.compute_metrics(x, y, y_pred, sample_weight, ops.require_finite(loss))
+        return self._logs_of(x, y, y_pred, sample_weight, ops.require_finite(loss))
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Loss and metrics of one batch, given as to ``train_step``."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self._loss_of(x, y, y_pred, sample_weight, training=False)
-        return self.compute_metrics(x, y, y_pred, sample_weight, loss)
+        return self._logs_of(x, y, y_pred, sample_weight, loss)
 
     def predict_step(self, data: Any) -> Any:
         """Predictions for one batch, given as to ``train_step``."""
@@ -228,14 +228,15 @@ class Trainer(_Base):
         """The scalar to be made small: losses of the outputs, and what layers added."""
         return self._loss(y, y_pred, sample_weight, self._target_names(y_pred), self.losses)
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, loss: Any = None
-    ) -> dict[str, Any]:
-        """Add the batch to the metrics; their values so far."""
-        rows = tree.leaves(x)[0].shape[0]
-        logs = self._loss.track(loss, rows)
+    def _logs_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, loss: Any) -> dict[str, Any]:
+        """Add the batch to the means of the losses and to the metrics; their values so far."""
+        logs = self._loss.track(loss, tree.leaves(x)[0].shape[0])
+        return logs | self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Add the batch to the metrics; their values so far. Those of the losses stand before them in the logs."""
         names = self._target_names(y_pred)
-        logs |= self._metrics(self._loss.targets(y, names), y_pred, sample_weight, names)
+        logs = self._metrics(self._loss.targets(y, names), y_pred, sample_weight, names)
         trace = current()
         for name, value in trace.metrics if trace is not None else []:
             self._added.setdefault(name, Mean(name=name)).update_state(value)

@@ -451,6 +451,28 @@ def test_compute_loss_without_training() -> None:
     assert model.fit(x, y, verbose=0).history["loss"] == pytest.approx([18.0])
 
 
+def test_compute_metrics_of_ones_own() -> None:
+    class Summed(layerkit.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = Dense(1, kernel_initializer="ones")
+            self.total = metrics.Mean(name="total")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+        def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+            self.total.update_state(ops.sum(y_pred))
+            return super().compute_metrics(x, y, y_pred, sample_weight) | {"total": self.total.result()}
+
+    model = Summed()
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = np.full((4, 1), 2.0, "float32"), np.full((4, 1), 3.0, "float32")
+    wanted = {"loss": 1.0, "mae": 1.0, "total": 8.0}
+    assert model.evaluate(x, y, return_dict=True, verbose=0) == pytest.approx(wanted)
+    assert {k: v[0] for k, v in model.fit(x, y, verbose=0).history.items()} == pytest.approx(wanted)
+
+
 def test_logs_of_hooks() -> None:
     class Seen(layerkit.callbacks.Callback):
         def on_train_end(self, logs: Any = None) -> None:
