@@ -38,7 +38,7 @@ from layerkit.trace import Weight, current
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
 from layerkit.training.data import Arrays, Stream, adapt, as_arrays, split_off, with_class_weight
-from layerkit.training.loop import check_batch_size, fit_epochs, run_predict, run_test, steps_of
+from layerkit.training.loop import check_batch_size, epochs_in_pass, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
 from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -360,7 +360,7 @@ class Trainer(_Base):
             class_weight: how much each class counts.
             sample_weight: how much each row counts.
             initial_epoch: the epoch to start with.
-            steps_per_epoch: steps in an epoch, for iterables without end; over arrays an epoch goes on where the one before ended.
+            steps_per_epoch: steps in an epoch, for iterables without end; over data of a known size an epoch goes on where the one before ended.
             validation_steps: batches of an evaluation.
             validation_batch_size: rows in them.
             validation_freq: evaluate after every so many epochs, or after those in a list, counted from 1.
@@ -432,7 +432,8 @@ class Trainer(_Base):
         logs: Logs = {}
         hooks.on_train_begin()
         if isinstance(data, Stream) and self.resume_at != (initial_epoch, 0):
-            data.begin_at(self.resume_at[0])
+            passes = (self.resume_at[0] - initial_epoch) // epochs_in_pass(data, batch_size, steps_per_epoch)
+            data.begin_at(initial_epoch + passes)
         try:
             logs = fit_epochs(
                 step,

@@ -32,10 +32,19 @@ class Step(Protocol):
 
 def steps_of(data: Arrays | Stream, batch_size: int, steps: int | None) -> int | None:
     """The number of steps in an epoch, if it is known."""
-    if isinstance(data, Arrays):
-        whole = -(-data.rows // batch_size)
-        return whole if steps is None else min(whole, steps)
-    return steps if steps is not None else data.known_batches
+    whole = _whole(data, batch_size)
+    return whole if steps is None else min(whole or steps, steps)
+
+
+def _whole(data: Arrays | Stream, batch_size: int) -> int | None:
+    """The number of batches in all data, if it is known."""
+    return -(-data.rows // batch_size) if isinstance(data, Arrays) else data.known_batches
+
+
+def epochs_in_pass(data: Arrays | Stream, batch_size: int, steps: int | None) -> int:
+    """How many epochs of ``steps`` steps go once through data of a known size; 1 where nothing else is known."""
+    whole = _whole(data, batch_size)
+    return 1 if steps is None or whole is None else max(1, -(-whole // steps))
 
 
 def fit_epochs(
@@ -58,14 +67,19 @@ def fit_epochs(
     """Run the epochs, and return the logs of the last; ``validate(epoch)`` gives logs named ``val_...``.
 
     The first of them goes on after ``skip`` batches. ``order(ago, rows)`` shuffles for a pass over the data that began ``ago``
-    epochs earlier: epochs of fewer ``steps`` than arrays have batches go on where the one before ended, counted from epoch
-    ``first``, and one that comes to the end of the arrays ends there.
+    epochs earlier: epochs of fewer ``steps`` than the data have batches go on where the one before ended, counted from epoch
+    ``first``, and one that comes to the end of the data ends there. Where the end is not known, data begin anew.
     """
     if isinstance(data, Arrays):
         data = Arrays(*with_class_weight((data.x, data.y, data.sample_weight), class_weight))
     elif steps is None:
         data.check_end("steps_per_epoch")
-    endless = _forever(data, order) if isinstance(data, Stream) and steps is not None else None
+    length = epochs_in_pass(data, batch_size, steps)
+    whole = _whole(data, batch_size)
+    is_endless = whole is None and steps is not None
+    batches: Iterator[Batch] = iter(())
+    if isinstance(data, Stream) and is_endless:
+        batches = _forever(data, order)
     most = _most(callbacks, "train", steps_per_execution)
     logs: Logs = {}
     for epoch in epochs:
@@ -73,17 +87,19 @@ def fit_epochs(
         callbacks.on_epoch_begin(epoch)
         logs = {}
         count, skip = skip, 0
+        ago = (epoch - first) % length
+        began, end = (0, None) if steps is None else (ago * steps, (ago + 1) * steps)
+        if end is not None and whole is not None and end >= whole:
+            end = None  # to the end of the data
         if isinstance(data, Arrays):
-            ago = 0 if steps is None else (epoch - first) % -(-data.rows // (batch_size * steps))
-            done, end = (count, None) if steps is None else (ago * steps + count, (ago + 1) * steps)
-            runs = _runs(step, data, batch_size, order(ago, data.rows) if order else None, end, most, done)
+            runs = _runs(step, data, batch_size, order(ago, data.rows) if order else None, end, most, began + count)
         else:
-            in_order = None if order is None else partial(order, 0)
-            batches = islice(endless if endless is not None else data.batches(in_order), count, None)
-            runs = (
-                (1, partial(step, with_class_weight(b, class_weight)))
-                for b in islice(batches, None if steps is None else steps - count)
-            )
+            at = began
+            if ago == 0 or epoch == epochs[0]:
+                at = 0
+                batches = batches if is_endless else data.batches(None if order is None else partial(order, ago))
+            taken = islice(batches, began + count - at, None if end is None else end - at)
+            runs = ((1, partial(step, with_class_weight(b, class_weight))) for b in taken)
         for number, run in _executions(runs, most):
             callbacks.on_train_batch_begin(count)
             logs = run()[-1]

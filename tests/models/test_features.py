@@ -374,7 +374,11 @@ def test_a_dataset_of_numbered_batches() -> None:
     rows.seen.clear()
     model.fit(rows, shuffle=False, verbose=0)
     model.fit(rows, steps_per_epoch=4, epochs=3, shuffle=False, verbose=0)
-    assert rows.seen == [*range(6), *range(6), *range(6)]
+    assert rows.seen == [*range(6), *range(6), 0, 1, 2, 3]  # four, the other two, four
+    assert rows.ends == 4
+    rows.seen.clear()
+    model.fit(rows, steps_per_epoch=4, epochs=4, verbose=0)
+    assert sorted(rows.seen[:6]) == sorted(rows.seen[6:]) == list(range(6))
     assert model.predict(rows).shape == (6, 1)
 
 
