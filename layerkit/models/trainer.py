@@ -115,7 +115,8 @@ class Trainer(_Base):
             weighted_metrics: metrics that count sample weights.
             run_eagerly: accepted, does nothing.
             steps_per_execution: batches between two calls of callbacks; with 1, callbacks that do not look at single batches
-                are called about twenty times a second.
+                are called about twenty times a second. The last execution of an epoch is shorter where batches are left over,
+                and its number is that of its last batch.
             jit_compile: accepted, does nothing.
             auto_scale_loss: accepted, does nothing.
             engine: the name of the engine; by default the best available.

@@ -146,6 +146,37 @@ def test_an_epoch_goes_on_where_the_one_before_ended(shuffle: bool) -> None:
     assert len(interrupted) == 2
 
 
+class Numbered(layerkit.utils.PyDataset):
+    def __len__(self) -> int:
+        return 13
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        x, y = data()
+        return x[index * 8 : index * 8 + 8], y[index * 8 : index * 8 + 8]
+
+
+@pytest.mark.parametrize("is_dataset", [False, True])
+def test_a_run_goes_on_within_a_pass_of_several_epochs(is_dataset: bool, tmp_path) -> None:
+    """Stopped after 8 of 13 batches in epochs of five, it ends like one that was not stopped."""
+
+    class Stop(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 8:
+                raise KeyboardInterrupt
+
+    arrays = (Numbered(),) if is_dataset else data()
+    arguments = {"batch_size": 8, "epochs": 5, "steps_per_epoch": 5, "verbose": 0}
+    whole, stopped, resumed = model(), model(), model()
+    whole.fit(*arrays, **arguments)
+    assert int(whole.optimizer.iterations) == 23  # 5, 5, 3, 5, 5
+    backup = layerkit.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(*arrays, callbacks=[backup, Stop()], **arguments)
+    resumed.fit(*arrays, callbacks=[layerkit.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1)], **arguments)
+    assert int(resumed.optimizer.iterations) == 23
+    assert_equal(whole, resumed)
+
+
 def test_a_bad_row_number_ends_the_run_at_its_step() -> None:
     """The steps before it count, that one and those after it do not."""
     rng = np.random.default_rng(0)
