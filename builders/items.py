@@ -205,11 +205,11 @@ def _nearest_layer(name: str, names: list[str]) -> str | None:
     first, _, rest = name.partition(" ")
     if first in names and rest:
         return f"write a colon after the layer: '- {first}: {rest}'"
+    if name[:1].isupper():
+        names = [known for known in names if known[:1].isupper()]  # whoever means a layer does not mean a key
     match = nearest(name, names)
-    return (
-        f"did you mean '{match}'?"
-        if match
-        else did_you_mean(name, sorted(names))
-        if len(names) < 20
-        else "see the list of layers in the documentation"
-    )
+    if match:
+        return f"did you mean '{match}'?"
+    if name[:1].isupper():
+        return f"see the layers in the documentation; one of your own is made known from outside: --plugin FILE, or load(layers=[{name}])"
+    return did_you_mean(name, sorted(names)) if len(names) < 20 else "see the list of layers in the documentation"

@@ -66,6 +66,12 @@ class Reading:
         name = root.get("name")
         if name is not None and not (isinstance(name, Scalar) and isinstance(name.value, str | int)):
             faults.report("the name of a spec is text.", name.span, expected="text", got=nodes.shown(name))
+        if "blocks" in (e.name for e in root.entries) and not any(
+            e.name in ("inputs", "layers", "outputs") for e in root.entries
+        ):
+            faults.report("this is a file of blocks, no spec.", root.span, expected="inputs: and layers:", got="blocks: alone",
+                          fix="name it in another spec: include: [this file]")  # fmt: skip
+            return
         self._needs("inputs", nodes.Mapping, "inputs: {image: {shape: [8, 8, 1]}}")
         self._needs("layers", nodes.Sequence, "layers: followed by a list")
 

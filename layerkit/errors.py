@@ -211,16 +211,18 @@ def placed(layer: str | None = None, where: Span | None = None) -> Iterator[None
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` most likely was meant to be, or None.
+    """The known word that ``word`` most likely was meant to be, or None; ``lr`` may mean ``learning_rate``.
 
-    >>> nearest("activtion", ["units", "activation"])
-    'activation'
+    >>> nearest("activtion", ["units", "activation"]), nearest("lr", ["learning_rate", "rho"])
+    ('activation', 'learning_rate')
     """
+    known = list(known)
     by_folded: dict[str, list[str]] = {}
     for name in known:
         by_folded.setdefault(name.lower().replace("_", ""), []).append(name)
     found = difflib.get_close_matches(word.lower().replace("_", ""), by_folded, n=1, cutoff=0.6)
-    spellings = by_folded[found[0]] if found else []
+    initials = [name for name in known if "_" in name and word == "".join(part[:1] for part in name.split("_"))]
+    spellings = by_folded[found[0]] if found else initials[:1]
     return max(spellings, key=lambda name: difflib.SequenceMatcher(None, word, name).ratio(), default=None)
 
 

@@ -35,13 +35,13 @@ def show_bytes(count: float) -> str:
 def show_cost(cost: Cost) -> str:
     """Memory and time, as far as they are known.
 
-    >>> show_cost(Cost(2_500_000, 0.0042)), show_cost(Cost(800))
-    ('2.5 MB, 4.2 ms', '800 B')
+    >>> show_cost(Cost(2_500_000, 0.0042)), show_cost(Cost(800)), show_cost(Cost(800, 0.0999))
+    ('2.5 MB, 4.2 ms', '800 B', '800 B, 100 ms')
     """
     if cost.seconds is None:
         return show_bytes(cost.peak_bytes)
-    shown = f"{cost.seconds * 1e3:.2g} ms" if cost.seconds < 1 else f"{cost.seconds:.2g} s"
-    return f"{show_bytes(cost.peak_bytes)}, {shown}"
+    number, unit = (cost.seconds * 1e3, "ms") if cost.seconds < 1 else (cost.seconds, "s")
+    return f"{show_bytes(cost.peak_bytes)}, {number:{'.0f' if number >= 10 else '.2g'}} {unit}"
 
 
 def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
