@@ -17,7 +17,7 @@ from layerkit.cli.shared import ANY_PATH, FILE, OUTPUT, Verb, load_trained, prin
 from layerkit.data import Preparation
 from layerkit.errors import DataError
 from layerkit.models import Model
-from layerkit.models.trainer import _activation
+from layerkit.models.functional import activation_of
 
 Columns = dict[str, Any]
 
@@ -70,7 +70,7 @@ def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns
     if wide > 1:
         chosen = first.argmax(-1)
     else:
-        is_share = _activation(model.outputs[0]) == "sigmoid"
+        is_share = activation_of(model.outputs[0]) == "sigmoid"
         chosen = (first.reshape(len(first)) >= (0.5 if is_share else 0.0)).astype(int)
     return {"class": np.array(classes)[chosen], **found}
 

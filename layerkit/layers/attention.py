@@ -315,6 +315,11 @@ class _OneHead(_Drops):
     ) -> Any:
         query, value, *rest = _listed(self, inputs, "inputs")
         key = rest[0] if rest else value
+        if min(len(x.shape) for x in (query, value, key)) < 3:
+            raise ShapeError(
+                f"'{type(self).__name__}' needs series of vectors.", expected="(batch, positions, features) for each",
+                got=", ".join(show_shape(x.shape) for x in (query, value, key)),
+            )  # fmt: skip
         query_mask, value_mask, *_ = (None, None) if mask is None else _listed(self, mask, "mask")
         rate, random_key = self.dropping(training)
         op = Attend(1.0, causal=use_causal_mask and value_mask is None, rate=rate)

@@ -172,6 +172,21 @@ class HostStage:
         return {name: values[v] for name, v in self.entries.items()}
 
 
+def maker(value: Value) -> Any:
+    """The layer that made a tensor, inside models too; None if an op did."""
+    if not isinstance(value.node.op, LayerCall):
+        return None
+    layer = value.node.op.layer
+    while getattr(layer, "_graph", None) is not None and isinstance(layer._graph.outputs[-1].node.op, LayerCall):
+        layer = layer._graph.outputs[-1].node.op.layer
+    return layer
+
+
+def activation_of(value: Value) -> str | None:
+    """The name of the activation that made a tensor, if a layer with one did."""
+    return getattr(getattr(maker(value), "activation", None), "__name__", None)
+
+
 def _input_layer(value: Value) -> InputLayer:
     label = value.node.op.label if isinstance(value.node.op, InputOp) else ""
     return InputLayer(input_tensor=value, name=label or None)

@@ -25,11 +25,11 @@ from layerkit.errors import (
 )
 from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt
 from layerkit.functions import Function, RandomState, value_and_grad
-from layerkit.ir import Array, Value
+from layerkit.ir import Array
 from layerkit.layers.base import Layer
 from layerkit.metrics import Mean, Metric
 from layerkit.models.compiled import CompiledLoss, CompiledMetrics
-from layerkit.models.functional import LayerGraph
+from layerkit.models.functional import LayerGraph, activation_of, maker
 from layerkit.models.steps import CompiledStep
 from layerkit.optimizers import Optimizer
 from layerkit.optimizers import get as get_optimizer
@@ -43,8 +43,6 @@ from layerkit.training.progress import Progress, show_logs
 from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 if TYPE_CHECKING:
-    from layerkit.models.functional import LayerGraph
-
     _Base = Layer
 else:
     _Base = object
@@ -578,9 +576,9 @@ class Trainer(_Base):
             if loss is None or y is None:
                 continue
             shape = tuple(n if isinstance(n, int) else None for n in value.shape)
-            with placed(where=getattr(_maker(value), "_span", None)):
+            with placed(where=getattr(maker(value), "_span", None)):
                 checks.check_target(y, shape, loss, name)
-            checks.check_activation(loss, _activation(value), name)
+            checks.check_activation(loss, activation_of(value), name)
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:
@@ -588,23 +586,6 @@ def _listed(logs: Logs, return_dict: bool) -> Any:
         return logs
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-def _maker(value: Value) -> Any:
-    """The layer that made an output, inside models too; None if an op did."""
-    from layerkit.layers.recorded import LayerCall
-
-    if not isinstance(value.node.op, LayerCall):
-        return None
-    layer = value.node.op.layer
-    while getattr(layer, "_graph", None) is not None and isinstance(layer._graph.outputs[-1].node.op, LayerCall):
-        layer = layer._graph.outputs[-1].node.op.layer
-    return layer
-
-
-def _activation(value: Value) -> str | None:
-    """The name of the activation that made an output, if a layer with one did."""
-    return getattr(getattr(_maker(value), "activation", None), "__name__", None)
 
 
 __all__ = ["Trainer"]

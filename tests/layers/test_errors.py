@@ -79,3 +79,10 @@ def test_positions_need_sizes():
         L.PositionEmbedding(3)(L.Input((4, 2)))
     with pytest.raises(ShapeError, match="known length"):
         L.SinePositionEncoding()(L.Input((None, 2)))
+
+
+def test_attention_needs_positions():
+    flat = L.Input((4,))
+    for layer in (L.Attention(), L.AdditiveAttention()):
+        with pytest.raises(ShapeError, match="series of vectors"):
+            layer([flat, flat])
