@@ -151,7 +151,7 @@ class Graph:
         self, layer: Layer, step: Step, reads: Any, call: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]] | None:
         """The arguments of the call: by place as far as possible, the others by name."""
-        names, needed, takes_any = _call_parameters(type(layer))
+        names, needed, takes_any = call_parameters(type(layer))
         what = f"{step.name} ({type(layer).__name__})"
         allowed = [*names, "training"] if "training" not in names else names
         named = dict(call)
@@ -377,7 +377,7 @@ class _Asked(Exception):
 
 
 @per_class
-def _call_parameters(cls: type) -> tuple[list[str], list[str], bool]:
+def call_parameters(cls: type) -> tuple[list[str], list[str], bool]:
     """The names of what ``call`` takes, of those the ones without a default, and whether it takes any name."""
     parameters = list(inspect.signature(cls.call).parameters.values())[1:]  # type: ignore[attr-defined]
     kinds = inspect.Parameter

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, outline, short
+from builders.outline import Call, Outline, Repeat, compiled, outline, short
 from builders.scalars import write_scalar
 from layerkit.fields import signature
 from layerkit.models import Model
@@ -42,10 +41,10 @@ def dump(model: Model) -> str:
           - Dense: 1
         <BLANKLINE>
     """
-    return "\n".join(_lines(outline(model), _compiled(model))) + "\n"
+    return "\n".join(_lines(outline(model), short(compiled(model)))) + "\n"
 
 
-def _lines(found: Outline, compiled: Mapping[str, Any]) -> Iterator[str]:
+def _lines(found: Outline, compiling: Mapping[str, Any]) -> Iterator[str]:
     yield "layerkit: 1"
     yield f"name: {write_scalar(found.name)}"
     yield "inputs:"
@@ -59,9 +58,9 @@ def _lines(found: Outline, compiled: Mapping[str, Any]) -> Iterator[str]:
                 yield f"    inputs: {flow(list(block.inputs))}"
             yield from _body(block, "    ")
     yield from _body(found, "")
-    if compiled:
+    if compiling:
         yield "compile:"
-        yield from _mapping(compiled, "  ")
+        yield from _mapping(compiling, "  ")
 
 
 def _body(found: Outline, indent: str) -> Iterator[str]:
@@ -133,10 +132,3 @@ def flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(flow, value))}]"
     return write_scalar(value)
-
-
-def _compiled(model: Model) -> dict[str, Any]:
-    """What ``compile`` was given, without what is a default; losses and metrics as they were named."""
-    found = model.get_compile_config() if getattr(model, "optimizer", None) is not None else {}
-    defaults = {p.name: p.default for p in inspect.signature(Model.compile).parameters.values()}
-    return {k: short(v) for k, v in found.items() if v != defaults.get(k) or k == "optimizer"}

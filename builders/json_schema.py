@@ -86,7 +86,7 @@ def json_schema() -> Schema:
             "anyOf": [{"type": "array", "minItems": 1}, _object({k: {} for k in ("low", "high", "step", "log", "each")}, ["low", "high"])],
         },
         "later": {"anyOf": [VALUE, HOLE]},
-        "activation": {"enum": [None, *_activation_names()]},
+        "activation": {"enum": [None, *activations.ACTIVATIONS]},
         "layers": {"type": "array", "items": {"$ref": "#/definitions/item"}, "minItems": 1},
     }  # fmt: skip
     for kind, registry in _REGISTRIES.items():
@@ -287,11 +287,6 @@ def _or_list(schema: Schema) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
-
-
-def _activation_names() -> list[str]:
-    found = [n for n in dir(activations) if n.islower() and not n.startswith("_") and callable(getattr(activations, n))]
-    return [n for n in found if n not in ("get", "serialize", "deserialize", "registry_serialize", "did_you_mean", "dtype_of")]  # fmt: skip
 
 
 def _hints(function: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from builders.build import call_parameters
 from layerkit import tree
 from layerkit.errors import ArgumentError, placed
 from layerkit.ir import Value
@@ -40,6 +41,11 @@ class Call:
     named: dict[str, Any] = field(default_factory=dict)
     share: str | None = None
     is_frozen: bool = False
+
+    @property
+    def reads_apart(self) -> bool:
+        """Whether the tensors of ``reads`` are an argument each, not one list."""
+        return isinstance(self.reads, list) and len(call_parameters(type(self.layer))[1]) > 1
 
     @property
     def is_plain(self) -> bool:
@@ -153,10 +159,9 @@ def _call(
         return tensors[node.inputs[x.number]] if isinstance(x, Slot) else x
 
     args, kwargs = tree.map_leaves(named, node.op.arguments)
-    parameters = [p for p in inspect.signature(type(layer).call).parameters.values() if p.name != "self"]
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    given = dict(zip((p.name for p in parameters), args, strict=False)) | kwargs
-    reads = [given.pop(n) for n in needed if n in given] if len(needed) > 1 else given.pop(needed[0] if needed else parameters[0].name)  # fmt: skip
+    names, needed, _ = call_parameters(type(layer))
+    given = dict(zip(names, args, strict=False)) | kwargs
+    reads = [given.pop(n) for n in needed if n in given] if len(needed) > 1 else given.pop(needed[0] if needed else names[0])  # fmt: skip
     if len(needed) <= 1 and isinstance(reads, tuple):
         reads = list(reads)
     given = {k: v for k, v in given.items() if v is not None}
@@ -219,6 +224,13 @@ def short(value: Any) -> Any:
                 return name
         return {k: short(v) for k, v in value.items()}
     return [short(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def compiled(model: Model) -> dict[str, Any]:
+    """What ``compile`` was given, as plain data without what is a default; nothing for a model that is not compiled."""
+    found = model.get_compile_config() if model.optimizer is not None else {}
+    defaults = {p.name: p.default for p in inspect.signature(Model.compile).parameters.values()}
+    return {k: v for k, v in found.items() if v != defaults.get(k) or k == "optimizer"}
 
 
 # Names -----------------------------------------------------------------------------------------------------------------

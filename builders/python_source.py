@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, outline
+from builders.outline import Call, Outline, Repeat, compiled, outline
 from builders.spec import Spec
 from layerkit import tree
 from layerkit.constraints import CONSTRAINTS
@@ -18,7 +17,6 @@ from layerkit.initializers import INITIALIZERS
 from layerkit.layers import LAYERS
 from layerkit.losses import LOSSES
 from layerkit.metrics import METRICS
-from layerkit.models import Model
 from layerkit.optimizers import OPTIMIZERS
 from layerkit.optimizers.schedules import SCHEDULES
 from layerkit.regularizers import REGULARIZERS
@@ -80,11 +78,8 @@ class _Writer:
         yield from (f"    {line}" for line in self._main(section))
 
     def _compile(self) -> list[str]:
-        if self.model.optimizer is None:
-            return []
-        defaults = {p.name: p.default for p in inspect.signature(Model.compile).parameters.values()}
-        given = {k: v for k, v in self.model.get_compile_config().items() if v != defaults.get(k) or k == "optimizer"}
-        return list(call("model.compile", [], given, {}))
+        given = compiled(self.model)
+        return list(call("model.compile", [], given, {})) if given else []
 
     def _main(self, section: Any) -> Iterator[str]:
         yield f"layerkit.utils.set_random_seed({self.seed})"
@@ -120,7 +115,7 @@ class _Function:
         self.shared = {c.share for c in _flat(found.calls) if c.share is not None}
         self.layers: dict[str, str] = {}
 
-    def lines(self, compiled: Sequence[str] = ()) -> Iterator[str]:
+    def lines(self, compiling: Sequence[str] = ()) -> Iterator[str]:
         for name, arguments in self.outline.inputs.items():
             variable = self._variable(name)
             shape = Text(repr(tuple(arguments["shape"])))
@@ -134,11 +129,11 @@ class _Function:
         given = Text(inputs[0] if len(inputs) == 1 else "{" + ", ".join(f"{value(n, {})}: {self.variables[n]}" for n in self.outline.inputs) + "}")  # fmt: skip
         outputs = Text(self.last if self.outline.outputs is None else self._tensors(self.outline.outputs))
         made_model = list(call("layerkit.Model", [given, outputs], {"name": self.outline.name}, {}))
-        if not compiled:
+        if not compiling:
             yield from self._indented(made_model, "return ")
             return
         yield from self._indented(made_model, "model = ")
-        yield from self._indented(compiled)
+        yield from self._indented(compiling)
         yield "    return model"
 
     def _indented(self, lines: Sequence[str] | Iterator[str], front: str = "", indent: str = "    ") -> Iterator[str]:
@@ -158,8 +153,7 @@ class _Function:
 
     def _call(self, each: Call, indent: str) -> Iterator[str]:
         reads = self.last if each.reads is None else self._tensors(each.reads)
-        needed = [p for p in inspect.signature(type(each.layer).call).parameters.values() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]  # fmt: skip
-        if len(needed) > 2 and isinstance(each.reads, list):  # self and two tensors: each is an argument
+        if each.reads_apart:
             reads = reads[1:-1]
         named = "".join(f", {k}={self._tensors(v)}" for k, v in each.named.items())
         if each.share is not None:

@@ -134,11 +134,6 @@ class Run:
         log = CSVLogger(self.folder / "history.csv")
         return [*own, best, log, Checkpoint(best=best, backup_dir=self.folder / "checkpoint", delete_checkpoint=False)]
 
-    def epochs_done(self) -> int:
-        """Epochs that a checkpoint knows of."""
-        path = self.folder / "checkpoint" / "latest.lk"
-        return int(saving.read(path).config["backup"]["epoch"]) if path.exists() else 0
-
     def finish(self, results: Mapping[str, Any]) -> None:
         """Write the results; the checkpoint is no longer needed."""
         self.write("results.json", results)

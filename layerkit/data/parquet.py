@@ -101,7 +101,7 @@ class ParquetRecords(Records):
             if found.shape[1:] != column.shape:
                 raise broken(self.path, f"the lists of column '{name}' have unequal lengths.", expected=f"{column.shape[0]} numbers in each", got="others")  # fmt: skip
             return found
-        array = values.to_numpy(zero_copy_only=False) if hasattr(values, "chunks") is False else values.to_numpy()
+        array = values.to_numpy()
         if column.kind == "number":
             return np.asarray(array, "float32")
         return np.asarray(array, "int32" if array.dtype.itemsize <= 4 and array.dtype != np.uint32 else "int64")
