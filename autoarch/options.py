@@ -88,7 +88,7 @@ def prepare(path: Path | None, data: str | None, **others: Any) -> Options:
             fix=f"layerkit train {path}",
         )  # fmt: skip
     spec = _parted(spec, data)
-    return Options(spec.text, str(path or shipped("images_cnn")), data, _epochs(spec), **others)
+    return Options(spec.text, str((path or shipped("images_cnn")).resolve()), data, _epochs(spec), **others)
 
 
 def least(spec: Spec) -> Spec:

@@ -80,6 +80,8 @@ def run(task: Task) -> Result:
     except MemoryError:
         return Result(reason="memory: there was not enough")
     except LayerkitError as error:
+        if isinstance(error.__cause__, OSError):  # a full disk while a checkpoint is written
+            return Result(fault=_line(error))
         return Result(reason=f"{error.code}: {_line(error)}")
 
 

@@ -155,7 +155,8 @@ class Registry:
 
     def deserialize(self, config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """What ``serialize`` made plain; classes of your own are given by name."""
-        mine = (custom_objects or {}).get(config["class_name"] if isinstance(config, Mapping) else config)
+        name = config.get("class_name") if isinstance(config, Mapping) else config
+        mine = (custom_objects or {}).get(str(name))
         if mine is None:
             return self.make(config)
         return mine.from_config(config["config"]) if isinstance(config, Mapping) else mine

@@ -144,7 +144,10 @@ class Weight(Arithmetic):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """``array + weight`` is ``weight``'s own sum; other functions of NumPy take the numbers, outside programs."""
-        own = _OPERATORS.get(ufunc.__name__)
+        out = kwargs.get("out", ())
+        if any(isinstance(x, Weight) for x in out):
+            return NotImplemented
+        own = _OPERATORS.get(ufunc.__name__) if not out or out[0] is inputs[0] else None  # a += weight
         if own is not None and method == "__call__" and inputs[1] is self and inputs[0] is not self:
             return getattr(self, own)(inputs[0])
         require_no_trace(f"numpy.{ufunc.__name__}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from layerkit.cli.shared import ANY_PATH, FILE, Verb, load_any, print_json
+from layerkit.cli.shared import ANY_PATH, Verb, load_any, plugin_option, print_json
 from layerkit.models import Model
 from layerkit.models.summary import rows
 from layerkit.registry import serialize
@@ -29,9 +29,7 @@ class Part:
 @click.command(cls=Verb)
 @click.argument("a", type=ANY_PATH)
 @click.argument("b", type=ANY_PATH)
-@click.option(
-    "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
-)
+@plugin_option
 def diff(a: Path, b: Path, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Compare A with B, each a spec, a model (.lk) or the folder of a run.
 

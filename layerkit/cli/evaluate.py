@@ -9,7 +9,7 @@ import click
 import builders
 from layerkit.cli.rows import open_rows, to_evaluate
 from layerkit.cli.runs import Run
-from layerkit.cli.shared import ANY_PATH, FILE, Verb, load_trained, plugin_layers, print_json, show_table
+from layerkit.cli.shared import ANY_PATH, Verb, load_trained, plugin_layers, plugin_option, print_json, show_table
 from layerkit.cli.train import evaluate_on
 from layerkit.errors import DataError, StateError
 
@@ -19,9 +19,7 @@ from layerkit.errors import DataError, StateError
 @click.option("--data", type=click.Path(), help="A file, a folder, or the name of data that ship.")
 @click.option("--best", is_flag=True, help="The best weights of a run instead of the last.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows at a time.")
-@click.option(
-    "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
-)
+@plugin_option
 def evaluate(
     model: Path, data: str | None, best: bool, batch_size: int, plugins: tuple[Path, ...], as_json: bool
 ) -> None:
@@ -52,7 +50,7 @@ def evaluate(
                 fix="give --data",
             )  # fmt: skip
         count, part = dataset.rows["test"], dataset.test
-    results = evaluate_on(trained, part)
+    results = evaluate_on(trained, part, batch_size)
     if as_json:
         print_json({"model": str(model), "rows": count, "results": {k: _plain(v) for k, v in results.items()}})
     else:

@@ -13,7 +13,7 @@ import numpy as np
 
 from layerkit import saving, tree
 from layerkit.cli.rows import inputs, open_rows, preparation_of
-from layerkit.cli.shared import ANY_PATH, FILE, OUTPUT, Verb, load_trained, print_json
+from layerkit.cli.shared import ANY_PATH, OUTPUT, Verb, load_trained, plugin_option, print_json
 from layerkit.data import Preparation
 from layerkit.errors import DataError
 from layerkit.models import Model
@@ -28,9 +28,7 @@ Columns = dict[str, Any]
 @click.option("-o", "--output", type=OUTPUT, help="A .csv or .npz file; without it, CSV is printed.")
 @click.option("--best", is_flag=True, help="The best weights of a run instead of the last.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows at a time.")
-@click.option(
-    "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
-)
+@plugin_option
 def predict(
     model: Path, data: str, output: Path | None, best: bool, batch_size: int, plugins: tuple[Path, ...], as_json: bool
 ) -> None:

@@ -289,7 +289,8 @@ def fingerprint(data: DataSet) -> str:
     digest = hashlib.sha256(json.dumps([data.rows, data.preparation.to_config()], default=_plain).encode())
     for part in (data.train, data.validation) if data.in_memory else ():
         for array in tree.leaves(part) if part is not None else ():
-            digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view("uint8").data)
     return digest.hexdigest()
 
 

@@ -124,15 +124,18 @@ def print_json(data: Any) -> None:
 # Specs and models -----------------------------------------------------------------------------------------------------
 
 
+plugin_option = click.option(
+    "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
+)
+
+
 def spec_options(function: F) -> F:
     """The options of verbs that read a spec: changes of values, and layers of one's own."""
     function = click.option(
         "--set", "changes", multiple=True, metavar="PATH=VALUE",
         help="Another value than the spec's, such as fit.epochs=3; may be given several times.",
     )(function)  # fmt: skip
-    return click.option(
-        "--plugin", "plugins", type=FILE, multiple=True, help="A Python file with layers of your own. It is executed."
-    )(function)
+    return plugin_option(function)
 
 
 def load_spec(path: Path, changes: Iterable[str] = (), plugins: Iterable[Path] = ()) -> Spec:

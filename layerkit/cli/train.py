@@ -49,7 +49,8 @@ def train(
         raise click.UsageError("give a spec, or --resume with the folder of a run.")
     with _ended_like_ctrl_c():
         if resume is not None:
-            fixed = [f"--{name}" for name in ("seed", "changes", "folder") if _is_given(ctx, name)]
+            options = {"seed": "--seed", "changes": "--set", "folder": "--run"}
+            fixed = [option for name, option in options.items() if _is_given(ctx, name)]
             if fixed:
                 raise click.UsageError(f"a run that goes on is what it was: leave out {', '.join(fixed)}.")
             run = Run.find(resume)
@@ -155,10 +156,10 @@ def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -
     return {"run": str(run.folder), "already_finished": False, **run.read("results.json")}
 
 
-def evaluate_on(model: Model, part: Any) -> dict[str, Any]:
+def evaluate_on(model: Model, part: Any, batch_size: int | None = None) -> dict[str, Any]:
     """Loss and metrics over a part of a data set."""
     x, y = part if isinstance(part, tuple) else (part, None)
-    found: dict[str, Any] = model.evaluate(x, y, verbose=0, return_dict=True)
+    found: dict[str, Any] = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
     return found
 
 

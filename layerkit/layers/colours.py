@@ -207,9 +207,15 @@ class RandomColorJitter(_RandomColours):
             (RandomHue, "hue"),
         )
         given = self._config
+        seed = given.get("seed")
         self.steps = [
-            make(given[f"{word}_factor"], given.get("value_range", (0, 255)), seed=given.get("seed"))
-            for make, word in kinds
+            make(
+                given[f"{word}_factor"],
+                given.get("value_range", (0, 255)),
+                dtype=given.get("dtype"),
+                seed=None if seed is None else seed + i,  # with one seed all steps would draw the same numbers
+            )
+            for i, (make, word) in enumerate(kinds)
             if given.get(f"{word}_factor") is not None
         ]
         return self

@@ -13,12 +13,11 @@ from layerkit import ops
 from layerkit.errors import ShapeError
 from layerkit.fields import PositiveFloat, PositiveInt
 from layerkit.ir import show_shape
-from layerkit.layers.base import LAYERS, Layer
+from layerkit.layers.base import Layer
 from layerkit.layers.common import Initializer
 from layerkit.ops.core import dtype_of, operand
 
 
-@LAYERS.add
 class PositionEmbedding(Layer):
     """A learned vector for each position, the same for all samples.
 
@@ -58,7 +57,6 @@ class PositionEmbedding(Layer):
         return ops.broadcast_to(operand(self.position_embeddings)[:length], ops.shape(inputs))
 
 
-@LAYERS.add
 class SinePositionEncoding(Layer):
     """Sines and cosines of the position, of wavelengths from 2 pi to ``max_wavelength`` 2 pi. Source: arXiv:1706.03762, section 3.5.
 

@@ -69,7 +69,7 @@ class Metric(Configurable):
             aggregation: not used; there for Keras.
             name: its name.
         """
-        start = None if initializer in (None, "zeros") else initializers.get(initializer)
+        start = None if initializer in (None, "zeros") else initializers.starting(initializer)
         name = name or "state"
         weight = Weight(
             shape, dtype or "float32", start, trainable=False, name=name, path=lambda: f"{type(self).__name__}/{name}"

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape, quoteattr
 from layerkit.errors import MissingExtraError, StateError
 from layerkit.ir import Value
 from layerkit.layers.recorded import LayerCall
-from layerkit.models.summary import show_sizes
+from layerkit.models.summary import show_outputs, show_sizes
 
 HEIGHT, GAP = 36, 30  # of a box, and below it
 SIDE = 24  # between boxes side by side
@@ -115,7 +115,7 @@ def boxes_of(model: Any) -> list[Box]:
     for node in graph.nodes:
         if not node.inputs:
             continue
-        shape = ", ".join(show_sizes(t.shape) for t in node.types)
+        shape = show_outputs(node)
         if isinstance(node.op, LayerCall):
             layer = node.op.layer
             family = type(layer).__module__.rsplit(".", 1)[-1]

@@ -10,12 +10,18 @@ from typing import Any
 from layerkit import tree
 from layerkit.dtypes import numpy_dtype
 from layerkit.errors import ArgumentError
-from layerkit.ir import BATCH, Graph, Size, Value
+from layerkit.ir import BATCH, Graph, Node, Size, Value
 from layerkit.layers.input import InputLayer
 from layerkit.layers.recorded import LayerCall
 from layerkit.models.cost import show_bytes, show_cost, training_cost
 from layerkit.models.standins import stand_ins
 from layerkit.trace import Trace, tracing
+
+
+def show_outputs(node: Node) -> str:
+    """The shapes of what a node of a model gives, without those of masks."""
+    masks = len(node.op.masked) if isinstance(node.op, LayerCall) else 0
+    return ", ".join(show_sizes(t.shape) for t in node.types[: len(node.types) - masks])
 
 
 def show_sizes(shape: Any) -> str:
@@ -115,8 +121,7 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
         if not node.inputs:
             continue
         before = ", ".join(shown[x] for x in node.inputs if x in shown)
-        masks = len(node.op.masked) if isinstance(node.op, LayerCall) else 0
-        shape = ", ".join(show_sizes(t.shape) for t in node.types[: len(node.types) - masks])
+        shape = show_outputs(node)
         if isinstance(node.op, LayerCall):
             layer = node.op.layer
             name = names.get(layer, layer.name)

@@ -500,10 +500,7 @@ class Trainer(_Base):
         logs = run_test(self._step("test"), data, size, steps, self._steps_per_execution, hooks)
         if verbose not in (0, False):
             print(show_logs(logs))
-        if return_dict:
-            return logs
-        values = list(logs.values())
-        return values[0] if len(values) == 1 else values
+        return _listed(logs, return_dict)
 
     def predict(
         self,

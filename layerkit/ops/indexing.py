@@ -12,7 +12,7 @@ from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, LayerkitError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Size, TensorType, Value, product, show_shape
 from layerkit.ops.core import Tensor, apply, axis_of, operand, size, whole
-from layerkit.ops.elementwise import cast, equal, less, where
+from layerkit.ops.elementwise import cast, equal, greater_equal, less, logical_and, where
 from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
 
@@ -330,7 +330,8 @@ def _at(x: Any, gathered: list[tuple[int, Any]]) -> Any:
         n = size(x.shape[axis])
         places = cast(places, "int32")
         places = where(less(places, 0), places + n, places)
-        rows = places if rows is None else rows * n + places
+        inside = logical_and(greater_equal(places, 0), less(places, n))  # else it would be a place in another row
+        rows = where(inside, places if rows is None else rows * n + places, -1)
     taken = apply(Gather(), table, rows)
     first = sum(i < axes[0] for i in rest) if axes == list(range(axes[0], axes[-1] + 1)) else 0
     new, old = list(range(rows.ndim)), list(range(rows.ndim, taken.ndim))

@@ -337,7 +337,8 @@ class CSVLogger(Callback):
         return {"names": self._names, "bytes": self._cut()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self._names, self._kept = state["names"], state["bytes"]
+        if state:  # a backup may be older than this callback
+            self._names, self._kept = state["names"], state["bytes"]
 
     def _cut(self) -> int:
         """Leave what stays of the file, once; its size."""

@@ -321,3 +321,13 @@ def test_inputs_get_the_dtypes_of_their_symbols() -> None:
     )
     whole = Model(x := Input((1,), dtype="int32"), x + 2)
     assert whole(np.array([[1.0]])).dtype == "int32"
+
+
+def test_numpy_writes_where_it_is_told_to():
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    kernel, result = layer.kernel, np.zeros((3, 2), "float32")
+    np.add(np.ones((3, 2), "float32"), kernel, out=result)
+    np.testing.assert_array_equal(result, 1 + kernel.numpy())
+    with pytest.raises(TypeError):
+        np.add(result, 1, out=kernel)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import layerkit
 from layerkit import ops
-from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError
+from layerkit.errors import ArgumentError, DataError, LayerkitError, UnknownArgumentError
 from layerkit.ir import placeholder
 
 FUNCTIONS = [n for n in dir(ops) if not n.startswith("_") and inspect.isfunction(getattr(ops, n))]
@@ -83,3 +84,9 @@ def test_extreme_numbers_are_computed_without_warnings(name: str) -> None:
             function(EXTREME)
         except LayerkitError:
             return
+
+
+def test_places_outside_their_axis_are_refused():
+    x = np.arange(6.0).reshape(2, 3)
+    with pytest.raises(DataError):
+        layerkit.function(lambda x: x[[0], [4]])(x)

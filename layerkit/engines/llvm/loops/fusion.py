@@ -30,9 +30,8 @@ LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
          "greater_equal", "maximum", "minimum", "logical_not", "logical_and", "logical_or", "divide"}  # fmt: skip
 
-REPEATED = (
-    12  # arithmetic of an element of one tensor up to which readers do it again: it is cheaper than to write and read
-)
+# Arithmetic of an element of one tensor up to which readers do it again: it is cheaper than to write and read.
+REPEATED = 12
 MANY = 8  # rows that meet the same row, or elements that are made of one
 LARGE = 1 << 26  # elements that are too many to keep, if one function makes them of little: it is called again
 
@@ -92,7 +91,7 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
         for v in node.outputs:
             cost[v] = total
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
-            is_costly = total > (12 if v.type.size == 1 else REPEATED) or loads > 1
+            is_costly = total > REPEATED or loads > 1
             is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly
             is_shared = is_shared and (total > 2 * REPEATED or not _is_spread(v, stored))
             is_first = total > 0 and v in moving

@@ -186,6 +186,8 @@ class Pool:
     def ensure(self, workers: int) -> None:
         """Have so many workers take part."""
         ctypes.c_int32.from_address(self._address + LIMIT).value = workers
+        if self._started >= workers:
+            return
         before = stack_size(STACK)
         try:
             while self._started < workers:
