@@ -7,6 +7,7 @@ weights. Nothing before this reads the test part.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -87,15 +88,16 @@ def _trained(folder: Path, options: Options) -> dict[str, Any]:
 
 def _train(best: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Begin the run in ``best/``, or go on with it."""
-    if (best / "run.json").exists():
-        with alone(best / "run.json", waits=True):  # a training that outlived its coordinator comes to its end
-            pass
-        arguments = ["train", "--resume", str(best)]
-    else:
-        shutil.rmtree(best, ignore_errors=True)
-        arguments = [*arguments, "--run", str(best)]
-    command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    # The training holds the lock too: one that outlived its coordinator comes to its end before anybody looks at its folder.
+    with alone(best.with_name("best.lock"), waits=True) as lock:
+        if (best / "run.json").exists():
+            arguments = ["train", "--resume", str(best)]
+        else:
+            shutil.rmtree(best, ignore_errors=True)
+            arguments = [*arguments, "--run", str(best)]
+        command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
+        held = (lock.fileno(),) if os.name == "posix" else ()
+        return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=held)
 
 
 def _compared(folder: Path, spec: str, options: Options, run: dict[str, Any]) -> dict[str, Any]:

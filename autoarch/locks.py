@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from layerkit.errors import StateError
 
 
 @contextmanager
-def alone(path: Path, *, waits: bool) -> Iterator[None]:
-    """Nobody else holds this file meanwhile; the system lets go of it when a process ends, however it does.
+def alone(path: Path, *, waits: bool) -> Iterator[IO[str]]:
+    """Nobody else holds this file meanwhile; the system lets go of it when the last process that has it ends, however it does.
 
     Args:
         path: of a file, made where it is not there.
@@ -32,4 +33,4 @@ def alone(path: Path, *, waits: bool) -> Iterator[None]:
             raise StateError(
                 f"another process is at work in '{path.parent}'.", fix="wait for it, or stop it"
             ) from error
-        yield
+        yield file
