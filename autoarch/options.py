@@ -11,7 +11,7 @@ import builders
 from autoarch.space import Sampler
 from builders import Spec
 from layerkit import datasets
-from layerkit.data import Dataset
+from layerkit.data import Shipped
 from layerkit.errors import ArgumentError, DataError
 
 HELD_OUT = 0.2  # share of the rows for validation, and for the sealed test, where neither spec nor data say it
@@ -65,7 +65,7 @@ def prepare(path: Path | None, data: str | None, **others: Any) -> Options:
     """
     spec = builders.load(path or shipped("images_cnn"))
     section = spec.data_section()
-    if data in datasets.DATASETS and (section is None or isinstance(section.source, Dataset)):
+    if data in datasets.DATASETS and (section is None or isinstance(section.source, Shipped)):
         spec, data = spec.override({"data.dataset": str(data)}), None
         section = spec.data_section()
     elif data is not None and data not in datasets.DATASETS:
@@ -75,7 +75,7 @@ def prepare(path: Path | None, data: str | None, **others: Any) -> Options:
             "the spec does not say how the data are read.", expected="a section data:, such as {csv: rows.csv, target: label}",
             got="none", fix="write it; --data then names other data of the same kind",
         )  # fmt: skip
-    if data is None and not isinstance(section.source, Dataset):
+    if data is None and not isinstance(section.source, Shipped):
         raise DataError(
             "the spec that is found has to be trained from another folder.", where=section.node.span,
             expected="--data with the file or folder", got="a path in the spec", fix="give --data",

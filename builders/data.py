@@ -14,15 +14,12 @@ from typing import Any
 
 from builders.source import Mapping, Node, Scalar
 from layerkit import data, datasets
-from layerkit.data import SOURCES, DataOptions, DataSet, Tensor
+from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor
 from layerkit.errors import DataError, LayerkitError, Span, SpecError, UnknownArgumentError, did_you_mean
 from layerkit.fields import fields
-from layerkit.registry import snake_case
 
-
-def keys() -> dict[str, type]:
-    """The sources by their keys."""
-    return {snake_case(name): cls for name, cls in SOURCES.classes.items()}
+_KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, "split": Split}.items()}
+"""The keys of the section by the classes that they make."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +59,25 @@ class DataSection:
 
 def read(node: Node) -> tuple[DataSection | None, list[LayerkitError]]:
     """The section, or its faults, each with its place."""
-    sources, options = keys(), fields(DataOptions)
+    options = fields(DataOptions)
     if not isinstance(node, Mapping):
         return None, [SpecError("'data' is a mapping.", where=node.span, expected="dataset: digits, or csv: and target:", got="a value")]  # fmt: skip
     errors: list[LayerkitError] = []
     for entry in node.entries:
         key = str(entry.key.value)
-        if key not in sources and key not in options:
-            known = [*sources, *options]
+        if key not in SOURCES and key not in options:
+            known = [*SOURCES, *options]
             fault = UnknownArgumentError(f"'data' has no key '{key}'.", where=entry.key.span, expected=", ".join(known), got=key, fix=did_you_mean(key, known))  # fmt: skip
             fault.argument = key
             errors.append(fault)
-    found = [entry for entry in node.entries if str(entry.key.value) in sources]
+    found = [entry for entry in node.entries if str(entry.key.value) in SOURCES]
     if len(found) != 1 and not (errors and not found):
         where = found[1].key.span if found else node.span
         got = ", ".join(str(e.key.value) for e in found) or "none"
         errors.append(
-            SpecError("'data' names one source.", where=where, expected="one of " + ", ".join(sources), got=got)
+            SpecError("'data' names one source.", where=where, expected="one of " + ", ".join(SOURCES), got=got)
         )
-    source = _made(sources[str(found[0].key.value)], found[0].value, errors) if found else None
+    source = _made(SOURCES[str(found[0].key.value)], found[0].value, errors) if found else None
     chosen = {str(e.key.value): e.value for e in node.entries if str(e.key.value) in options}
     made = _made(DataOptions, Mapping(tuple(e for e in node.entries if str(e.key.value) in chosen), node.span), errors)
     if errors:
@@ -105,7 +102,7 @@ def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
 def _in_words_of_the_spec(error: LayerkitError) -> LayerkitError:
     """The error with the key that the spec has where Python has a class: no layer is called ``Split``."""
     if error.layer is not None:
-        key = "data" if error.layer == DataOptions.__name__ else snake_case(error.layer)
+        key = _KEYS.get(error.layer, error.layer)
         for before, after in ((f"of {error.layer} ", f"of {key} "), (f"'{error.layer}'", f"'{key}'")):
             error.summary = error.summary.replace(before, after)
         error.layer = None
@@ -150,14 +147,14 @@ def replaced(source: Any, path: Path) -> Any:
     """
     if not path.exists():
         if str(path) in datasets.DATASETS:
-            return SOURCES.find("dataset")(str(path))
+            return Shipped(str(path))
         raise DataError("there is no such file or folder.", expected="a path, or the name of data that ship: " + ", ".join(datasets.DATASETS), got=str(path), fix="check the path")  # fmt: skip
     kind = data.guess(path)
-    own = snake_case(type(source).__name__) if source is not None else None
+    own = _KEYS.get(type(source).__name__)
     if kind is None:
         kind = own
     if kind is None or kind == "dataset":
         raise DataError("the name of the file does not tell how to read it.", expected=".csv, .npz, .parquet, .ts, or a folder of images", got=str(path))  # fmt: skip
-    cls = SOURCES.find(kind)
+    cls = SOURCES[kind]
     kept: Map[str, Any] = source.config if kind == own else {}
     return cls(**{**{k: v for k, v in kept.items() if k not in ("path", "test")}, "path": str(path)})

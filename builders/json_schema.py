@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from builders import data
 from layerkit import activations, constraints, initializers, losses, metrics, optimizers, regularizers
-from layerkit.data import DataOptions, Split
+from layerkit.data import SOURCES, DataOptions, Split
 from layerkit.fields import (
     Check,
     Instance,
@@ -148,7 +147,7 @@ def _spec() -> Schema:
             }),
             "fit": _method(Model.fit, {"callbacks": {"type": "array", "items": _ref("callback")}}),
             "data": _object({
-                **{key: _source(cls) for key, cls in data.keys().items()},
+                **{key: _source(cls) for key, cls in SOURCES.items()},
                 **_call(DataOptions, lambda: signature(DataOptions))["properties"],
                 "split": _call(Split, lambda: signature(Split)),
             }),

@@ -15,7 +15,7 @@ from layerkit.data.npz import read_npz
 from layerkit.data.parquet import ParquetRecords
 from layerkit.data.preparation import Preparation, Tensor
 from layerkit.data.records import ArrayRecords, Column, Records
-from layerkit.data.sources import CSV, IDX, NPZ, SOURCES, TS, Dataset, Images, Parquet, guess
+from layerkit.data.sources import CSV, IDX, NPZ, SOURCES, TS, Images, Parquet, Shipped, guess
 from layerkit.data.splits import Split
 from layerkit.data.ts import Series, read_ts
 
@@ -30,7 +30,6 @@ __all__ = [
     "CsvRecords",
     "DataOptions",
     "DataSet",
-    "Dataset",
     "ImageRecords",
     "Images",
     "Parquet",
@@ -39,6 +38,7 @@ __all__ = [
     "Records",
     "RowBatches",
     "Series",
+    "Shipped",
     "Split",
     "Table",
     "Tensor",

@@ -26,7 +26,6 @@ from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
 from layerkit.fields import Check, Configurable, Resolved, Shape
 from layerkit.ir import Array
-from layerkit.registry import Registry
 
 LARGE = 256 << 20  # bytes of a file, or of its numbers: what is larger is read batch by batch
 
@@ -56,10 +55,6 @@ class Opened:
     features: str | None = None
 
 
-SOURCES = Registry("data source")
-"""The sources by the keys that specs use."""
-
-
 class Source(Protocol):
     """Opens its files."""
 
@@ -67,7 +62,6 @@ class Source(Protocol):
         """The records; ``in_memory`` None decides by size."""
 
 
-@SOURCES.add
 class CSV(Configurable):
     """A CSV file whose first row names the columns.
 
@@ -92,7 +86,6 @@ class CSV(Configurable):
         return CsvRecords(path, self.delimiter)
 
 
-@SOURCES.add
 class Parquet(Configurable):
     """A Parquet file; needs the extra ``data``.
 
@@ -109,7 +102,6 @@ class Parquet(Configurable):
         return Opened(ParquetRecords(find(self.path)), test=ParquetRecords(find(self.test)) if self.test else None)
 
 
-@SOURCES.add
 class NPZ(Configurable):
     """Arrays that ``numpy.savez`` wrote.
 
@@ -154,7 +146,6 @@ class NPZ(Configurable):
         return given
 
 
-@SOURCES.add
 class IDX(Configurable):
     """Images and labels in the format of MNIST.
 
@@ -190,7 +181,6 @@ class IDX(Configurable):
         return Opened(_arrays({"x": arrays["x"], "y": arrays["y"]}), test=_arrays(tests) if tests else None, target="y")
 
 
-@SOURCES.add
 class TS(Configurable):
     """Labelled time series (``.ts``): columns ``x`` (time, channels) and ``y``; shorter cases end in zeros.
 
@@ -211,7 +201,6 @@ class TS(Configurable):
         return Opened(found[0], test=found[1] if len(found) > 1 else None, target=target)
 
 
-@SOURCES.add
 class Images(Configurable):
     """A folder of images with a sub-folder for each class; needs the extra ``data``.
 
@@ -237,8 +226,7 @@ class Images(Configurable):
         return Opened(train, parts.get("validation"), parts.get("test"), "label")
 
 
-@SOURCES.add
-class Dataset(Configurable):
+class Shipped(Configurable):
     """Data that ship with layerkit.
 
     Args:
@@ -251,6 +239,18 @@ class Dataset(Configurable):
         """The data set, with its rows to test on."""
         (x, y), (x_test, y_test) = datasets.load(self.name)
         return Opened(_arrays({"x": x, "y": y}), test=_arrays({"x": x_test, "y": y_test}), target="y")
+
+
+SOURCES: dict[str, type] = {
+    "csv": CSV,
+    "parquet": Parquet,
+    "npz": NPZ,
+    "idx": IDX,
+    "ts": TS,
+    "images": Images,
+    "dataset": Shipped,
+}
+"""The sources by the keys that specs use."""
 
 
 def guess(path: Path) -> str | None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import builders
-from builders import data, source
+from builders import source
 from builders.blocks import LIBRARY
 from builders.items import KEYS
 from builders.reading import SECTIONS
-from layerkit.data import DataOptions
+from layerkit.data import SOURCES, DataOptions
 from layerkit.fields import fields
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_python_runs(monkeypatch, capsys):
 def test_tables_are_complete():
     first = {word for row in re.findall(r"^\| ([^|]+) \|", TEXT, re.MULTILINE) for word in re.findall(r"`(\w+)`", row)}
     blocks = {name for path in LIBRARY.glob("*.yaml") for name in source.read(path).get("blocks").plain()}
-    known = {*SECTIONS, *KEYS, *blocks, *data.keys(), *fields(DataOptions)}
+    known = {*SECTIONS, *KEYS, *blocks, *SOURCES, *fields(DataOptions)}
     assert first == known
     for path in LIBRARY.glob("*.yaml"):
         for name, block in source.read(path).get("blocks").plain().items():

@@ -50,7 +50,7 @@ def table(tmp_path_factory):
 
 def _open(source, options=None, **more):
     ((key, arguments),) = source.items()
-    made = SOURCES.find(key)(**arguments)
+    made = SOURCES[key](**arguments)
     return open_data(made, DataOptions(**(options or {})), find=Path, **more)
 
 
