@@ -40,6 +40,8 @@ class _Path(Check):
 FilePath = Annotated[str, _Path()]
 OptionalPath = Annotated[Any, _Path()]
 
+TRAIN = "_TRAIN.ts"  # how the UEA archive ends the names of files to train on
+
 Find = Callable[[str], Path]  # a path as it is written to the file that it means
 
 
@@ -185,7 +187,7 @@ class TS(Configurable):
     """Labelled time series (``.ts``): columns ``x`` (time, channels) and ``y``; shorter cases end in zeros.
 
     Args:
-        path: the file.
+        path: the file, or a folder as the archives have them, with ``NAME_TRAIN.ts``; ``NAME_TEST.ts`` beside it is to test on.
         test: another file to test on.
     """
 
@@ -194,7 +196,9 @@ class TS(Configurable):
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
         """The cases of the file, and of the one to test on, padded to one length."""
-        parts = [read_ts(find(path)) for path in (self.path, self.test) if path is not None]
+        path, test = _archived(find(self.path))
+        test = test if self.test is None else find(self.test)
+        parts = [read_ts(file) for file in (path, test) if file is not None]
         steps = max(part.x.shape[1] for part in parts)
         found = [_series(part, steps) for part in parts]
         target = "y" if parts[0].y is not None else None
@@ -255,10 +259,11 @@ SOURCES: dict[str, type] = {
 
 def guess(path: Path) -> str | None:
     """The key of the source that reads a file of this name, or a folder of this content."""
-    suffixes = [s for s in path.suffixes if s != ".gz"]
+    suffixes = [s for s in path.suffixes if s not in (".gz", ".brotli", ".snappy", ".zstd")]
     known = {".csv": "csv", ".tsv": "csv", ".npz": "npz", ".ts": "ts", ".parquet": "parquet"}
     if path.is_dir():
-        return "idx" if any(path.glob("train-images*")) else "images"
+        marks = {"train-images*": "idx", f"*{TRAIN}": "ts"}
+        return next((key for mark, key in marks.items() if any(path.glob(mark))), "images")
     return known.get(suffixes[-1].lower()) if suffixes else None
 
 
@@ -279,6 +284,15 @@ def _arrays(arrays: dict[str, Array]) -> ArrayRecords:
             arrays = {**arrays, name: numbers.astype("int32")}
             categories[name] = tuple(map(str, known))
     return ArrayRecords(arrays, categories)
+
+
+def _archived(path: Path) -> tuple[Path, Path | None]:
+    """The series to train on, and those to test on where they lie beside."""
+    if path.is_dir():
+        found = sorted(path.glob(f"*{TRAIN}"))
+        path = next((f for f in found if f.name == path.name + TRAIN), found[0] if found else path)
+    test = path.with_name(path.name.removesuffix(TRAIN) + "_TEST.ts")
+    return path, test if path.name.endswith(TRAIN) and test.exists() else None
 
 
 def _series(part: Series, steps: int) -> ArrayRecords:

@@ -323,6 +323,7 @@ def test_names_of_files_tell_their_source(tmp_path):
         ("b.npz", "npz"),
         ("c.parquet", "parquet"),
         ("d.ts", "ts"),
+        ("e.parquet.brotli", "parquet"),
         ("e.txt", None),
     ):
         assert guess(tmp_path / name) == key

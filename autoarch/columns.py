@@ -1,0 +1,194 @@
+"""Which columns of data are the target and the features, and what is done with them before a model sees them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from builders.data import replaced
+from layerkit.data import CSV, Images, Records, Tensor
+from layerkit.data.preparation import fit
+from layerkit.data.sources import Opened, guess
+from layerkit.errors import DataError, LayerkitError
+
+WINDOW = {"length": 24, "horizon": 1, "stride": 1}  # of a forecast
+LARGEST = 64  # pixels of height and width of images in folders; larger ones are made smaller
+USUAL_TARGETS = ("target", "label", "labels", "class", "y", "outcome")
+DATE = re.compile(r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:.*)?$")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A source and what is done with its columns.
+
+    Attributes:
+        key: of the source in a section ``data``.
+        arguments: of the source there, with the file's name for its path.
+        opened: the source, opened.
+        options: the other keys of the section, but the split.
+        split_by: how rows are held out.
+        is_table: whether a row is made of columns of numbers and texts; arrays tell what they are by their shape.
+        notes: what was left out or made smaller, and why.
+    """
+
+    key: str
+    arguments: Any
+    opened: Opened
+    options: dict[str, Any]
+    split_by: str
+    is_table: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def choose(data: str, target: str | None, task: str) -> Chosen:
+    """Open data; find target and features.
+
+    Raises:
+        DataError: no such file or column, or a target that nobody named.
+        FileFormatError: a file is broken.
+    """
+    key, source, notes = _source(data)
+    opened = source.open(Path, None)
+    arguments: Any = {k: v for k, v in source.config.items() if k != "test"}
+    arguments = data if key == "dataset" else {**arguments, "path": Path(data).name}
+    records = opened.train
+    column = _target(opened, target, data)
+    options: dict[str, Any] = {} if target is None else {"target": column}
+    if task in ("classification", "regression"):
+        options["task"] = task
+    is_class = _is_class(records, column, task)
+    names = [name for name in records.columns if name != column]
+    arrays = [opened.features] if opened.features in names else [n for n in names if records.columns[n].kind == "array"]
+    if arrays:
+        if len(names) > 1:
+            options["features"] = arrays[:1]
+            notes += [f"'{name}' is left out: one array is looked at" for name in names if name != arrays[0]]
+        return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", False, notes)
+    time = next((name for name in names if is_time(records, name)), None)
+    if task == "forecast" or (task == "auto" and time is not None and not is_class):
+        if is_class:
+            raise DataError(f"a forecast is of numbers; '{column}' holds classes.", expected="a column of numbers",
+                            got=str(records.columns[column]), fix="--task classification")  # fmt: skip
+        features = [n for n in (column, *names) if n != time and records.columns[n].kind in ("number", "whole")]
+        window = {**WINDOW, **({"order": time} if time is not None else {})}
+        options |= {
+            "target": column,
+            "features": features,
+            "window": window,
+            "standardize": True,
+            **_missing(records, features),
+        }
+        return Chosen(key, arguments, opened, options, "time", True, notes)
+    features = _told_apart(records, names, time, notes)
+    options |= {
+        "target": column,
+        "features": features,
+        "standardize": True,
+        "categories": "one_hot",
+        **_missing(records, features),
+    }
+    return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", True, notes)
+
+
+def is_time(records: Records, name: str) -> bool:
+    """Whether a column holds dates that tell the rows apart, such as 2010/01/31 or 2010-01-31T12:00."""
+    column = records.columns[name]
+    if column.kind != "category" or len(column.categories) < 0.9 * records.count:
+        return False
+    few = column.categories[:: max(1, len(column.categories) // 20)]
+    return all(DATE.match(text) for text in few)
+
+
+def _source(data: str) -> tuple[str, Any, list[str]]:
+    """The key of the source, the source, and what is to be told of it."""
+    path = Path(data)
+    source = replaced(None, path)
+    if not path.exists():
+        return "dataset", source, []
+    key, notes = str(guess(path)), list[str]()
+    if isinstance(source, CSV):
+        source = CSV(data, delimiter=_delimiter(path))
+    if isinstance(source, Images):
+        source, notes = _images(data)
+    return key, source, notes
+
+
+def _delimiter(path: Path) -> str:
+    """What separates the names in the first row."""
+    if path.suffix == ".gz":
+        return ","
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+    return max(",;\t|", key=lambda c: (first.count(c), c == ","))
+
+
+def _images(data: str) -> tuple[Images, list[str]]:
+    """The images of a folder, small enough to be searched, and grey where they are."""
+    source: Any = Images(data)
+    records = source.open(Path, None).train
+    height, width, _ = records.columns["image"].shape
+    few = records.read(np.arange(records.count)[:: max(1, records.count // 8)], ["image"])["image"]
+    is_grey = bool((few == few[..., :1]).all())
+    scale = min(1.0, LARGEST / max(height, width))
+    size = [max(1, round(height * scale)), max(1, round(width * scale))]
+    notes = [] if scale == 1 else [f"images of {height} x {width} pixels are made smaller: {size[0]} x {size[1]}"]
+    return Images(data, size=size, channels=1 if is_grey else 3), notes
+
+
+def _target(opened: Opened, target: str | None, data: str) -> str:
+    records = opened.train
+    name = target or opened.target
+    if name is None:
+        few = [n for n, c in records.columns.items() if c.kind != "array" and not is_time(records, n)]
+        likely = [n for n in few if n.lower() in USUAL_TARGETS] or [few[-1]] if few else []
+        listed = [f"{n} ({c})" for n, c in list(records.columns.items())[:40]]
+        raise DataError(
+            f"it is not said which column of '{data}' is to be predicted.", expected="--target with one of its columns",
+            got="columns " + "; ".join(listed), fix=" or ".join(f"--target {n}" for n in likely) or None,
+        )  # fmt: skip
+    try:
+        records.column(name)
+    except LayerkitError as error:
+        error.argument = "target"
+        raise
+    return name
+
+
+def _is_class(records: Records, name: str, task: str) -> bool:
+    if records.columns[name].kind == "array":
+        return False
+    asked: Any = "auto" if task == "forecast" else task
+    return fit(records, np.arange(records.count), [], [Tensor("y", (name,))], task=asked).task == "classification"
+
+
+def _told_apart(records: Records, names: Sequence[str], time: str | None, notes: list[str]) -> list[str]:
+    """The columns that say something of more than one row."""
+    kept = []
+    for name in names:
+        column = records.columns[name]
+        if name == time:
+            notes.append(f"'{name}' is left out: it tells the time of a row")
+        elif column.kind == "category" and len(column.categories) > records.count // 2:
+            notes.append(f"'{name}' is left out: nearly every row has another text")
+        elif column.kind == "whole" and _counts(records, name):
+            notes.append(f"'{name}' is left out: it counts the rows")
+        else:
+            kept.append(name)
+    if not kept:
+        raise DataError("there is nothing but the target to predict from.", expected="columns of numbers, or of texts that return",
+                        got="; ".join(notes) or "the target alone")  # fmt: skip
+    return kept
+
+
+def _counts(records: Records, name: str) -> bool:
+    values = records.read(np.arange(records.count), [name])[name]
+    return len(values) > 2 and bool((np.diff(values) == 1).all())
+
+
+def _missing(records: Records, names: Sequence[str]) -> dict[str, Literal["mean"]]:
+    return {"missing": "mean"} if any(records.columns[n].missing for n in names) else {}

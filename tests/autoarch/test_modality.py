@@ -1,0 +1,128 @@
+"""What data are, and the spaces that fit them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autoarch.modality import look, shipped, spaces_for
+from layerkit.errors import ArgumentError, DataError
+
+TS = "@classLabel true a b\n@data\n" + "".join(f"{i},1,2:0,{i},1:{'ab'[i % 2]}\n" for i in range(10))
+
+
+def table(path, header, rows):
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return str(path)
+
+
+def npz(path, x, y):
+    np.savez(path, x=x, y=y)
+    return str(path)
+
+
+def test_the_digits_that_ship():
+    found = look("digits")
+    assert (found.modality, found.task) == ("images", "classification")
+    assert found.section == {"dataset": "digits", "split": {"validation": 0.2, "by": "stratified"}}
+    assert found.dataset.rows == {"train": 1154, "validation": 288, "test": 355}
+    assert found.facts["shape"] == [8, 8, 1]
+    assert found.facts["outputs"] == 10
+    x = found.dataset.train[0] * found.facts["scale"] + found.facts["offset"]
+    assert abs(x.mean()) < 1e-3
+    assert x.std() == pytest.approx(1, abs=1e-3)
+    assert "images, classification of 10 classes" in found.describe()
+    assert "rows     train 1154, validation 288, test 355" in found.describe()
+
+
+@pytest.mark.parametrize(
+    ("x", "modality", "facts"),
+    [
+        (np.zeros((20, 6, 5), "uint8"), "images", {"shape": [6, 5, 1]}),
+        (np.zeros((20, 6, 5, 3), "float32"), "images", {"shape": [6, 5, 3]}),
+        (np.zeros((20, 4, 6, 5), "uint8"), "video", {"shape": [4, 6, 5, 1]}),
+        (np.zeros((20, 4, 6, 5, 3), "float32"), "video", {"shape": [4, 6, 5, 3]}),
+        (np.ones((20, 7, 2), "float32"), "series", {"length": 7, "channels": 2, "padded": 0}),
+        (np.arange(20 * 7, dtype="int64").reshape(20, 7), "tokens", {"length": 7, "vocabulary": 140}),
+        (np.ones((20, 7), "float32"), "tabular", {"columns": 7}),
+    ],
+)
+def test_arrays_tell_by_their_axes_what_they_are(tmp_path, x, modality, facts):
+    found = look(npz(tmp_path / "rows.npz", x, np.arange(20, dtype="int32") % 2))
+    assert found.modality == modality
+    assert facts.items() <= found.facts.items()
+    assert found.section == {"npz": {"path": "rows.npz"},
+                             "split": {"validation": 0.16, "test": 0.2, "by": "stratified"}}  # fmt: skip
+    assert found.dataset.rows == {"train": 12, "validation": 4, "test": 4}
+
+
+def test_series_of_the_archive_bring_their_test_part(tmp_path):
+    folder = tmp_path / "Kinds"
+    folder.mkdir()
+    for part in ("TRAIN", "TEST"):
+        (folder / f"Kinds_{part}.ts").write_text(TS)
+    (folder / "Kinds_equal_TRAIN.ts").write_text(TS + "1,2,3:4,5,6:a\n")
+    for data in (folder, folder / "Kinds_TRAIN.ts"):
+        found = look(str(data))
+        assert (found.modality, found.facts["outputs"]) == ("series", 2)
+        assert found.dataset.rows == {"train": 8, "validation": 2, "test": 10}
+        assert found.section["ts"] == {"path": data.name}
+
+
+def test_a_table_of_classes(tmp_path):
+    rows = [(f"2020-01-{i + 1:02}", i, "red" if i % 3 else "blue", i**2 if i else "", f"note {i}", "yes" if i % 2 else "no") for i in range(30)]  # fmt: skip
+    path = table(tmp_path / "rows.csv", "day,number,colour,size,note,bought", rows)
+    found = look(path, "bought")
+    assert (found.modality, found.task, found.facts["columns"]) == ("tabular", "classification", 3)
+    assert found.section == {
+        "csv": {"path": "rows.csv"}, "target": "bought", "features": ["colour", "size"], "standardize": True,
+        "categories": "one_hot", "missing": "mean", "split": {"validation": 0.16, "test": 0.2, "by": "stratified"},
+    }  # fmt: skip
+    assert [note.split("'")[1] for note in found.notes] == ["day", "number", "note"]
+    assert "'day' is left out: it tells the time of a row" in found.describe()
+
+
+def test_a_regression_says_the_scale_of_its_target(tmp_path):
+    path = tmp_path / "rows.csv"
+    table(path, "a;y", [])
+    path.write_text("a;y\n" + "".join(f"{i / 7:.3f};{100 + 10 * (i % 2) + 0.5}\n" for i in range(40)))
+    found = look(str(path), "y")
+    assert (found.modality, found.task) == ("tabular", "regression")
+    assert found.section["csv"]["delimiter"] == ";"
+    scale, offset = (found.facts["answer"]["Rescaling"][n] for n in ("scale", "offset"))
+    y = found.dataset.train[1]
+    assert scale == pytest.approx(float(y.std()), rel=1e-3)
+    assert offset == pytest.approx(float(y.mean()), rel=1e-3)
+    assert found.facts["loss"] == "mse"
+
+
+@pytest.mark.parametrize("names", [[], ["cnn"], ["images_cnn"]])
+def test_names_narrow_the_spaces(names):
+    spaces = spaces_for("digits", names=names)
+    assert [name for name, _ in spaces] == (names and ["images_cnn"]) or list(shipped("images"))
+    for _, spec in spaces:
+        assert "data: {dataset: digits, split: {validation: 0.2, by: stratified}}" in spec.text
+
+
+def test_wrong_names_are_told(tmp_path):
+    with pytest.raises(ArgumentError) as caught:
+        spaces_for("digits", names=["cn"])
+    assert "cnn" in caught.value.expected
+    assert "cnn" in caught.value.fix
+    with pytest.raises(DataError, match="no such file"):
+        look("digit")
+    path = table(tmp_path / "rows.csv", "size,kind,price", [(i / 7, "ab"[i % 2], i / 3) for i in range(20)])
+    with pytest.raises(DataError) as caught:
+        look(path)
+    assert caught.value.expected == "--target with one of its columns"
+    assert caught.value.got == "columns size (numbers); kind (2 categories: a, b); price (numbers)"
+    assert caught.value.fix == "--target price"
+    with pytest.raises(DataError) as caught:
+        look(path, "prices")
+    assert "price" in caught.value.fix
+    with pytest.raises(DataError, match="nothing but the target"):
+        look(table(tmp_path / "one.csv", "y", [(i / 3,) for i in range(20)]), "y")
+    with pytest.raises(DataError, match="no space fits"):
+        look(npz(tmp_path / "odd.npz", np.zeros((10, 2, 2, 2, 2, 2)), np.arange(10) % 2))
+    with pytest.raises(DataError, match="a forecast is of numbers"):
+        look(path, "kind", "forecast")
