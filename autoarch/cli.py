@@ -51,31 +51,32 @@ def _workers(function: Any) -> Any:
 
 
 @cli.command(cls=Verb)
-@click.argument("spec", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("specs", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", help="A file, a folder, or the name of data that ship, instead of the spec's.")
 @click.option("--trials", type=click.IntRange(min=1), default=27, show_default=True, help="Specs to propose.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
 @click.option("--round", "round_size", type=click.IntRange(min=1), default=9, show_default=True,
               help="Specs proposed at a time.")  # fmt: skip
-@click.option("--sampler", type=click.Choice(["tpe", "random"]), default="tpe", show_default=True)
+@click.option("--sampler", type=click.Choice(["tpe", "random", "grid"]), default="tpe", show_default=True)
 @click.option("--params", type=click.IntRange(min=1), help="Reject models with more parameters.")
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True),
               help="Reject models whose training step takes more megabytes, as predicted.")  # fmt: skip
 @click.option("--run", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
 @_workers
 def search(
-    spec: Path | None, data: str | None, trials: int, seed: int, round_size: int, sampler: Any, params: int | None,
+    specs: tuple[Path, ...], data: str | None, trials: int, seed: int, round_size: int, sampler: Any, params: int | None,
     memory: float | None, folder: Path, workers: int, patience: float,
 ) -> None:  # fmt: skip
-    """Search the holes of SPEC; without it, convolutional networks for images that ship."""
+    """Search the holes of SPECS, all together; without any, convolutional networks for images that ship."""
     from autoarch.options import prepare
     from autoarch.search import start
+    from autoarch.tasks import Limits
 
-    if spec is None and data is None:
+    if not specs and data is None:
         raise click.UsageError("give a spec, or --data.")
     start(folder, prepare(
-        spec, data, trials=trials, seed=seed, round_size=round_size, sampler=sampler, most_parameters=params,
-        most_bytes=None if memory is None else int(memory * 1e6),
+        specs, data, trials=trials, seed=seed, round_size=round_size, sampler=sampler,
+        limits=Limits(params, None if memory is None else int(memory * 1e6)),
     ))  # fmt: skip
     _work(folder, workers, patience)
 
@@ -113,9 +114,10 @@ def _work(folder: Path, workers: int, patience: float) -> None:
     import shlex
 
     from autoarch.search import work
+    from autoarch.watching import Plain
 
     try:
-        result = work(folder, workers=workers, patience=patience, say=click.echo)
+        result = work(folder, workers=workers, patience=patience, watcher=Plain(click.echo))
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)
         raise click.exceptions.Exit(1) from None
@@ -137,7 +139,9 @@ def _table(trials: list[Trial]) -> None:
     for rank, trial in enumerate(ranked(trials), 1):
         scores = ", ".join(f"{n} {v:.4f}" for n, v in sorted(trial.scores.items()))
         values = json.dumps(trial.drawn.values, ensure_ascii=False)
-        click.echo(f"{rank:3}  trial {trial.number:3}  {trial.epochs:3} epochs  {trial.reason or scores}  {values}")
+        click.echo(
+            f"{rank:3}  trial {trial.number:3}  {trial.space}  {trial.trained:3} epochs  {trial.reason or scores}  {values}"
+        )
 
 
 def _shown(value: float | None) -> str:

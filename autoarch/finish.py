@@ -44,10 +44,11 @@ def finish(folder: Path, options: Options, trials: Sequence[Trial], say: Callabl
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
             "best_trial": winner.number,
+            "space": winner.space,
             "values": winner.drawn.values,
             "search_scores": winner.scores,
             "train": shlex.join(["layerkit", *_arguments(folder, options)]),
-            **_compared(folder, winner.spec, options, run),
+            **_compared(folder, winner, options, run),
         }
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -100,12 +101,12 @@ def _train(best: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]
         return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=held)
 
 
-def _compared(folder: Path, spec: str, options: Options, run: dict[str, Any]) -> dict[str, Any]:
+def _compared(folder: Path, winner: Trial, options: Options, run: dict[str, Any]) -> dict[str, Any]:
     """The model and the baselines on the same rows, in the same measure."""
     from layerkit.models import load_model
 
     model = load_model(folder / "best" / "model.lk")
-    dataset = builders.loads(spec, options.file).dataset(options.data, model=model)
+    dataset = builders.loads(winner.spec, options.file_of(winner.space)).dataset(options.data, model=model)
     measure = "accuracy" if dataset.task == "classification" else "mean_squared_error"
     parts = ("validation", "test")
     if measure == "accuracy":

@@ -7,25 +7,27 @@ their checkpoints to the next. What was measured decides, never who was faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from autoarch.study import Trial, merit
+if TYPE_CHECKING:
+    from autoarch.study import Trial
 
-FACTOR = 3
+FACTOR, RUNGS = 3, 3
 
 
-def rungs(epochs: int, count: int = 3) -> list[int]:
-    """The epochs of each rung, the last with all of them.
+def rungs(epochs: int) -> list[int]:
+    """The epochs of each rung, the last with all of them; the first ones may be equal.
 
     Example:
         >>> rungs(18), rungs(4), rungs(1)
-        ([2, 6, 18], [1, 2, 4], [1])
+        ([2, 6, 18], [1, 2, 4], [1, 1, 1])
     """
-    return sorted({-(-epochs // FACTOR**i) for i in range(count)})
+    return [-(-epochs // FACTOR ** (RUNGS - 1 - i)) for i in range(RUNGS)]
 
 
-def promoted(trials: Sequence[Trial], epochs: int) -> list[Trial]:
-    """The trials that go on from a rung of ``epochs``, in their order: the best third of those that got there, at least one."""
-    there = [t for t in trials if epochs in t.results]
-    good = [t for t in there if t.results[epochs].reason is None]
-    best = sorted(good, key=lambda t: (*(-m for m in merit(t.results[epochs].scores)), t.number))
+def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
+    """The trials that go on from a rung, in their order: the best third of those that got there, at least one."""
+    there = [t for t in trials if rung in t.results]
+    merits = {t.number: m for t in there if (m := t.results[rung].merit) is not None}
+    best = sorted((t for t in there if t.number in merits), key=lambda t: (*(-m for m in merits[t.number]), t.number))
     return sorted(best[: max(1, len(there) // FACTOR)], key=lambda t: t.number)

@@ -9,13 +9,15 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from autoarch.worker import Result, Task
+from autoarch.tasks import Result, Task
+
+Heard = Callable[[Task, int, Mapping[str, float]], None]  # an epoch of a task, and what it came to
 
 ATTEMPTS = 3  # a task whose process died is given to two more
 
@@ -27,12 +29,27 @@ class Worker:
         self._log, self._patience = log, patience
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, task: Task) -> Result | str:
-        """The result, or how the process died. One that does not answer in time is killed."""
+    def ask(self, task: Task, heard: Heard) -> Result | str:
+        """The result, or how the process died. One that is silent for too long, an epoch included, is killed."""
         process = self._started()
         assert process.stdin is not None
-        assert process.stdout is not None
         silent = threading.Event()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(asdict(task)) + "\n")
+            process.stdin.flush()
+            while (answer := self._answer(process, silent)).endswith("\n"):
+                said = json.loads(answer)
+                if "result" in said:
+                    return Result(**said["result"])
+                heard(task, said["epoch"], said["logs"])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)  # it has closed its end, and is about to be gone
+        code = self.stop()
+        return f"no answer in {self._patience:g} s" if silent.is_set() else f"the process ended with code {code}"
+
+    def _answer(self, process: subprocess.Popen[str], silent: threading.Event) -> str:
+        """A line, or nothing when the process is gone."""
+        assert process.stdout is not None
 
         def give_up() -> None:
             silent.set()
@@ -41,17 +58,9 @@ class Worker:
         alarm = threading.Timer(self._patience, give_up)
         alarm.start()
         try:
-            process.stdin.write(json.dumps(asdict(task)) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
+            return process.stdout.readline()
         finally:
             alarm.cancel()
-        if answer.endswith("\n"):
-            return Result(**json.loads(answer))
-        code = self.stop()
-        return f"no answer in {self._patience:g} s" if silent.is_set() else f"the process ended with code {code}"
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
@@ -82,10 +91,12 @@ class Pool:
     Args:
         count: of processes.
         log: a file for what they print.
-        patience: seconds after which a task counts as hanging.
+        patience: seconds without a word after which a task counts as hanging.
+        heard: gets each epoch, in a thread of its own.
     """
 
-    def __init__(self, count: int, log: Path, patience: float) -> None:
+    def __init__(self, count: int, log: Path, patience: float, heard: Heard = lambda task, epoch, logs: None) -> None:
+        self._heard = heard
         self._workers = [Worker(log, patience) for _ in range(count)]
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
@@ -108,7 +119,7 @@ class Pool:
         reasons: list[str] = []
         try:
             while len(reasons) < ATTEMPTS and not self._is_closed:
-                answer = worker.ask(task)
+                answer = worker.ask(task, self._heard)
                 if isinstance(answer, Result):
                     return answer
                 reasons.append(answer)

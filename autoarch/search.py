@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -12,17 +12,16 @@ from typing import Any
 import builders
 from autoarch import halving
 from autoarch.finish import finish
-from autoarch.options import Options
+from autoarch.options import Options, options_from
 from autoarch.pool import Pool
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
-from autoarch.worker import Task
+from autoarch.tasks import Task
+from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.errors import StateError
 
 PATIENCE_S = 3600.0
-
-Say = Callable[[str], None]
 
 
 def start(folder: Path, options: Options) -> None:
@@ -34,36 +33,42 @@ def start(folder: Path, options: Options) -> None:
     Study.create(folder, asdict(options))
 
 
-def work(folder: Path, *, workers: int = 1, patience: float = PATIENCE_S, say: Say = print) -> dict[str, Any]:
+def work(
+    folder: Path, *, workers: int = 1, patience: float = PATIENCE_S, watcher: Watcher | None = None
+) -> dict[str, Any]:
     """Do what is left of a search, and return its result: trials, winner, baselines, test.
 
     Args:
         folder: of the search.
         workers: processes that train at a time; the result does not depend on it.
-        patience: seconds after which a task counts as hanging.
-        say: gets a line for each thing that happens.
+        patience: seconds without an epoch after which a task counts as hanging.
+        watcher: is told each thing that happens; one that prints lines unless given.
 
     Raises:
         StateError: another process is at work there, or no trial came to an end.
     """
-    with Study.open(folder) as study:
-        search = _Search(study, folder, Options(**study.options), say)
-        with Pool(workers, folder / "workers.log", patience) as pool:
-            search.run(pool)
-        trials = study.trials()
-        saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
-        return finish(folder, search.options, trials, say)
+    watcher = watcher or Plain()
+    try:
+        with Study.open(folder) as study:
+            search = _Search(study, folder, options_from(study.options), watcher)
+            with Pool(workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)) as pool:
+                search.run(pool)
+            trials = study.trials()
+            saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
+            return finish(folder, search.options, trials, watcher.phase)
+    finally:
+        watcher.ended()
 
 
 class _Search:
-    def __init__(self, study: Study, folder: Path, options: Options, say: Say) -> None:
-        self.study, self.folder, self.options, self.say = study, folder, options, say
-        self.spec = builders.loads(options.spec, options.file)
-        self.rungs = halving.rungs(options.epochs)
+    def __init__(self, study: Study, folder: Path, options: Options, watcher: Watcher) -> None:
+        self.study, self.folder, self.options, self.watcher = study, folder, options, watcher
+        self.spaces = {s.name: builders.loads(s.spec, s.file) for s in options.spaces}
 
     def run(self, pool: Pool) -> None:
         """All rounds; those that were done before take no time."""
         number = 0
+        self.watcher.began(self.study.trials(), self.options.trials)
         while self._has(number) or self._propose(number):
             self._train(number, pool)
             number += 1
@@ -78,45 +83,51 @@ class _Search:
         if count <= 0:
             return False
         seed = derive_seed(self.options.seed, "round", number)
-        found = propose(self.spec, [self._past(t) for t in trials], count, seed=seed, sampler=self.options.sampler)
+        past = [self._past(t) for t in trials]
+        found = propose(self.spaces, past, count, seed=seed, sampler=self.options.sampler)
         if not found:
-            self.say("the space is used up: all its specs were tried")
+            self.watcher.phase("the space is used up: all its specs were tried")
             return False
-        self.study.add_round(number, len(trials), [(drawn, spec.text) for drawn, spec in found])
+        epochs = {s.name: s.epochs for s in self.options.spaces}
+        new = [
+            Trial(len(trials) + i, number, p.space, epochs[p.space], p.why, p.drawn, p.spec.text)
+            for i, p in enumerate(found)
+        ]
+        self.study.add_round(number, new)
+        self.watcher.proposed(new)
         return True
 
     def _past(self, trial: Trial) -> Past:
         score = trial.merit[0] if trial.merit is not None else None
-        return Past(trial.drawn, trial.spec, trial.epochs, score, trial.epochs == self.options.epochs)
+        return Past(trial.drawn, trial.spec, trial.rung, score, trial.is_complete)
 
     def _train(self, number: int, pool: Pool) -> None:
         """The rungs of a round."""
-        for at, epochs in enumerate(self.rungs):
+        for rung in range(halving.RUNGS):
             everyone = self._trials(number)
-            going = everyone if at == 0 else halving.promoted(everyone, self.rungs[at - 1])
+            going = everyone if rung == 0 else halving.promoted(everyone, rung - 1)
             self._keep(everyone, going)
-            self._to_rung([t for t in going if epochs not in t.results], epochs, pool)
+            self._to_rung([t for t in going if rung not in t.results], rung, pool)
         self._keep(self._trials(number), [])
 
     def _trials(self, number: int) -> list[Trial]:
         return [t for t in self.study.trials() if t.round == number]
 
-    def _to_rung(self, trials: Sequence[Trial], epochs: int, pool: Pool) -> None:
-        with closing(pool.run([self._task(t, epochs) for t in trials])) as answers:
+    def _to_rung(self, trials: Sequence[Trial], rung: int, pool: Pool) -> None:
+        with closing(pool.run([self._task(t, rung) for t in trials])) as answers:
             for task, result in answers:
                 if result.fault is not None:
                     raise StateError(
                         "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
                     )
-                self.study.add_result(task.number, epochs, result)
-                found = result.reason or ", ".join(f"{n} {v:.4f}" for n, v in sorted(result.scores.items()))
-                self.say(f"trial {task.number:3}  {epochs:3} epochs  {found}")
+                self.study.add_result(task.number, rung, result)
+                self.watcher.result(task.number, task.epochs, result)
 
-    def _task(self, trial: Trial, epochs: int) -> Task:
-        o = self.options
-        seed = derive_seed(o.seed, "trial", trial.number)
+    def _task(self, trial: Trial, rung: int) -> Task:
+        options = self.options
         return Task(
-            trial.number, trial.spec, o.file, o.data, seed, epochs, str(self._folder(trial)), o.most_parameters, o.most_bytes
+            trial.number, trial.spec, options.file_of(trial.space), options.data, derive_seed(options.seed, "trial", trial.number),
+            halving.rungs(trial.epochs)[rung], str(self._folder(trial)), str(self.folder / "prepared"), options.limits,
         )  # fmt: skip
 
     def _folder(self, trial: Trial) -> Path:

@@ -1,4 +1,4 @@
-"""What goes into the holes of a spec: proposals in rounds, each by a fresh sampler with a seed of its own.
+"""What goes into the holes of specs: proposals in rounds, each by a fresh sampler with a seed of its own.
 
 A round knows the trials of the rounds before, in their order, and nothing else: neither the number of workers nor an
 interruption changes what it proposes. Optuna's study lives in memory, for one round.
@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 MOST_REPEATS = 50  # so many proposals in a row that were there before: the space is used up
 DIGITS = 4  # of a number that is drawn from a range without steps
+LEVELS = 5  # so many numbers of a range without steps make a grid
+SPACE = "space"  # the parameter that says which
+STARTS = 10  # trials before TPE begins to learn
 
-Sampler = Literal["tpe", "random"]
+Sampler = Literal["tpe", "random", "grid"]
 
 
 @dataclass
@@ -48,9 +52,19 @@ class Past:
 
     drawn: Drawn
     spec: str
-    epochs: int
+    rung: int
     score: float | None
     is_complete: bool
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A spec without holes, which space it is of, and why it was proposed."""
+
+    space: str
+    drawn: Drawn
+    spec: Spec
+    why: str
 
 
 def derive_seed(*parts: Any) -> int:
@@ -64,32 +78,40 @@ def derive_seed(*parts: Any) -> int:
 
 
 def propose(
-    spec: Spec, past: Sequence[Past], count: int, *, seed: int, sampler: Sampler = "tpe"
-) -> list[tuple[Drawn, Spec]]:
-    """Up to ``count`` specs without holes that were not proposed before; fewer when the space is used up.
+    spaces: Mapping[str, Spec], past: Sequence[Past], count: int, *, seed: int, sampler: Sampler = "tpe"
+) -> list[Proposal]:
+    """Up to ``count`` specs without holes that were not proposed before; fewer when the spaces are used up.
+
+    The first round goes round the spaces; later ones draw the space like everything else.
 
     Args:
-        spec: with holes.
+        spaces: specs with holes, by name.
         past: the trials of the rounds before, in their order.
         count: how many are wanted.
         seed: of this round.
-        sampler: Bergstra et al.'s tree-structured Parzen estimator (NIPS 2011), or random.
+        sampler: Bergstra et al.'s tree-structured Parzen estimator (NIPS 2011); random; or grid, which goes through all
+            specs in an order of its own (of a range without steps, five numbers).
     """
     import optuna
 
     study = _study(past, seed, sampler)
+    learns = sampler == "tpe" and len(past) >= STARTS
+    why = {"grid": "grid", "random": "random"}.get(sampler, "TPE" if learns else "random start")
     seen = {trial.spec for trial in past}
-    found: list[tuple[Drawn, Spec]] = []
+    found: list[Proposal] = []
     repeats = 0
     while len(found) < count and repeats < MOST_REPEATS:
+        if not past and sampler != "grid" and len(spaces) > 1:
+            study.enqueue_trial({SPACE: (len(found) + repeats) % len(spaces)})
         trial = study.ask()
-        drawn, filled = _fill(spec, trial)
+        name, drawn, filled = _fill(spaces, trial, LEVELS if sampler == "grid" else None)
         if filled.text in seen:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            with suppress(RuntimeError):  # a grid that is used up wants to stop a loop of Optuna's, which there is not
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
             repeats += 1
             continue
         seen.add(filled.text)
-        found.append((drawn, filled))
+        found.append(Proposal(name, drawn, filled, why))
         repeats = 0
     return found
 
@@ -102,9 +124,7 @@ def _study(past: Sequence[Past], seed: int, sampler: Sampler) -> optuna.Study:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(
             direction="maximize",
-            sampler=optuna.samplers.RandomSampler(seed=seed)
-            if sampler == "random"
-            else optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+            sampler=_sampler(seed, sampler),
         )
     states = optuna.trial.TrialState
     for trial in past:  # one that did not go to the end counts as pruned, and by how far it came
@@ -118,26 +138,43 @@ def _study(past: Sequence[Past], seed: int, sampler: Sampler) -> optuna.Study:
                     name: optuna.distributions.json_to_distribution(text)
                     for name, text in trial.drawn.distributions.items()
                 },
-                intermediate_values={} if trial.score is None else {trial.epochs: trial.score},
+                intermediate_values={} if trial.score is None else {trial.rung: trial.score},
             )
         )
     return study
 
 
-def _fill(spec: Spec, trial: optuna.Trial) -> tuple[Drawn, Spec]:
-    """Values in all holes; those inside a choice appear after it is filled."""
+def _sampler(seed: int, sampler: Sampler) -> optuna.samplers.BaseSampler:
     import optuna
 
-    drawn = Drawn()
+    if sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if sampler == "grid":
+        return optuna.samplers.BruteForceSampler(seed=seed)
+    return optuna.samplers.TPESampler(
+        n_startup_trials=STARTS, seed=seed, multivariate=True, group=True, constant_liar=True
+    )
+
+
+def _fill(spaces: Mapping[str, Spec], trial: optuna.Trial, levels: int | None) -> tuple[str, Drawn, Spec]:
+    """A space, and values in all its holes; those inside a choice appear after it is filled."""
+    import optuna
+
+    drawn, names = Drawn(), list(spaces)
+    number = trial.suggest_categorical(SPACE, range(len(names))) if len(names) > 1 else 0
+    if len(names) > 1:
+        drawn.parameters[SPACE] = number
+    space = names[number]
+    spec = spaces[space]
     while spec.holes:
         values = {}
         for hole in spec.holes:
-            name = _name(hole)
-            drawn.parameters[name], values[hole.path] = _suggest(trial, name, hole)
+            name = f"{space}/{_name(hole)}"
+            drawn.parameters[name], values[hole.path] = _suggest(trial, name, hole, levels)
         spec = spec.fill(values)
         drawn.values |= {path: _plain(value) for path, value in values.items()}
     drawn.distributions = {n: optuna.distributions.distribution_to_json(d) for n, d in trial.distributions.items()}
-    return drawn, spec
+    return space, drawn, spec
 
 
 def _name(hole: Hole) -> str:
@@ -145,14 +182,17 @@ def _name(hole: Hole) -> str:
     return f"{hole.path} {json.dumps(_plain(hole))}"
 
 
-def _suggest(trial: optuna.Trial, name: str, hole: Hole) -> tuple[Any, Any]:
-    """What Optuna draws, and the value that it means."""
+def _suggest(trial: optuna.Trial, name: str, hole: Hole, levels: int | None) -> tuple[Any, Any]:
+    """What Optuna draws, and the value that it means; ``levels`` of a range without steps, or any number of it."""
     if hole.kind == "choice":
         number = trial.suggest_categorical(name, range(len(hole.choices)))
         return number, hole.choices[number]
     assert hole.low is not None
     assert hole.high is not None
     step = hole.step or (1 if hole.kind == "int" else None)
+    if levels is not None and (step is None or hole.log):
+        number = trial.suggest_int(name, 0, levels - 1)
+        return number, _level(hole, number / (levels - 1))
     if step is None or hole.log:
         drawn: Any = (
             trial.suggest_int(name, int(hole.low), int(hole.high), log=hole.log)
@@ -176,6 +216,14 @@ def _steps(hole: Hole, step: float) -> int:
 def _at(hole: Hole, step: float, number: int) -> Any:
     value = (hole.low or 0) + number * step
     return int(value) if hole.kind == "int" else round(float(value), 12)
+
+
+def _level(hole: Hole, share: float) -> Any:
+    """The number at a share of the way through a range."""
+    assert hole.low is not None
+    assert hole.high is not None
+    value = hole.low * (hole.high / hole.low) ** share if hole.log else hole.low + (hole.high - hole.low) * share
+    return round(value) if hole.kind == "int" else min(max(float(f"{value:.{DIGITS}g}"), hole.low), hole.high)
 
 
 def _plain(value: Any) -> Any:

@@ -15,26 +15,36 @@ from pathlib import Path
 from typing import Any
 
 from autoarch import locks
+from autoarch.halving import RUNGS, rungs
 from autoarch.space import Drawn
-from autoarch.worker import Result
+from autoarch.tasks import Result, merit
 from layerkit.errors import ArgumentError, FileFormatError, StateError
 
 FILE = "study.sqlite"
 _TABLES = """
     CREATE TABLE options (text TEXT NOT NULL);
     CREATE TABLE rounds (number INTEGER PRIMARY KEY);
-    CREATE TABLE trials (number INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES rounds, drawn TEXT NOT NULL, spec TEXT NOT NULL);
-    CREATE TABLE results (trial INTEGER NOT NULL REFERENCES trials, epochs INTEGER NOT NULL, result TEXT NOT NULL,
-                          PRIMARY KEY (trial, epochs));
+    CREATE TABLE trials (number INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES rounds, space TEXT NOT NULL,
+                         epochs INTEGER NOT NULL, why TEXT NOT NULL, drawn TEXT NOT NULL, spec TEXT NOT NULL);
+    CREATE TABLE results (trial INTEGER NOT NULL REFERENCES trials, rung INTEGER NOT NULL, result TEXT NOT NULL,
+                          PRIMARY KEY (trial, rung));
 """
 
 
 @dataclass
 class Trial:
-    """A spec without holes, and its results by the epochs that it was trained for."""
+    """A spec without holes, and its results by the rungs that it was trained to.
+
+    Attributes:
+        epochs: that it trains at most.
+        why: it was proposed.
+    """
 
     number: int
     round: int
+    space: str
+    epochs: int
+    why: str
     drawn: Drawn
     spec: str
     results: dict[int, Result] = field(default_factory=dict)
@@ -45,32 +55,29 @@ class Trial:
         return next((r.reason for r in self.results.values() if r.reason is not None), None)
 
     @property
-    def epochs(self) -> int:
-        """The most epochs with scores."""
-        return max((epochs for epochs, r in self.results.items() if r.reason is None), default=0)
+    def rung(self) -> int:
+        """The highest with scores; -1 if there is none."""
+        return max((rung for rung, r in self.results.items() if r.reason is None), default=-1)
+
+    @property
+    def trained(self) -> int:
+        """The epochs at that rung."""
+        return rungs(self.epochs)[self.rung] if self.rung >= 0 else 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it trained to the end."""
+        return self.rung == RUNGS - 1
 
     @property
     def scores(self) -> Mapping[str, float]:
-        """Those after the most epochs."""
-        return self.results[self.epochs].scores if self.epochs else {}
+        """Those at the highest rung."""
+        return self.results[self.rung].scores if self.rung >= 0 else {}
 
     @property
     def merit(self) -> tuple[float, float] | None:
         """How good it is, higher is better: by accuracy, then by loss; None where it failed."""
-        if self.reason is not None or not self.epochs:
-            return None
-        return merit(self.scores)
-
-
-def merit(scores: Mapping[str, float]) -> tuple[float, float]:
-    """How good scores are, higher is better: by accuracy if it is measured, then by loss.
-
-    Example:
-        >>> merit({"loss": 0.5, "accuracy": 0.9}) > merit({"loss": 0.1, "accuracy": 0.8}), merit({"loss": 0.5})
-        (True, (-0.5, -0.5))
-    """
-    loss = -scores["loss"]
-    return scores.get("accuracy", loss), loss
+        return merit(self.scores) if self.reason is None and self.rung >= 0 else None
 
 
 class Study:
@@ -139,38 +146,36 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """All trials with their results, in their order."""
-        rows = self._connection.execute("SELECT number, round, drawn, spec FROM trials ORDER BY number")
-        found = {n: Trial(n, r, Drawn(**json.loads(drawn)), spec) for n, r, drawn, spec in rows}
-        for number, epochs, text in self._connection.execute("SELECT * FROM results ORDER BY trial, epochs"):
-            found[number].results[epochs] = Result(**json.loads(text))
+        rows = self._connection.execute("SELECT * FROM trials ORDER BY number")
+        found = {row[0]: Trial(*row, Drawn(**json.loads(drawn)), spec) for *row, drawn, spec in rows}
+        for number, rung, text in self._connection.execute("SELECT * FROM results ORDER BY trial, rung"):
+            found[number].results[rung] = Result(**json.loads(text))
         return list(found.values())
 
-    def add_round(self, number: int, first: int, proposals: Sequence[tuple[Drawn, str]]) -> None:
-        """A round with its trials, all or none; ``first`` is the number of the first of them."""
+    def add_round(self, number: int, trials: Sequence[Trial]) -> None:
+        """A round with its trials, all or none."""
+        rows = [(t.number, number, t.space, t.epochs, t.why, json.dumps(asdict(t.drawn)), t.spec) for t in trials]
         with self._connection as connection:
             connection.execute("INSERT INTO rounds VALUES (?)", [number])
-            connection.executemany(
-                "INSERT INTO trials VALUES (?, ?, ?, ?)",
-                [(first + i, number, json.dumps(asdict(d)), spec) for i, (d, spec) in enumerate(proposals)],
-            )
+            connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def add_result(self, trial: int, epochs: int, result: Result) -> None:
-        """What came out after some epochs."""
+    def add_result(self, trial: int, rung: int, result: Result) -> None:
+        """What came out at a rung."""
         with self._connection as connection:
-            connection.execute("INSERT INTO results VALUES (?, ?, ?)", [trial, epochs, json.dumps(asdict(result))])
+            connection.execute("INSERT INTO results VALUES (?, ?, ?)", [trial, rung, json.dumps(asdict(result))])
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """The best first: who came further, then by merit, then who came earlier; those that failed are last."""
     worst = (float("-inf"), float("-inf"))
-    return sorted(trials, key=lambda t: (t.merit is None, -t.epochs, *(-m for m in t.merit or worst), t.number))
+    return sorted(trials, key=lambda t: (t.merit is None, -t.rung, *(-m for m in t.merit or worst), t.number))
 
 
 def leaderboard(trials: Sequence[Trial]) -> str:
     """All trials as JSON, the best first; the same bytes whoever trained them, and however often it was interrupted."""
     rows = [
         {
-            "rank": i, "trial": t.number, "round": t.round, "epochs": t.epochs, "scores": t.scores,
+            "rank": i, "trial": t.number, "round": t.round, "space": t.space, "epochs": t.trained, "scores": t.scores,
             "reason": t.reason, "values": t.drawn.values,
         }
         for i, t in enumerate(ranked(trials), 1)

@@ -12,63 +12,31 @@ import os
 import queue
 import sys
 import threading
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from autoarch.locks import alone
+from autoarch.tasks import Result, Task, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
+from layerkit.training.callbacks import Callback, Logs
 
+MODEL, HISTORY = "model.lk", "history.jsonl"
 
-@dataclass(frozen=True)
-class Task:
-    """What to train.
-
-    Attributes:
-        number: of the trial.
-        spec: its text, without holes.
-        file: what the text says it is a file of; what it names lies beside.
-        data: a file, a folder or the name of data that ship, instead of the spec's.
-        seed: of the initial weights, of dropout and of the order of the rows.
-        epochs: to reach, those included that a checkpoint knows of.
-        folder: where the trial has its checkpoint.
-        most_parameters: a model with more is not trained.
-        most_bytes: nor one whose training step takes more memory, as it is predicted.
-    """
-
-    number: int
-    spec: str
-    file: str
-    data: str | None
-    seed: int
-    epochs: int
-    folder: str
-    most_parameters: int | None = None
-    most_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a task ended: with ``scores`` on the validation part, or with the ``reason`` why there are none.
-
-    A ``fault`` of the machine, such as a full disk, says nothing of the trial: it is to be mended, and the task repeated.
-    """
-
-    scores: dict[str, float] = field(default_factory=dict)
-    parameters: int | None = None
-    reason: str | None = None
-    fault: str | None = None
+Tell = Callable[[int, dict[str, float]], None]  # an epoch (from 1), and what it came to
 
 
 class RejectedError(Exception):
     """The model is outside the limits of the search."""
 
 
-def run(task: Task) -> Result:
+def run(task: Task, tell: Tell) -> Result:
     """Train, and measure on the validation part; an error becomes a result."""
     try:
         with alone(Path(task.folder) / "lock", waits=True):  # a worker that lost its coordinator ends soon
-            return _train(task)
+            return _train(task, tell)
     except RejectedError as error:
         return Result(reason=f"rejected: {error}")
     except NonFiniteError as error:
@@ -85,8 +53,9 @@ def run(task: Task) -> Result:
         return Result(reason=f"{error.code}: {_line(error)}")
 
 
-def _train(task: Task) -> Result:
+def _train(task: Task, tell: Tell) -> Result:
     import builders
+    from autoarch.prepared import prepared
     from layerkit.training.control import BackupAndRestore
     from layerkit.utils import set_random_seed
 
@@ -94,34 +63,61 @@ def _train(task: Task) -> Result:
     spec = builders.loads(task.spec, task.file)
     model = spec.build()
     _check_limits(task, model, int(spec.fit.get("batch_size") or 32))
-    dataset = spec.dataset(task.data, model=model)
-    model.preparation = dataset.preparation
+    data = prepared(spec, task.data, model, Path(task.prepared))
+    model.preparation = data.preparation
     arguments = {k: v for k, v in spec.fit.items() if k not in ("verbose", "callbacks", "epochs", "validation_split")}
     backup = BackupAndRestore(backup_dir=task.folder, delete_checkpoint=False)
-    x, y = dataset.train if dataset.in_memory else (dataset.train, None)
+    epochs = _Epochs(path=Path(task.folder) / HISTORY, tell=tell)
+    x, y = data.train
+    validation = data.validation if data.validation[1] is not None else data.validation[0]
     model.fit(
-        x, y, verbose=0, epochs=task.epochs, validation_data=dataset.validation,
-        callbacks=[*(spec.fit.get("callbacks") or []), backup], **arguments,
+        x, y, verbose=0, epochs=task.epochs, validation_data=validation,
+        callbacks=[*(spec.fit.get("callbacks") or []), epochs, backup], **arguments,
     )  # fmt: skip
-    x, y = dataset.validation if dataset.in_memory else (dataset.validation, None)
+    x, y = data.validation
     found = model.evaluate(x, y, verbose=0, return_dict=True)
     scores = {name: float(value) for name, value in found.items()}
     odd = [name for name, value in scores.items() if not math.isfinite(value)]
     if odd:
         return Result(reason=f"diverged: {', '.join(odd)} on the validation part is no finite number")
-    return Result(scores, model.count_params())
+    model.save(Path(task.folder) / MODEL)
+    return Result(scores, epochs.history(), model.count_params())
+
+
+class _Epochs(Callback):
+    """Tells of each epoch, and keeps what it came to in a file that outlives the process."""
+
+    path: Any
+    tell: Any
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        row["seconds"] = round(time.perf_counter() - self._start, 6)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([epoch + 1, row]) + "\n")
+        self.tell(epoch + 1, row)
+
+    def history(self) -> list[dict[str, float]]:
+        """A row for each epoch; of one that was repeated the last."""
+        if not self.path.exists():
+            return []
+        rows = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.endswith("]")]
+        return list(dict(json.loads(row) for row in rows).values())
 
 
 def _check_limits(task: Task, model: Any, batch_size: int) -> None:
     from layerkit.models.cost import show_bytes, training_cost
 
     parameters = model.count_params()
-    if task.most_parameters is not None and parameters > task.most_parameters:
+    if task.limits.parameters is not None and parameters > task.limits.parameters:
         message = f"{parameters:,} parameters"
         raise RejectedError(message)
-    if task.most_bytes is not None:
+    if task.limits.bytes is not None:
         cost = training_cost(model, batch_size)
-        if cost is not None and cost.peak_bytes > task.most_bytes:
+        if cost is not None and cost.peak_bytes > task.limits.bytes:
             message = f"a training step takes {show_bytes(cost.peak_bytes)}, as predicted"
             raise RejectedError(message)
 
@@ -142,10 +138,13 @@ def main() -> None:
             tasks.put(line)
         os._exit(0)  # the coordinator has closed the pipe, or is dead; what was trained is in checkpoints
 
+    def tell(epoch: int, logs: dict[str, float]) -> None:
+        answers.write(json.dumps({"epoch": epoch, "logs": logs}) + "\n")
+
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        result = run(Task(**json.loads(tasks.get())))
-        answers.write(json.dumps(asdict(result)) + "\n")
+        result = run(task_from(json.loads(tasks.get())), tell)
+        answers.write(json.dumps({"result": asdict(result)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import layerkit
 from autoarch.cli import cli
 from autoarch.pool import Pool
-from autoarch.worker import Task
+from autoarch.tasks import Limits, Task
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -155,7 +155,7 @@ def test_failures_are_results_with_reasons(tmp_path):
         "rejected": good.replace("units: 10", "units: 100"),
     }
     tasks = [
-        Task(i, text, "small.yaml", None, 0, 3, str(tmp_path / str(i)), most_parameters=1000, most_bytes=10**9)
+        Task(i, text, "small.yaml", None, 0, 3, str(tmp_path / str(i)), str(tmp_path / "prepared"), Limits(1000, 10**9))
         for i, text in enumerate(texts.values())
     ]
     with Pool(1, tmp_path / "log", 60) as pool:
@@ -214,7 +214,9 @@ data: {csv: other.csv, target: y}
 
 def test_one_that_never_answers_is_given_up(tmp_path):
     with Pool(1, tmp_path / "log", 0.05) as pool:  # less than Python takes to start
-        ((_, result),) = pool.run([Task(0, SPEC, "small.yaml", None, 0, 1, str(tmp_path / "0"))])
+        ((_, result),) = pool.run(
+            [Task(0, SPEC, "small.yaml", None, 0, 1, str(tmp_path / "0"), str(tmp_path / "prepared"))]
+        )
     assert result.reason == "died: " + "; ".join(["no answer in 0.05 s"] * 3)
 
 
@@ -224,7 +226,7 @@ def test_one_that_never_answers_is_given_up(tmp_path):
         (("!choice [32, 64]", "32"), "not empty"),
         (("epochs: 9", "epochs: !int {low: 1, high: 9}"), "the epochs are not searched"),
         (("data: {dataset: digits}", ""), "does not say how the data are read"),
-        (("data: {dataset: digits}", "data: {npz: rows.npz}"), "another folder"),
+        (("data: {dataset: digits}", "data: {csv: {path: a.csv, test: b.csv}, target: y}"), "another folder"),
     ],
 )
 def test_wrong_use_is_told(tmp_path, change, message):

@@ -1,0 +1,94 @@
+"""What the coordinator hands to a worker, and what comes back; both travel as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model may cost, as it is predicted; one that costs more is not trained.
+
+    Attributes:
+        parameters: numbers that it learns or keeps.
+        bytes: that a training step holds at a time.
+        flops: multiplications and additions to predict for one row.
+        latency_ms: to predict for one row.
+    """
+
+    parameters: int | None = None
+    bytes: int | None = None
+    flops: int | None = None
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train.
+
+    Attributes:
+        number: of the trial.
+        spec: its text, without holes.
+        file: what the text says it is a file of; what it names lies beside.
+        data: a file, a folder or the name of data that ship, instead of the spec's.
+        seed: of the initial weights, of dropout and of the order of the rows.
+        epochs: to reach, those included that a checkpoint knows of.
+        folder: where the trial has its checkpoint, its history, and in the end its model.
+        prepared: where data that are prepared once for all lie.
+        limits: outside them it is not trained.
+    """
+
+    number: int
+    spec: str
+    file: str
+    data: str | None
+    seed: int
+    epochs: int
+    folder: str
+    prepared: str
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended: with ``scores`` on the validation part, or with the ``reason`` why there are none.
+
+    Attributes:
+        scores: loss and metrics on the validation part.
+        history: what each epoch since the first came to, with its ``seconds``.
+        parameters: of the model.
+        predicted, measured: what it costs, ``bytes`` of a training step and ``seconds`` of an epoch.
+        reason: why there are no scores.
+        fault: of the machine, such as a full disk; it says nothing of the trial, and is to be mended, and the task repeated.
+    """
+
+    scores: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    parameters: int | None = None
+    predicted: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    fault: str | None = None
+
+    @property
+    def merit(self) -> tuple[float, float] | None:
+        """How good it is, higher is better; None where it failed."""
+        return merit(self.scores) if self.reason is None else None
+
+
+def merit(scores: Mapping[str, float]) -> tuple[float, float]:
+    """How good scores are, higher is better: by accuracy if it is measured, then by loss.
+
+    Example:
+        >>> merit({"loss": 0.5, "accuracy": 0.9}) > merit({"loss": 0.1, "accuracy": 0.8}), merit({"loss": 0.5})
+        (True, (-0.5, -0.5))
+    """
+    loss = -scores["loss"]
+    return scores.get("accuracy", loss), loss
+
+
+def task_from(config: Mapping[str, Any]) -> Task:
+    """The task that was written as JSON."""
+    return Task(**{**config, "limits": Limits(**config["limits"])})
