@@ -146,8 +146,10 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """All trials with their results, in their order."""
-        rows = self._connection.execute("SELECT * FROM trials ORDER BY number")
-        found = {row[0]: Trial(*row, Drawn(**json.loads(drawn)), spec) for *row, drawn, spec in rows}
+        found = {}
+        for row in self._connection.execute("SELECT * FROM trials ORDER BY number"):
+            number, at, space, epochs, why, drawn, spec = row
+            found[number] = Trial(number, at, space, epochs, why, Drawn(**json.loads(drawn)), spec)
         for number, rung, text in self._connection.execute("SELECT * FROM results ORDER BY trial, rung"):
             found[number].results[rung] = Result(**json.loads(text))
         return list(found.values())
