@@ -6,6 +6,7 @@ The keys are the sources of ``layerkit.data`` and the fields of its ``DataOption
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Map
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any
 
 from builders.source import Mapping, Node, Scalar
 from layerkit import data, datasets
-from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor
+from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor, Window
 from layerkit.errors import DataError, LayerkitError, Span, SpecError, UnknownArgumentError, did_you_mean
 from layerkit.fields import fields
 
-_KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, "split": Split}.items()}
+_KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, "split": Split, "window": Window}.items()}
 """The keys of the section by the classes that they make."""
 
 
@@ -94,7 +95,7 @@ def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
             return cls(**{str(k): v for k, v in given.items()})
         return cls() if given is None else cls(given)
     except LayerkitError as error:
-        error.where = error.where or place(node, error.argument)
+        error.where = error.where or place(node, error.argument, _KEYS.get(error.layer or ""))
         errors.append(_in_words_of_the_spec(error))
         return None
 
@@ -105,14 +106,18 @@ def _in_words_of_the_spec(error: LayerkitError) -> LayerkitError:
         key = _KEYS.get(error.layer, error.layer)
         for before, after in ((f"of {error.layer} ", f"of {key} "), (f"'{error.layer}'", f"'{key}'")):
             error.summary = error.summary.replace(before, after)
+        needed = re.fullmatch(rf"{error.layer}\((.*), \.\.\.\)", str(error.expected or ""))
+        if needed:
+            error.expected = f"{key}: {{{', '.join(f'{name}: ...' for name in needed[1].split(', '))}}}"
+            error.got = str(error.got or "").replace("=", ": ")
         error.layer = None
     return error
 
 
-def place(node: Node, name: str | None) -> Span:
-    """Where the key ``name`` stands in a section or in what it holds; the section itself where it does not."""
-    found = _key(node, name) if name is not None else None
-    return found.span if found is not None else node.span
+def place(node: Node, *names: str | None) -> Span:
+    """Where the first of the keys ``names`` that is there stands in a section; the section itself where none does."""
+    found = (key for name in names if name is not None and (key := _key(node, name)) is not None)
+    return next((key.span for key in found), node.span)
 
 
 def _key(node: Node, name: str) -> Scalar | None:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from layerkit import activations, constraints, initializers, losses, metrics, optimizers, regularizers
-from layerkit.data import SOURCES, DataOptions, Split
+from layerkit.data import SOURCES, DataOptions, Split, Window
 from layerkit.fields import (
     Check,
     Instance,
@@ -150,6 +150,7 @@ def _spec() -> Schema:
                 **{key: _source(cls) for key, cls in SOURCES.items()},
                 **_call(DataOptions, lambda: signature(DataOptions))["properties"],
                 "split": _call(Split, lambda: signature(Split)),
+                "window": _any({"type": "integer", "minimum": 1}, _call(Window, lambda: signature(Window)), LATER),
             }),
         },
         ["layerkit", "inputs", "layers"],

@@ -452,7 +452,10 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
         )
         summary = f"'{cls.__name__}' needs '{missing[0]}'." if missing else f"'{cls.__name__}' got {error}."
         raise UnknownArgumentError(
-            summary, layer=cls.__name__, expected=expected, got=f"{len(args)} positional, {sorted(kwargs)}"
+            summary,
+            layer=cls.__name__,
+            expected=expected,
+            got=", ".join([*map(repr, args), *(f"{k}=..." for k in kwargs)]) or "nothing",
         ) from None
     return dict(bound.arguments)
 

@@ -36,8 +36,7 @@ def evaluate(
         )  # fmt: skip
     run = model if model.is_dir() else None
     if data is not None:
-        records = open_rows(data, run)
-        count, part = records.count, to_evaluate(trained, records, batch_size)
+        count, part = to_evaluate(trained, open_rows(data, run), batch_size)
     else:
         if run is None:
             raise click.UsageError("a model file names no data: give --data.")

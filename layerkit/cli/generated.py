@@ -64,15 +64,18 @@ def series(rows: int = 480, steps: int = 64) -> bytes:
     return _npz(x=x.astype("float32"), y=y.astype("int32"))
 
 
-def forecast(steps: int = 1000, window: int = 24) -> bytes:
-    """A day that repeats, a slow wave, and noise; windows with what follows."""
+def forecast(hours: int = 1000) -> bytes:
+    """Hours of sun, and how much warmer than usual it was: a day that repeats, slow clouds, warmth that lags, noise."""
     rng = _rng()
-    t = np.arange(steps)
-    values = (np.sin(2 * np.pi * t / 24) + 0.5 * np.sin(2 * np.pi * t / 170) + rng.normal(0, 0.1, steps)).astype(
-        "float32"
-    )
-    windows = np.lib.stride_tricks.sliding_window_view(values, window + 1)
-    return _npz(x=windows[:, :-1, None], y=windows[:, -1:])
+    t = np.arange(hours)
+    clouds = 1 + 0.5 * np.sin(2 * np.pi * t / 170)
+    sun = np.maximum(np.sin(2 * np.pi * (t - 6) / 24), 0) * clouds
+    warmth = np.empty(hours)
+    now = 0.0
+    for hour in range(hours):
+        now += 0.6 * (sun[hour] - 0.32) - 0.15 * now + rng.normal(0, 0.06)
+        warmth[hour] = now
+    return _csv(("hour", "sun", "warmth"), zip(t, sun.round(3), warmth.round(3), strict=True))
 
 
 def text(rows: int = 500) -> bytes:
@@ -174,7 +177,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "tabular": ("tabular.csv", tabular),
     "regression": ("regression.csv", regression),
     "series": ("series.npz", series),
-    "forecast": ("forecast.npz", forecast),
+    "forecast": ("forecast.csv", forecast),
     "text": ("text.csv", text),
     "video": ("video.npz", video),
     "translation": ("translation.npz", translation),

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from layerkit import saving, tree
-from layerkit.cli.rows import inputs, open_rows, preparation_of
+from layerkit.cli.rows import inputs, open_rows, places, preparation_of
 from layerkit.cli.shared import ANY_PATH, OUTPUT, Verb, load_trained, plugin_option, print_json
 from layerkit.data import Preparation
 from layerkit.errors import DataError
@@ -42,9 +42,10 @@ def predict(
     trained = load_trained(model, plugins, best=best)
     records = open_rows(data, model if model.is_dir() else None)
     preparation = preparation_of(trained, records, with_targets=False)
+    records = preparation.samples(records, is_ahead=False)
     parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records)]
     found = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *a: np.concatenate(a), *parts)
-    columns = named(trained, preparation, tree.leaves(found))
+    columns = {**places(records), **named(trained, preparation, tree.leaves(found))}
     if output is not None and output.suffix == ".npz":
         saving.write_whole(output, [_npz(columns)])
     elif output is not None:

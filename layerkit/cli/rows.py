@@ -10,7 +10,7 @@ import numpy as np
 
 import builders.data
 from layerkit.cli.runs import Run
-from layerkit.data import Preparation, Records, RowBatches, Tensor
+from layerkit.data import Preparation, Records, RowBatches, Tensor, Windows
 from layerkit.data.preparation import Encoding
 from layerkit.data.sources import LARGE
 from layerkit.errors import DataError
@@ -63,8 +63,9 @@ def preparation_of(model: Model, records: Records, *, with_targets: bool) -> Pre
         if len(model.inputs) == 1 and name not in records.columns:
             columns = ("x",) if "x" in records.columns else tuple(c for c in records.columns if c not in taken)
         inputs.append(Tensor(name, columns, shape, value.dtype))
-    encodings = {}
-    for name in (c for t in (*inputs, *targets) for c in t.columns):
+    encodings: tuple[dict[str, Encoding], dict[str, Encoding]] = {}, {}
+    named = [(c, place) for place, tensors in enumerate((inputs, targets)) for t in tensors for c in t.columns]
+    for name, place in named:
         kind = records.column(name).kind
         if kind == "category":
             raise DataError(
@@ -72,20 +73,24 @@ def preparation_of(model: Model, records: Records, *, with_targets: bool) -> Pre
                 got=", ".join(records.columns[name].categories[:3]),
                 fix="train with a spec: its section data is kept with the model",
             )  # fmt: skip
-        encodings[name] = Encoding("array" if kind == "array" or any(name in t.columns for t in targets) else "number")
-    return Preparation(tuple(inputs), targets, encodings)
+        encodings[place][name] = Encoding("array" if kind == "array" or place == 1 else "number")
+    return Preparation(tuple(inputs), targets, *encodings)
 
 
-def to_evaluate(model: Model, records: Records, batch_size: int) -> Any:
-    """All rows as ``evaluate`` takes them: ``(x, y)``, or batches where they are larger than memory."""
+def to_evaluate(model: Model, records: Records, batch_size: int) -> tuple[int, Any]:
+    """How many rows (windows) there are, and these as ``evaluate`` takes them.
+
+    That is ``(x, y)``, or batches where they are larger than memory.
+    """
     preparation = preparation_of(model, records, with_targets=True)
     for tensor in (*preparation.inputs, *preparation.targets):
         for name in tensor.columns:
             records.column(name)
+    records = preparation.samples(records)
     rows = np.arange(records.count)
     if records.in_memory or records.nbytes <= LARGE:
-        return preparation.read(records, rows)
-    return RowBatches(records, rows, preparation, batch_size, shuffle=False, seed=0)
+        return records.count, preparation.read(records, rows)
+    return records.count, RowBatches(records, rows, preparation, batch_size, shuffle=False, seed=0)
 
 
 def inputs(preparation: Preparation, records: Records) -> Iterator[Any]:
@@ -93,3 +98,8 @@ def inputs(preparation: Preparation, records: Records) -> Iterator[Any]:
     size = max(1, CHUNK_BYTES // max(1, records.nbytes // max(1, records.count)))
     for at in range(0, records.count, size):
         yield preparation.read(records, np.arange(at, min(at + size, records.count)), with_targets=False)[0]
+
+
+def places(records: Records) -> dict[str, Any]:
+    """What tells which part of the file each sample is, where samples are not rows: of a window its last row, from 1."""
+    return {"last_row": records.last(np.arange(records.count)) + 1} if isinstance(records, Windows) else {}

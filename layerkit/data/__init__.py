@@ -18,6 +18,7 @@ from layerkit.data.records import ArrayRecords, Column, Records
 from layerkit.data.sources import CSV, IDX, NPZ, SOURCES, TS, Images, Parquet, Shipped, guess
 from layerkit.data.splits import Split
 from layerkit.data.ts import Series, read_ts
+from layerkit.data.windows import Window, Windows
 
 __all__ = [
     "CSV",
@@ -42,6 +43,8 @@ __all__ = [
     "Split",
     "Table",
     "Tensor",
+    "Window",
+    "Windows",
     "guess",
     "open_data",
     "read_csv",

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from layerkit.data.batches import RowBatches
-from layerkit.data.preparation import Preparation, Task, Tensor, fit, present
-from layerkit.data.records import Records
+from layerkit.data.preparation import Encoding, Preparation, Task, Tensor, fit, present
+from layerkit.data.records import Column, Records
 from layerkit.data.sources import LARGE, Find, Source
 from layerkit.data.splits import Split
+from layerkit.data.windows import Window, Windows
 from layerkit.errors import DataError, did_you_mean
 from layerkit.fields import Check, Configurable, Resolved
 from layerkit.ir import Array
@@ -27,6 +28,16 @@ def _split(value: Any) -> Split:
             "'split' says which shares are held out.", expected="{validation: 0.1, test: 0.2}", got=repr(value)
         )
     return Split(**value)
+
+
+def _window(value: Any) -> Window | None:
+    if value is None or isinstance(value, Window):
+        return value
+    if not isinstance(value, Mapping | int):
+        raise DataError(
+            "'window' says which rows are one sample.", expected="{length: 24, horizon: 1}", got=repr(value)
+        )
+    return Window(**value) if isinstance(value, Mapping) else Window(value)
 
 
 class _Columns(Check):
@@ -50,7 +61,9 @@ class DataOptions(Configurable):
 
     Args:
         target: the column to predict; a list; or a mapping from outputs of the model to columns.
-        features: the columns to predict from, all others unless given; or a mapping from inputs of the model to columns.
+        features: the columns to predict from, all others unless given (in windows those of numbers, the target's past too);
+            or a mapping from inputs of the model to columns.
+        window: how many rows that follow one another in time are one sample, as ``Window`` takes it.
         split: which shares of the rows are held out, as ``Split`` takes it.
         standardize: numbers get mean 0 and deviation 1, as the rows to train on have them.
         categories: a category becomes its number (from 1; 0 for one that is missing or new), or a number for each category.
@@ -61,6 +74,7 @@ class DataOptions(Configurable):
 
     target: Annotated[Any, _Columns()] = None
     features: Annotated[Any, _Columns()] = None
+    window: Annotated[Any, Resolved(_window, "{length: 24, horizon: 1}")] = None
     split: Annotated[Any, Resolved(_split, "shares: {validation: 0.1, test: 0.2}")] = Split()
     standardize: bool = False
     categories: Literal["index", "one_hot"] = "index"
@@ -131,25 +145,32 @@ class DataSet:
     def describe(self) -> str:
         """The parts, the inputs and the targets, with what was found in each column."""
         records = self._parts["train"][0]
-        lines = ["rows     " + ", ".join(f"{name} {count}" for name, count in self.rows.items())]
+        window = self.preparation.window
+        what = "rows" if window is None else "windows"
+        lines = [f"{what:8} " + ", ".join(f"{name} {count}" for name, count in self.rows.items())]
+        if window is not None:
+            lines.append(f"window   {window.text}")
         if not self.in_memory:
             lines.append(f"memory   read from disk in batches of {self.batch_size}")
-        for what, tensors in (("input", self.preparation.inputs), ("target", self.preparation.targets)):
+        made = self.preparation
+        for what, tensors, encodings in (
+            ("input", made.inputs, made.encodings), ("target", made.targets, made.target_encodings)
+        ):  # fmt: skip
             for tensor in tensors:
                 lines.append(f"{what:8} {tensor.name}")
-                lines += [f"  {name}: {self._shown(records, name)}" for name in tensor.columns]
+                lines += [f"  {name}: {_shown(records.columns[name], encodings[name])}" for name in tensor.columns]
         return "\n".join(lines)
 
-    def _shown(self, records: Records, name: str) -> str:
-        encoding, column = self.preparation.encodings[name], records.columns[name]
-        shown = str(column)
-        if encoding.kind == "category":
-            shown += f" (1 to {len(encoding.categories)}; 0 is missing or new)"
-        if encoding.kind == "class":
-            shown = f"{len(encoding.categories)} classes: " + ", ".join(encoding.categories[:10])
-        if encoding.mean and encoding.kind == "number":
-            shown += f"; mean {encoding.mean[0]:.4g}, deviation {encoding.deviation[0]:.4g}"
-        return shown
+
+def _shown(column: Column, encoding: Encoding) -> str:
+    shown = str(column)
+    if encoding.kind == "category":
+        shown += f" (1 to {len(encoding.categories)}; 0 is missing or new)"
+    if encoding.kind == "class":
+        shown = f"{len(encoding.categories)} classes: " + ", ".join(encoding.categories[:10])
+    if encoding.mean and encoding.kind == "number":
+        shown += f"; mean {encoding.mean[0]:.4g}, deviation {encoding.deviation[0]:.4g}"
+    return shown
 
 
 def open_data(
@@ -181,20 +202,21 @@ def open_data(
     targets = _targets(options.target if options.target is not None else opened.target, records, outputs)
     used = {c for t in targets for c in t.columns}
     features = options.features if options.features is not None or len(inputs) > 1 else opened.features
-    tensors = _inputs(features, records, inputs, used | ({options.split.column} - {None}))
-    names = [c for t in tensors for c in t.columns] + sorted(used)
-    split: Split = options.split
+    window, split = _in_time(options, records)
+    tensors = _inputs(features, records, inputs, used, window, split)
+    names = sorted({c for t in tensors for c in t.columns} | used)
     for part in ("validation", "test"):
         if getattr(opened, part) is not None and getattr(split, part):
             raise _wrong("split", f"the data have a {part} part of their own.", f"no share for {part}", f"{part}: {getattr(split, part)}")  # fmt: skip
     first_target = targets[0].columns[0] if targets else None
-    train, validation, test = split.rows(records, first_target)
+    train, validation, test = split.rows(records, first_target, window.series(records) if window else None)
     if options.missing == "drop":
         kept = present(records, names)
         train, validation, test = (part[np.isin(part, kept)] for part in (train, validation, test))
     preparation = fit(
         records, train, tensors, targets,
         standardize=options.standardize, one_hot=options.categories == "one_hot", missing=options.missing, task=options.task,
+        window=window,
     )  # fmt: skip
     for tensor in tensors:
         _check_shape(tensor, preparation, records)
@@ -205,8 +227,37 @@ def open_data(
             parts[name] = (own, present(own, names) if options.missing == "drop" else np.arange(own.count))
         elif len(rows):
             parts[name] = (records, rows)
-    in_memory = options.in_memory if options.in_memory is not None else records.in_memory or records.nbytes <= LARGE
+    if window is not None:
+        parts = {name: _windows(name, held, window, rows) for name, (held, rows) in parts.items()}
+    whole = parts["train"][0]
+    in_memory = options.in_memory if options.in_memory is not None else whole.in_memory or whole.nbytes <= LARGE
     return DataSet(parts, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+
+
+def _in_time(options: DataOptions, records: Records) -> tuple[Window | None, Split]:
+    """The window and the split; either says for both which column orders the rows in time."""
+    window, split = options.window, options.split
+    if window is not None:
+        if split.by in ("random", "stratified"):
+            error = _wrong("by", "windows overlap: at random, rows to train on would also be rows to test on.", "by: time, or by: group", f"by: {split.by}")  # fmt: skip
+            error.fix = "remove 'by': the latest rows are held out"
+            raise error
+        if split.by != "group":
+            split = Split(**{**split.config, "by": "time", "column": split.column or window.order})
+            window = Window(**{**window.config, "order": window.order or split.column})
+    for argument, name in (("column", options.split.column), ("order", window and window.order), ("group", window and window.group)):  # fmt: skip
+        if name is not None:
+            _listed(name, records, argument)
+    return window, split
+
+
+def _windows(part: str, records: Records, window: Window, rows: Array) -> tuple[Records, Array]:
+    """The windows over the rows of a part, and their numbers."""
+    found = Windows(records, window, rows)
+    if not found.count:
+        least = window.length + window.horizon
+        raise _wrong("length", f"the {part} part has too few rows for a window.", f"at least {least} rows, one after another", f"{len(rows)} rows")  # fmt: skip
+    return found, np.arange(found.count)
 
 
 def tensors(model: Any) -> dict[str, Any]:
@@ -232,11 +283,13 @@ def _targets(target: Any, records: Records, outputs: Sequence[str]) -> list[Tens
     return [Tensor(outputs[0] if len(outputs) == 1 else "y", _listed(target, records, "target"))]
 
 
-def _inputs(features: Any, records: Records, inputs: Sequence[Tensor], taken: set[str | None]) -> list[Tensor]:
+def _inputs(
+    features: Any, records: Records, inputs: Sequence[Tensor], targets: set[str], window: Window | None, split: Split
+) -> list[Tensor]:
     if isinstance(features, Mapping):
         given = {str(name): _listed(columns, records, "features") for name, columns in features.items()}
     elif features is not None or len(inputs) <= 1:
-        chosen = [name for name in records.columns if name not in taken] if features is None else features
+        chosen = _usual(records, targets, window, split) if features is None else features
         given = {inputs[0].name if inputs else "x": _listed(chosen, records, "features")}
     else:  # several inputs take the columns of their names
         given = {t.name: (t.name,) for t in inputs if t.name in records.columns}
@@ -251,6 +304,9 @@ def _inputs(features: Any, records: Records, inputs: Sequence[Tensor], taken: se
         raise _wrong("features", f"it is not said which columns make the input '{left[0]}'.", f"features: {{{left[0]}: [columns]}}", ", ".join(given) or "nothing")  # fmt: skip
     tensors = []
     for name, columns in given.items():
+        seen = [c for c in columns if c in targets and window is not None and not window.horizon]
+        if seen:
+            raise _wrong("horizon", f"the window holds the target '{seen[0]}' itself.", "horizon: 1 or more, or features without the target", "horizon: 0")  # fmt: skip
         arrays = [c for c in columns if records.columns[c].kind == "array"]
         if arrays and len(columns) > 1:
             raise _wrong("features", f"the input '{name}' mixes arrays with other columns.", "one array, or columns of numbers and texts", ", ".join(columns))  # fmt: skip
@@ -259,19 +315,31 @@ def _inputs(features: Any, records: Records, inputs: Sequence[Tensor], taken: se
     return tensors
 
 
+def _usual(records: Records, targets: set[str], window: Window | None, split: Split) -> list[str]:
+    """The columns to predict from where nothing else is said."""
+    if window is None:
+        return [name for name in records.columns if name not in {*targets, split.column}]
+    taken = {*window.columns, split.column} | (targets if not window.horizon else set())
+    left = [name for name in records.columns if name not in taken]
+    return [name for name in left if records.columns[name].kind in ("whole", "number")] or left
+
+
 def _check_shape(tensor: Tensor, preparation: Preparation, records: Records) -> None:
     """The columns have to give what the model's input takes, but for an axis of size 1 at the end."""
     if tensor.shape is None or tensor.dtype == "string":
         return
     widths = {c: preparation.encodings[c].width for c in tensor.columns}
     one = records.columns[tensor.columns[0]]
-    found = tuple(one.shape) if one.kind == "array" else (sum(widths.values()),)
+    row = tuple(one.shape) if one.kind == "array" else (sum(widths.values()),)
+    window = preparation.window
+    found = row if window is None else (window.length, *row)
     if _fits(found, tensor.shape):
         return
     shown = "shape " + str(list(found))
     if one.kind != "array":
-        shown = f"{found[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
-    error = _wrong("features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each row".replace("None", "null"), shown)  # fmt: skip
+        of = "" if window is None else f"{window.length} rows of "
+        shown = f"{of}{row[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
+    error = _wrong("features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), shown)  # fmt: skip
     error.fix = f"inputs: {{{tensor.name}: {{shape: {list(found)}}}}}, or other columns (features)"
     raise error
 

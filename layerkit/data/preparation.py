@@ -7,13 +7,14 @@ parts, to new data, and is plain data itself, so that a trained model can carry 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from layerkit.data.records import Column, Records
-from layerkit.errors import DataError, FileFormatError, nearest
+from layerkit.data.windows import Window, Windows
+from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest
 from layerkit.ir import Array
 
 Task = Literal["classification", "regression"]
@@ -32,6 +33,11 @@ class Tensor:
     columns: tuple[str, ...]
     shape: tuple[int | None, ...] | None = None
     dtype: str | None = None
+
+
+def row_of(tensor: Tensor) -> Tensor:
+    """What each row of a window gives to an input; its columns side by side unless the input says otherwise."""
+    return replace(tensor, shape=(None,) if tensor.shape is None else tensor.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -57,18 +63,23 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Preparation:
-    """From columns to the inputs and targets of a model."""
+    """From columns to the inputs and targets of a model.
+
+    ``encodings`` are those of the inputs' columns, ``target_encodings`` those of the targets': one column may be both.
+    """
 
     inputs: tuple[Tensor, ...]
     targets: tuple[Tensor, ...]
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
+    target_encodings: Mapping[str, Encoding] = field(default_factory=dict)
+    window: Window | None = None
 
     @property
     def task(self) -> Task | None:
         """What the (first) target asks for."""
         if not self.targets:
             return None
-        kinds = {self.encodings[c].kind for c in self.targets[0].columns}
+        kinds = {self.target_encodings[c].kind for c in self.targets[0].columns}
         return "classification" if kinds == {"class"} else "regression"
 
     @property
@@ -76,13 +87,57 @@ class Preparation:
         """The names of the (first) target's classes, in the order of their numbers."""
         if self.task != "classification" or len(self.targets[0].columns) > 1:
             return None
-        return self.encodings[self.targets[0].columns[0]].categories
+        return self.target_encodings[self.targets[0].columns[0]].categories
+
+    def samples(self, records: Records, *, is_ahead: bool = True) -> Records:
+        """The records as ``read`` takes them: the windows over them, where there is a window.
+
+        Without ``is_ahead`` one ends at every row, also at the last ones, whose targets are not known yet.
+
+        Raises:
+            DataError: a column that orders the rows is not there, or there are too few rows.
+        """
+        if self.window is None:
+            return records
+        self._require(sorted(self.window.columns), records)
+        window = self.window if is_ahead else Window(**{**self.window.config, "stride": 1})
+        found = Windows(records, window, is_ahead=is_ahead)
+        if not found.count:
+            least = self.window.length + (self.window.horizon if is_ahead else 0)
+            raise DataError("there are too few rows for a window.", expected=f"at least {least}, one after another", got=f"{records.count}")  # fmt: skip
+        return found
 
     def read(self, records: Records, rows: Array | None = None, with_targets: bool = True) -> tuple[Any, Any]:
-        """Inputs and targets of some rows: an array each, or a mapping where there are several."""
+        """Inputs and targets of some rows (windows): an array each, or a mapping where there are several."""
         rows = np.arange(records.count) if rows is None else rows
-        tensors = (*self.inputs, *(self.targets if with_targets else ()))
-        names = list(dict.fromkeys(c for tensor in tensors for c in tensor.columns))
+        targets = self.targets if with_targets else ()
+        if isinstance(records, Windows):
+            within = [row_of(tensor) for tensor in self.inputs]
+            x, _ = self._made(records.records, records.inside(rows), within, ())
+            _, y = self._made(records.records, records.ahead(rows), (), targets) if targets else ({}, {})
+        else:
+            x, y = self._made(records, rows, self.inputs, targets)
+        return _one_or_all(x), _one_or_all(y) if targets else None
+
+    def _made(
+        self, records: Records, places: Array, inputs: Sequence[Tensor], targets: Sequence[Tensor]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Inputs and targets by name, of rows that are given in an array of any shape; each row is read once."""
+        rows, back = (places, None) if places.ndim == 1 else np.unique(places, return_inverse=True)
+        names = list(dict.fromkeys(c for tensor in (*inputs, *targets) for c in tensor.columns))
+        self._require(names, records)
+        values = records.read(rows, names)
+
+        def made(tensor: Tensor, encodings: Mapping[str, Encoding]) -> Array:
+            parts = [_encode(values[c], records.columns[c], c, encodings[c]) for c in tensor.columns]
+            joined = _join(tensor, parts)
+            return joined if back is None else joined[back.reshape(places.shape)]
+
+        return {t.name: made(t, self.encodings) for t in inputs}, {
+            t.name: made(t, self.target_encodings) for t in targets
+        }
+
+    def _require(self, names: Sequence[str], records: Records) -> None:
         for name in names:
             try:
                 records.column(name)
@@ -91,28 +146,6 @@ class Preparation:
                 if nearest(name, records.columns) is None:
                     error.fix = f"call the column '{name}' in these data too"
                 raise
-        values = records.read(rows, names)
-        made = {
-            tensor: _join(tensor, [self._encode(values[c], records.columns[c], c) for c in tensor.columns])
-            for tensor in tensors
-        }
-        x = _one_or_all({t.name: made[t] for t in self.inputs})
-        return x, _one_or_all({t.name: made[t] for t in self.targets}) if with_targets and self.targets else None
-
-    def _encode(self, values: Array, column: Column, name: str) -> Array:
-        encoding = self.encodings[name]
-        if encoding.kind in ("category", "one_hot", "class", "text"):
-            return _encode_texts(values, column, name, encoding)
-        if column.kind == "category":
-            raise DataError(f"column '{name}' holds texts.", expected="numbers, as in training", got=", ".join(column.categories[:3]))  # fmt: skip
-        if encoding.fill is not None and values.dtype.kind == "f":
-            values = np.where(np.isnan(values), np.float32(encoding.fill), values)
-        if encoding.kind == "number" and values.dtype.kind == "f" and np.isnan(values).any():
-            raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="missing: mean, or missing: drop")  # fmt: skip
-        if encoding.mean:
-            mean, deviation = (np.array(v, "float64") for v in (encoding.mean, encoding.deviation))
-            values = ((values - mean) / deviation).astype("float32")
-        return values
 
     def to_config(self) -> dict[str, Any]:
         """Plain data, from which ``from_config`` makes an equal preparation."""
@@ -120,6 +153,8 @@ class Preparation:
             "inputs": [asdict(t) for t in self.inputs],
             "targets": [asdict(t) for t in self.targets],
             "columns": {name: asdict(e) for name, e in self.encodings.items()},
+            "target_columns": {name: asdict(e) for name, e in self.target_encodings.items()},
+            **({} if self.window is None else {"window": self.window.get_config()}),
         }
 
     @classmethod
@@ -134,15 +169,14 @@ class Preparation:
                 tuple(Tensor(str(t["name"]), tuple(t["columns"]), None if t["shape"] is None else tuple(t["shape"]), t["dtype"]) for t in config[key])
                 for key in ("inputs", "targets")
             ]  # fmt: skip
-            encodings = {
-                str(name): Encoding(
-                    e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"]
-                )
-                for name, e in config["columns"].items()
-            }
-        except (KeyError, TypeError, AttributeError) as error:
+            encodings = [
+                {str(n): Encoding(e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"]) for n, e in config[key].items()}
+                for key in ("columns", "target_columns")
+            ]  # fmt: skip
+            window = Window(**config["window"]) if "window" in config else None
+        except (KeyError, TypeError, AttributeError, ArgumentError) as error:
             raise FileFormatError("this describes no preparation of data.", expected="inputs, targets, columns", got=repr(error)[:200]) from error  # fmt: skip
-        return cls(tensors[0], tensors[1], encodings)
+        return cls(tensors[0], tensors[1], encodings[0], encodings[1], window)
 
 
 def fit(
@@ -155,6 +189,7 @@ def fit(
     one_hot: bool = False,
     missing: Missing = "error",
     task: Literal["auto", "classification", "regression"] = "auto",
+    window: Window | None = None,
 ) -> Preparation:
     """The preparation that these rows of the records ask for.
 
@@ -167,14 +202,13 @@ def fit(
         one_hot: whether a category of a feature becomes a number for each category.
         missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before.
         task: whether whole numbers in a target are classes; ``auto`` takes texts, and whole numbers from 0 on.
+        window: what a sample is, if it is not a row.
 
     Raises:
         DataError: a column that is not there, or values are missing.
     """
+    answers = {c: _target(records, rows, c, task, missing, len(t.columns)) for t in targets for c in t.columns}
     encodings: dict[str, Encoding] = {}
-    for tensor in targets:
-        for name in tensor.columns:
-            encodings[name] = _target(records, rows, name, task, len(tensor.columns))
     statistics: dict[str, tuple[tuple[int, ...], bool, str]] = {}
     for tensor in inputs:
         for name in tensor.columns:
@@ -191,7 +225,7 @@ def fit(
                     raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{column.missing} of {records.count} missing", fix="missing: mean, or missing: drop")  # fmt: skip
                 encodings[name] = Encoding("array" if column.kind == "array" else "number")
                 if wants_mean or fills:
-                    shape = _shape(tensor, column)
+                    shape = _shape(tensor if window is None else row_of(tensor), column)
                     statistics[name] = (shape, wants_mean, encodings[name].kind)
     means = _means(records, rows, {name: shape for name, (shape, _, _) in statistics.items()})
     for name, (mean, deviation) in means.items():
@@ -202,7 +236,7 @@ def fit(
             deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()) if wants_mean else (),
             fill=float(mean[0]) if kind == "number" and records.columns[name].missing else None,
         )
-    return Preparation(tuple(inputs), tuple(targets), encodings)
+    return Preparation(tuple(inputs), tuple(targets), encodings, answers, window)
 
 
 def present(records: Records, names: Sequence[str]) -> Array:
@@ -225,9 +259,9 @@ def _chunks(records: Records, rows: Array) -> Iterator[Array]:
     return (rows[i : i + size] for i in range(0, len(rows), size))
 
 
-def _target(records: Records, rows: Array, name: str, task: str, of: int) -> Encoding:
+def _target(records: Records, rows: Array, name: str, task: str, missing: Missing, of: int) -> Encoding:
     column = records.column(name)
-    if column.missing:
+    if column.missing and missing != "drop":
         raise DataError(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
     if column.kind == "category":
         if task == "regression":
@@ -275,6 +309,21 @@ def _means(records: Records, rows: Array, shapes: Mapping[str, tuple[int, ...]])
                 count = counts[name] + count
             counts[name], means[name], squares[name] = count, mean, square
     return {name: (means[name], np.sqrt(squares[name] / np.maximum(counts[name], 1))) for name in counts}
+
+
+def _encode(values: Array, column: Column, name: str, encoding: Encoding) -> Array:
+    if encoding.kind in ("category", "one_hot", "class", "text"):
+        return _encode_texts(values, column, name, encoding)
+    if column.kind == "category":
+        raise DataError(f"column '{name}' holds texts.", expected="numbers, as in training", got=", ".join(column.categories[:3]))  # fmt: skip
+    if encoding.fill is not None and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.float32(encoding.fill), values)
+    if encoding.kind == "number" and values.dtype.kind == "f" and np.isnan(values).any():
+        raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="missing: mean, or missing: drop")  # fmt: skip
+    if encoding.mean:
+        mean, deviation = (np.array(v, "float64") for v in (encoding.mean, encoding.deviation))
+        values = ((values - mean) / deviation).astype("float32")
+    return values
 
 
 def _encode_texts(values: Array, column: Column, name: str, encoding: Encoding) -> Array:

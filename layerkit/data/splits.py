@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,8 +19,9 @@ class Split(Configurable):
     Args:
         validation: share of the rows to validate on.
         test: share of the rows to test on.
-        by: ``random``; ``stratified``, each class of the target in its share; ``time``, the last rows, as ``column`` orders
-            them, are for testing, those before for validation; ``group``, rows with one value of ``column`` stay together.
+        by: ``random``, the default but for windows; ``stratified``, each class of the target in its share; ``time``, the last rows, as ``column`` orders
+            them, are for testing, those before for validation, the default for windows; ``group``, rows with one value of
+            ``column`` stay together.
         column: the column that ``time`` and ``group`` look at; without one ``time`` takes the order of the rows.
         seed: of the random numbers.
 
@@ -29,16 +31,27 @@ class Split(Configurable):
 
     validation: Rate = 0.0
     test: Rate = 0.0
-    by: Literal["random", "stratified", "time", "group"] = "random"
+    by: Literal["random", "stratified", "time", "group"] | None = None
     column: str | None = None
     seed: NonNegativeInt = 0
 
-    def rows(self, records: Records, target: str | None) -> tuple[Array, Array, Array]:
-        """The numbers of the rows to train, validate and test on, in rising order but for ``by: time``."""
+    def rows(
+        self, records: Records, target: str | None, series: Sequence[Array] | None = None
+    ) -> tuple[Array, Array, Array]:
+        """The numbers of the rows to train, validate and test on, in rising order but for ``by: time``.
+
+        Args:
+            records: the rows.
+            target: the column to predict.
+            series: the rows of each of several series in the order of time; all rows are one unless given.
+        """
         if self.validation + self.test >= 1:
             raise _wrong("validation", "the split leaves nothing to train on.", "shares that add up to less than 1",
                          f"{self.validation} and {self.test}")  # fmt: skip
-        parts = getattr(self, f"_{self.by}")(records, target)
+        if self.by == "time":
+            parts = self._time(records, series)
+        else:
+            parts = getattr(self, f"_{self.by or 'random'}")(records, target)
         for name, share, part in zip(("validation", "test"), (self.validation, self.test), parts[1:], strict=True):
             if share and not len(part):
                 raise _wrong(name, f"the {name} part is empty.", "at least one row", f"{share} of {records.count} rows")
@@ -60,9 +73,10 @@ class Split(Configurable):
         parts = [np.concatenate(pieces) for pieces in zip(*map(self._cut, classes), strict=True)]
         return parts
 
-    def _time(self, records: Records, target: str | None) -> list[Array]:
+    def _time(self, records: Records, series: Sequence[Array] | None) -> list[Array]:
         if self.column is None:
-            return self._cut(np.arange(records.count)[::-1], reverse=True)
+            pieces = [self._cut(rows[::-1], reverse=True) for rows in series or [np.arange(records.count)]]
+            return [np.concatenate(part) for part in zip(*pieces, strict=True)]
         if records.column(self.column).kind == "array":
             raise _wrong(
                 "column", "time is a number or a text that sorts.", "a column of numbers or texts", self.column

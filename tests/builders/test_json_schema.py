@@ -26,7 +26,7 @@ SPEC = {
     ],
     "compile": {"optimizer": {"Adam": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}}, "loss": {"a": "mse"}, "metrics": ["accuracy"]},
     "fit": {"epochs": 3, "callbacks": [{"EarlyStopping": {"patience": 3}}]},
-    "data": {"csv": {"path": "a.csv"}, "target": "y", "split": {"test": 0.2, "by": "time"}},
+    "data": {"csv": {"path": "a.csv"}, "target": "y", "split": {"test": 0.2, "by": "time"}, "window": {"length": 24, "horizon": 2, "stride": "$width"}},
 }  # fmt: skip
 
 
