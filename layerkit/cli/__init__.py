@@ -5,13 +5,12 @@ Exit codes: 0 ok, 1 failed (a fault in a spec, a file, the data or the training)
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from layerkit import __version__
+from layerkit.cli.verbs import Verbs
 
 VERBS = {
     "new": "Write a spec to begin with, by task.",
@@ -31,35 +30,7 @@ VERBS = {
 """What each verb does, in a line; the text of its own help is in its file."""
 
 
-class Verbs(click.Group):
-    """The verbs of ``VERBS``, each in the module of its name."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = getattr(import_module(f"layerkit.cli.{cmd_name}"), cmd_name)
-        return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from layerkit.errors import did_you_mean
-
-            ctx.fail(f"there is no verb '{args[0]}'; {did_you_mean(args[0], VERBS)}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        verbs = [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
-        return verbs + click.Command.shell_complete(self, ctx, incomplete)
-
-
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Verbs, package=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """Specify models in YAML, train them, look at them.

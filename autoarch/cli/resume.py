@@ -1,0 +1,18 @@
+"""``autoarch resume``: what is left of a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autoarch.cli.running import RUN, run_search, workers_options
+from layerkit.cli.shared import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("run", type=RUN)
+@workers_options
+def resume(run: Path, workers: int, patience: float, as_json: bool) -> None:
+    """Go on with the search in RUN, however it ended."""
+    run_search(run, workers=workers, patience=patience, as_json=as_json)

@@ -1,0 +1,60 @@
+"""What verbs that train have in common."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--workers`` and ``--patience``."""
+    for option in (
+        click.option(
+            "--patience", type=click.FloatRange(min=1), default=3600, show_default=True,
+            help="Seconds without an epoch after which a task counts as hanging.",
+        ),
+        click.option(
+            "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+            help="Processes that train at a time; the result does not depend on it.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def run_search(folder: Path, *, workers: int, patience: float, as_json: bool) -> None:
+    """Do what is left of a search, and print what came out."""
+    from autoarch.search import work
+    from autoarch.watching import Plain
+    from layerkit.cli.shared import print_json
+
+    try:
+        result = work(
+            folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json))
+        )
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)
+        raise click.exceptions.Exit(1) from None
+    if as_json:
+        print_json(result)
+        return
+    measure = str(result["measure"]).replace("_", " ")
+    click.echo(
+        f"{result['trials']} trials, {result['failed']} of them failed; the best is trial {result['best_trial']}"
+    )
+    click.echo(f"{measure:22} validation    test ({result['rows']['test']} rows)")
+    for name, scores in {"model": result["model"], **result["baselines"]}.items():
+        click.echo(f"  {name:20} {_shown(scores.get('validation')):>10}    {_shown(scores.get('test'))}")
+    if result.get("beats_baselines") is False:
+        click.echo("no candidate beats the baselines")
+    click.echo(f"model    {folder / 'best' / 'model.lk'}\nagain    {result['train']}")
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
