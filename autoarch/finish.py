@@ -20,12 +20,12 @@ import numpy as np
 
 import builders
 from autoarch.baselines import baselines
-from autoarch.locks import alone
 from autoarch.options import Options
 from autoarch.pool import ATTEMPTS
 from autoarch.study import Trial, ranked
 from layerkit import saving
 from layerkit.errors import StateError
+from layerkit.saving.locks import alone
 
 
 def finish(folder: Path, options: Options, trials: Sequence[Trial], say: Callable[[str], None]) -> dict[str, Any]:

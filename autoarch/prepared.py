@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoarch.locks import alone
 from layerkit.data import tensors
 from layerkit.data.preparation import Preparation
+from layerkit.saving.locks import alone
 
 if TYPE_CHECKING:
     from builders import Spec

@@ -12,11 +12,12 @@ from typing import Any
 import builders
 from autoarch import halving
 from autoarch.finish import finish
+from autoarch.incumbent import offer
 from autoarch.options import Options, options_from
 from autoarch.pool import Pool
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
-from autoarch.tasks import Task
+from autoarch.tasks import MODEL, Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.errors import StateError
@@ -114,11 +115,16 @@ class _Search:
         return [t for t in self.study.trials() if t.round == number]
 
     def _to_rung(self, trials: Sequence[Trial], rung: int, pool: Pool) -> None:
+        by_number = {t.number: t for t in trials}
         with closing(pool.run([self._task(t, rung) for t in trials])) as answers:
             for task, result in answers:
                 if result.fault is not None:
                     raise StateError(
                         "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
+                    )
+                if result.reason is None:
+                    offer(
+                        self.folder, by_number[task.number], rung, result, self._folder(by_number[task.number]) / MODEL
                     )
                 self.study.add_result(task.number, rung, result)
                 self.watcher.result(task.number, task.epochs, result)

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoarch import locks
 from autoarch.halving import RUNGS, rungs
 from autoarch.space import Drawn
 from autoarch.tasks import Result, merit
 from layerkit.errors import ArgumentError, FileFormatError, StateError
+from layerkit.saving import locks
 
 FILE = "study.sqlite"
 _TABLES = """

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MODEL = "model.lk"  # in the folder of a trial that came to a rung, and of the best so far
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -18,12 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from autoarch.locks import alone
-from autoarch.tasks import Result, Task, task_from
+from autoarch.tasks import MODEL, Result, Task, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
+from layerkit.saving.locks import alone
 from layerkit.training.callbacks import Callback, Logs
 
-MODEL, HISTORY = "model.lk", "history.jsonl"
+HISTORY = "history.jsonl"
 
 Tell = Callable[[int, dict[str, float]], None]  # an epoch (from 1), and what it came to
 

@@ -35,6 +35,7 @@ import numpy as np
 from layerkit import __version__, saving, tree
 from layerkit.data import DataSet
 from layerkit.errors import ArgumentError, FileFormatError, StateError
+from layerkit.saving import locks
 from layerkit.training.callbacks import Callback, CSVLogger, Logs, Monitor
 from layerkit.training.control import BackupAndRestore
 
@@ -158,17 +159,7 @@ class Run:
         Raises:
             StateError: somebody does.
         """
-        with (self.folder / "run.json").open() as file:
-            try:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # Windows: not guarded
-                pass
-            except OSError as error:
-                raise StateError(
-                    f"'{self.folder}' is being trained by another process.", fix="wait for it, or stop it"
-                ) from error
+        with locks.alone(self.folder / "run.json", waits=False):
             for folder in (self.folder, self.folder / "checkpoint"):
                 for path in folder.glob(saving.TEMPORARY):
                     path.unlink(missing_ok=True)

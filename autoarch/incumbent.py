@@ -1,0 +1,112 @@
+"""The best trial so far, complete on disk at every moment: its spec, its model, its scores.
+
+    incumbent/<number>/spec.yaml    the spec, without holes
+                       model.lk     the model as it was trained so far
+                       score.json   which trial it is, and its scores on the validation part
+
+A folder appears whole, by a rename, before the study is told of the result; those that it replaces are removed after.
+The one with the highest number counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoarch.halving import rungs
+from autoarch.study import Trial
+from autoarch.tasks import MODEL, Result, merit
+from layerkit import saving
+
+FOLDER = "incumbent"
+SPEC, SCORE = "spec.yaml", "score.json"
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A trial at a rung, and where its files are."""
+
+    folder: Path
+    trial: int
+    rung: int
+    epochs: int
+    space: str
+    values: dict[str, Any]
+    scores: dict[str, float]
+
+    @property
+    def spec(self) -> str:
+        """The spec that was trained."""
+        return (self.folder / SPEC).read_text(encoding="utf-8")
+
+    @property
+    def model(self) -> Path:
+        """The file with the model."""
+        return self.folder / MODEL
+
+
+def incumbent(run: Path) -> Incumbent | None:
+    """The best so far; None while no trial has come to a rung."""
+    for _ in range(10):  # a search that is at work may replace it while we look
+        numbers = _numbers(run)
+        if not numbers:
+            return None
+        folder = run / FOLDER / str(max(numbers))
+        try:
+            return Incumbent(folder, **json.loads((folder / SCORE).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def offer(run: Path, trial: Trial, rung: int, result: Result, model: Path) -> bool:
+    """Let a trial that came to a rung be the best so far, if it is.
+
+    Args:
+        run: the folder of the search.
+        trial: which one.
+        rung: that it came to.
+        result: with scores.
+        model: the file with its model.
+
+    Raises:
+        LayerkitError: the files cannot be written.
+    """
+    now = incumbent(run)
+    if now is not None and _key(now.rung, now.scores, now.trial) >= _key(rung, result.scores, trial.number):
+        return False
+    numbers = _numbers(run)
+    place = run / FOLDER / str(max(numbers, default=0) + 1)
+    new = place.with_name(".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    saving.write_whole(new / SPEC, [trial.spec.encode()])
+    saving.write_whole(new / MODEL, _chunks(model))
+    score = {
+        "trial": trial.number, "rung": rung, "epochs": rungs(trial.epochs)[rung], "space": trial.space,
+        "values": trial.drawn.values, "scores": result.scores,
+    }  # fmt: skip
+    saving.write_whole(new / SCORE, [(json.dumps(score, indent=1, ensure_ascii=False) + "\n").encode()])
+    new.replace(place)
+    for number in numbers:
+        shutil.rmtree(run / FOLDER / str(number), ignore_errors=True)
+    return True
+
+
+def _key(rung: int, scores: dict[str, float], trial: int) -> tuple[float, ...]:
+    """Higher is better, as in ``study.ranked``."""
+    return (rung, *merit(scores), -trial)
+
+
+def _numbers(run: Path) -> list[int]:
+    return [int(path.name) for path in (run / FOLDER).glob("*") if path.name.isdigit()]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
