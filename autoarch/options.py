@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import builders
+from autoarch.modality import HELD_OUT, Task, look
 from autoarch.space import Sampler
 from autoarch.tasks import Limits
 from builders import Spec
 from layerkit import datasets
 from layerkit.data import Shipped
 from layerkit.errors import ArgumentError, DataError
-
-HELD_OUT = 0.2  # share of the rows for validation, and for the sealed test, where neither spec nor data say it
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,19 @@ def options_from(config: Mapping[str, Any]) -> Options:
     return Options(**{**config, **made})
 
 
-def shipped(name: str) -> Path:
-    """The file of a space that ships: ``spaces/<name>.yaml``."""
-    return Path(str(files("autoarch") / "spaces" / f"{name}.yaml"))
-
-
-def prepare(paths: Sequence[Path], data: str | None, **others: Any) -> Options:
+def prepare(
+    paths: Sequence[Path], data: str | None, *, target: str | None = None, task: Task = "auto", names: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None, **others: Any,
+) -> Options:  # fmt: skip
     """Look at the specs and at the data once, before anything is proposed.
 
     Args:
-        paths: the specs; without any the space of images that ships, with the data's shape and classes.
+        paths: the specs; without any those that ship and fit the data.
         data: a file, a folder or the name of data that ship, instead of the specs'.
+        target: the column to predict.
+        task: what is asked for, where the target leaves it open and no spec is given.
+        names: of spaces that ship, or their families; all that fit unless given.
+        say: gets what was found in the data.
         others: the other fields of ``Options``.
 
     Raises:
@@ -87,24 +88,32 @@ def prepare(paths: Sequence[Path], data: str | None, **others: Any) -> Options:
         DataError: data that do not fit, or that nobody named.
         ArgumentError: there is nothing to search.
     """
-    names = [_name(path) for path in paths]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    specs = [(_name(path), builders.load(path)) for path in paths]
+    if not specs:
+        if data is None:
+            raise ArgumentError("there is nothing to search.", expected="a spec, or data", got="neither", fix="--data")
+        found = look(data, target, task)
+        specs = found.spaces(names)
+        say(found.describe())
+    elif names:
+        raise ArgumentError(
+            "specs are given, and spaces that ship.", expected="one of them", got=", ".join(names), fix="leave one out"
+        )
+    elif target is not None:
+        specs = [(name, spec.override({"data.target": json.dumps(target)})) for name, spec in specs]
+    if data in datasets.DATASETS and all(_ships(spec) for _, spec in specs):
+        specs, data = [(name, spec.override({"data.dataset": str(data)})) for name, spec in specs], None
+    elif data is None:
+        data = _path_of([spec for _, spec in specs])
+    elif data not in datasets.DATASETS:
+        data = str(Path(data).resolve())
+    twice = next((name for i, (name, _) in enumerate(specs) if name in dict(specs[:i])), None)
     if twice is not None:
         raise ArgumentError(
             "two spaces have the same name.", expected="a name of its own for each", got=twice,
             fix="change the key name: of one of the specs",
         )  # fmt: skip
-    specs = [builders.load(path) for path in paths] or [builders.load(shipped("images_cnn"))]
-    if data in datasets.DATASETS and all(_ships(spec) for spec in specs):
-        specs, data = [spec.override({"data.dataset": str(data)}) for spec in specs], None
-    elif data is None:
-        data = _path_of(specs)
-    elif data not in datasets.DATASETS:
-        data = str(Path(data).resolve())
-    if not paths:
-        specs = [_fitted(spec) for spec in specs]
-    spaces = [_space(spec, path, data) for spec, path in zip(specs, paths or [shipped("images_cnn")], strict=True)]
-    return Options(tuple(spaces), data, **others)
+    return Options(tuple(_space(name, spec, data) for name, spec in specs), data, **others)
 
 
 def _name(path: Path) -> str:
@@ -138,7 +147,7 @@ def _path_of(specs: Sequence[Spec]) -> str | None:
     return next(iter(found), None)
 
 
-def _space(spec: Spec, path: Path, data: str | None) -> Space:
+def _space(name: str, spec: Spec, data: str | None) -> Space:
     if spec.data_section() is None:
         raise DataError(
             "the spec does not say how the data are read.", expected="a section data:, such as {csv: rows.csv, target: label}",
@@ -147,10 +156,10 @@ def _space(spec: Spec, path: Path, data: str | None) -> Space:
     if not spec.holes:
         raise ArgumentError(
             "there is nothing to search.", expected="a spec with holes, such as units: !choice [32, 64]", got="none",
-            fix=f"layerkit train {path}",
+            fix=f"layerkit train {spec.file}",
         )  # fmt: skip
     spec = _parted(spec, data)
-    return Space(spec.name or path.stem, spec.text, str(path.resolve()), _epochs(spec))
+    return Space(name, spec.text, str(Path(spec.file).resolve()), _epochs(spec))
 
 
 def least(spec: Spec) -> Spec:
@@ -158,14 +167,6 @@ def least(spec: Spec) -> Spec:
     while spec.holes:
         spec = spec.fill({h.path: h.choices[0] if h.choices else h.low for h in spec.holes})
     return spec
-
-
-def _fitted(spec: Spec) -> Spec:
-    """The space that ships, with what the data say about images and classes."""
-    section = spec.data_section()
-    assert section is not None
-    (x, y), _ = datasets.load(section.source.name)
-    return spec.override({"let.shape": str(list(x.shape[1:])), "let.classes": str(int(y.max()) + 1)})
 
 
 def _parted(spec: Spec, data: str | None) -> Spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from layerkit.cli.shared import Verb
 @click.command(cls=Verb)
 @click.argument("specs", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", help="A file, a folder, or the name of data that ship, instead of the spec's.")
+@click.option("--target", help="The column to predict.")
+@click.option("--task", type=click.Choice(["auto", "classification", "regression", "forecast"]), default="auto",
+              show_default=True, help="What is asked for, where the target leaves it open.")  # fmt: skip
+@click.option("--space", "names", multiple=True,
+              help="A space that ships, or a family of them (cnn, lstm, cnn_lstm, mlp, transformer), instead of all that fit.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(min=1), default=27, show_default=True, help="Specs to propose.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
 @click.option("--round", "round_size", type=click.IntRange(min=1), default=9, show_default=True,
@@ -22,21 +28,32 @@ from layerkit.cli.shared import Verb
 @click.option("--params", type=click.IntRange(min=1), help="Reject models with more parameters.")
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True),
               help="Reject models whose training step takes more megabytes, as predicted.")  # fmt: skip
-@click.option("--run", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path),
+              help="A new folder, instead of searches/<name>-<n>.")  # fmt: skip
 @workers_options
 def search(
-    specs: tuple[Path, ...], data: str | None, trials: int, seed: int, round_size: int, sampler: Any, params: int | None,
-    memory: float | None, folder: Path, workers: int, patience: float, as_json: bool,
+    specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int, seed: int,
+    round_size: int, sampler: Any, params: int | None, memory: float | None, folder: Path | None, workers: int, patience: float,
+    as_json: bool,
 ) -> None:  # fmt: skip
-    """Search the holes of SPECS, all together; without any, convolutional networks for images that ship."""
+    """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch.options import prepare
     from autoarch.search import start
     from autoarch.tasks import Limits
 
     if not specs and data is None:
         raise click.UsageError("give a spec, or --data.")
-    start(folder, prepare(
-        specs, data, trials=trials, seed=seed, round_size=round_size, sampler=sampler,
+    options = prepare(
+        specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
+        seed=seed, round_size=round_size, sampler=sampler,
         limits=Limits(params, None if memory is None else int(memory * 1e6)),
-    ))  # fmt: skip
+    )  # fmt: skip
+    folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
+    start(folder, options)
+    click.echo(f"run      {folder}", err=as_json)
     run_search(folder, workers=workers, patience=patience, as_json=as_json)
+
+
+def _new_folder(name: str) -> Path:
+    """``searches/<name>-<n>``, the first that is not there."""
+    return next(p for n in itertools.count(1) if not (p := Path("searches") / f"{name}-{n}").exists())
