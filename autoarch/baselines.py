@@ -1,66 +1,188 @@
-"""What a model has to beat: the most frequent class or the mean, and a linear model, on the same rows."""
+"""What a model has to beat: plain models that take seconds, on the same rows.
+
+The most frequent class or the mean; in forecasts the last value (persistence); a linear model; the nearest neighbours; a
+small network. Each predicts row by row, so that a claim can compare pairs (``autoarch.claim``).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from layerkit.data import DataSet
+from autoarch.features import Features, Inputs, last_values
+from layerkit.data.preparation import Preparation
 from layerkit.ir import Array
 
-EPOCHS, BATCH = 60, 32
+MOST_ROWS = 20_000  # to train on; more are thinned out evenly
+NEIGHBOURS = 5
+RIDGE = 1e-3
+UNITS = 64
+BATCH = 32
 
-Scores = dict[str, float]
+Model = Callable[[Array], Array]  # from a matrix of features to predictions
 
 
-def baselines(dataset: DataSet, seed: int) -> dict[str, Scores]:
-    """For each baseline its accuracy, or mean squared error in a regression, on the validation and the test part.
+@dataclass(frozen=True)
+class Baselines:
+    """Plain models that were trained.
 
-    Empty where there is no one input and target that is read whole.
+    Attributes:
+        notes: what was left out of the rows or inputs, in words.
     """
-    parts = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
-    if not dataset.in_memory or not all(isinstance(a, np.ndarray) for part in parts.values() for a in part):
-        return {}
-    x, y = parts["train"]
-    flat = x.reshape(len(x), -1).astype("float64")
-    mean, deviation = flat.mean(0), np.maximum(flat.std(0), 1e-6)
-    rows = {
-        n: ((p[0].reshape(len(p[0]), -1) - mean) / deviation, p[1].reshape(len(p[1]), -1)) for n, p in parts.items()
+
+    notes: tuple[str, ...]
+    _features: Features
+    _models: dict[str, Model]
+    _persistence: tuple[Preparation | None, Array] | None
+
+    def predict(self, x: Inputs) -> dict[str, Array]:
+        """For each baseline the class, or the values, of each row."""
+        matrix = self._features.matrix(x)
+        found = {name: model(matrix) for name, model in self._models.items()}
+        if self._persistence is not None:
+            preparation, channels = self._persistence
+            last = last_values(x, preparation)
+            assert last is not None
+            found["persistence"] = last[:, channels].astype("float32")
+        return found
+
+
+def fit(
+    x: Inputs, y: Array, *, classes: int | None = None, preparation: Preparation | None = None, seed: int = 0
+) -> Baselines:
+    """Train all of them.
+
+    Args:
+        x: inputs of any rank, or several by their names.
+        y: numbers of classes (rows,), or values of any shape.
+        classes: how many there are; None in a regression.
+        preparation: how inputs were made of columns (see ``Features``).
+        seed: of the linear model's and the network's weights.
+
+    Example:
+        >>> x = np.array([[0.0], [0.1], [0.9], [1.0]] * 10, "float32")
+        >>> {k: v.tolist() for k, v in fit(x, np.array([0, 0, 1, 1] * 10), classes=2).predict(x[:4]).items()}
+        {'majority': [0, 0, 0, 0], 'linear': [0, 0, 1, 1], 'neighbours': [0, 0, 1, 1], 'network': [0, 0, 1, 1]}
+    """
+    notes: list[str] = []
+    if len(y) > MOST_ROWS:
+        notes.append(f"baselines were trained on {MOST_ROWS} of {len(y)} rows")
+        kept = np.arange(MOST_ROWS) * len(y) // MOST_ROWS
+        x, y = ({n: a[kept] for n, a in x.items()} if not isinstance(x, np.ndarray) else x[kept]), y[kept]
+    features = Features.fit(x, preparation)
+    matrix = features.matrix(x)
+    if classes is not None:
+        models = _classes(matrix, y.ravel().astype("int64"), classes, seed)
+        return Baselines((*notes, *features.notes), features, models, None)
+    values = y.reshape(len(y), -1).astype("float64")
+    last = last_values(x, preparation)
+    persistence = None if last is None else _persistence(last, values)
+    return Baselines(
+        (*notes, *features.notes), features, _numbers(matrix, values, seed),
+        None if persistence is None else (preparation, persistence),
+    )  # fmt: skip
+
+
+def losses(predictions: Array, y: Array, *, is_class: bool) -> Array:
+    """The loss of each row: 1 for a wrong class, or the squared error, as a mean over a row's values."""
+    if is_class:
+        return (predictions.ravel() != y.ravel()).astype("float64")
+    rows = len(y)
+    return ((predictions.reshape(rows, -1).astype("float64") - y.reshape(rows, -1)) ** 2).mean(1)
+
+
+def _classes(x: Array, y: Array, classes: int, seed: int) -> dict[str, Model]:
+    most = int(np.bincount(y, minlength=classes).argmax())
+    linear, network = (_network(x, y, classes, units, seed) for units in (0, UNITS))
+    near = _neighbours(x)
+
+    def vote(rows: Array) -> Array:
+        found, counts = near(rows), np.zeros((len(rows), classes))
+        weights = 1 - 1e-3 * np.arange(found.shape[1])  # the nearest decides between equals
+        np.add.at(counts, (np.arange(len(rows))[:, None], y[found]), weights)
+        return counts.argmax(1)
+
+    return {
+        "majority": lambda rows: np.full(len(rows), most),
+        "linear": lambda rows: linear(rows).argmax(1),
+        "neighbours": vote,
+        "network": lambda rows: network(rows).argmax(1),
     }
-    if dataset.task == "classification":
-        return _classes(rows, len(dataset.classes or ()), seed) if y.size == len(y) else {}
-    return _numbers(rows)
 
 
-def _classes(rows: dict[str, Any], count: int, seed: int) -> dict[str, Scores]:
+def _numbers(x: Array, y: Array, seed: int) -> dict[str, Model]:
+    mean, scale = y.mean(0), np.where(y.std(0) > 0, y.std(0), 1.0)
+    network = _network(x, ((y - mean) / scale).astype("float32"), None, UNITS, seed)
+    near, weights = _neighbours(x), _ridge(x, y - mean)
+    return {
+        "mean": lambda rows: np.broadcast_to(mean, (len(rows), len(mean))).astype("float32"),
+        "linear": lambda rows: (mean + rows.astype("float64") @ weights).astype("float32"),
+        "neighbours": lambda rows: y[near(rows)].mean(1).astype("float32"),
+        "network": lambda rows: (mean + scale * network(rows)).astype("float32"),
+    }
+
+
+def _persistence(last: Array, y: Array) -> Array | None:
+    """Which channel of the last step foretells each value best, on the rows to train on."""
+    errors = np.stack([((y - channel[:, None]) ** 2).mean(0) for channel in last.T])
+    return errors.argmin(0) if len(errors) else None
+
+
+def _ridge(x: Array, y: Array) -> Array:
+    """Least squares with a little ridge; inputs have a mean of about zero, ``y`` exactly. For many columns by rows instead."""
+    x = x.astype("float64")
+    rows, columns = x.shape
+    if columns <= rows:
+        found = np.linalg.solve(x.T @ x + RIDGE * rows * np.eye(columns), x.T @ y)
+    else:
+        found = x.T @ np.linalg.solve(x @ x.T + RIDGE * rows * np.eye(rows), y)
+    return np.asarray(found)
+
+
+def _network(x: Array, y: Array, classes: int | None, units: int, seed: int) -> Model:
+    """A network with a hidden layer, or a linear model with none; about 3,000 steps, fewer where few rows are soon learnt by heart."""
     from layerkit import Input, Sequential, layers
     from layerkit.optimizers import Adam
+    from layerkit.optimizers.schedules import CosineDecay
     from layerkit.utils import set_random_seed
 
-    x, y = rows["train"]
-    most = int(np.bincount(y.ravel()).argmax())
+    def dense(units: int, activation: str | None) -> layers.Layer:
+        start = "glorot_uniform" if is_deep else "zeros"
+        return layers.Dense(units, activation, kernel_initializer=start, kernel_regularizer={"L2": {"l2": RIDGE / 2}})
+
+    is_deep = units > 0
+    epochs = max(8, min(100 if is_deep else 1_000, 3_000 * BATCH // len(y)))
     set_random_seed(seed)
-    model = Sequential([Input((x.shape[1],)), layers.Dense(count, activation="softmax")])
-    model.compile(Adam(1e-3), "sparse_categorical_crossentropy")
-    model.fit(x.astype("float32"), y, epochs=EPOCHS, batch_size=BATCH, verbose=0)
-
-    def linear(x: Array) -> Array:
-        return np.asarray(model.predict(x.astype("float32"), verbose=0)).argmax(-1)
-
-    held_out = {n: rows[n] for n in ("validation", "test")}
-    return {
-        "majority": {n: float(np.mean(y.ravel() == most)) for n, (_, y) in held_out.items()},
-        "linear": {n: float(np.mean(y.ravel() == linear(x))) for n, (x, y) in held_out.items()},
-    }
+    out = dense(classes, "softmax") if classes is not None else dense(y.shape[1], None)
+    model = Sequential([Input((x.shape[1],)), *([dense(units, "relu")] if is_deep else []), out])
+    rate = CosineDecay(3e-3 if is_deep else 1e-2, epochs * -(-len(y) // BATCH))
+    model.compile(Adam(rate), "sparse_categorical_crossentropy" if classes is not None else "mse")
+    model.fit(x, y, epochs=epochs, batch_size=BATCH, verbose=0)
+    return lambda rows: np.asarray(model.predict(rows, batch_size=256, verbose=0))
 
 
-def _numbers(rows: dict[str, Any]) -> dict[str, Scores]:
-    x, y = rows["train"]
-    mean = y.mean(0)
-    weights = np.linalg.lstsq(x, y - mean, rcond=None)[0]
-    held_out = {n: rows[n] for n in ("validation", "test")}
-    return {
-        "mean": {n: float(np.mean((y - mean) ** 2)) for n, (_, y) in held_out.items()},
-        "linear": {n: float(np.mean((y - mean - x @ weights) ** 2)) for n, (x, y) in held_out.items()},
-    }
+def _neighbours(x: Array, count: int = NEIGHBOURS) -> Model:
+    """The numbers of the nearest rows of ``x``, the nearest first, by Euclid's distance; of equals the first.
+
+    Products find a few more than are wanted, in pieces that bound the memory; differences order them, to the same bits
+    whatever the library that multiplies.
+    """
+    count = min(count, len(x))
+    squares = (x.astype("float64") ** 2).sum(1).astype("float32")
+    more = min(len(x), 3 * count + 1)
+    step = max(1, 2**24 // len(x))
+
+    def near(rows: Array) -> Array:
+        found = [np.zeros((0, count), "int64")]
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            distances = squares - 2 * (part @ x.T)
+            rough = np.sort(np.argpartition(distances, more - 1, axis=1)[:, :more], axis=1)
+            exact = np.stack([((x[r] - row).astype("float64") ** 2).sum(1) for r, row in zip(rough, part, strict=True)])
+            order = np.argsort(exact, axis=1, kind="stable")[:, :count]
+            found.append(np.take_along_axis(rough, order, axis=1))
+        return np.concatenate(found)
+
+    return near
