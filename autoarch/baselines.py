@@ -86,10 +86,10 @@ def fit(
 
 
 def losses(predictions: Array, y: Array, *, is_class: bool) -> Array:
-    """The loss of each row: 1 for a wrong class, or the squared error, as a mean over a row's values."""
-    if is_class:
-        return (predictions.ravel() != y.ravel()).astype("float64")
+    """The loss of each row: 1 for a wrong class, or the squared error; where a row has several, their mean."""
     rows = len(y)
+    if is_class:
+        return (predictions.reshape(rows, -1) != y.reshape(rows, -1)).mean(1)
     return ((predictions.reshape(rows, -1).astype("float64") - y.reshape(rows, -1)) ** 2).mean(1)
 
 

@@ -16,13 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import builders
-from autoarch.baselines import baselines
 from autoarch.options import Options
 from autoarch.pool import ATTEMPTS
 from autoarch.study import Trial, ranked
+from autoarch.verdict import verdict
 from layerkit import saving
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
@@ -106,25 +104,11 @@ def _compared(folder: Path, winner: Trial, options: Options, run: dict[str, Any]
     from layerkit.models import load_model
 
     model = load_model(folder / "best" / "model.lk")
-    dataset = builders.loads(winner.spec, options.file_of(winner.space)).dataset(options.data, model=model)
-    measure = "accuracy" if dataset.task == "classification" else "mean_squared_error"
-    parts = ("validation", "test")
-    if measure == "accuracy":
-        own = {part: run[part].get(measure) for part in parts}
-    else:
-        own = {part: _squared_error(model, *getattr(dataset, part)) for part in parts if dataset.in_memory}
-    found: dict[str, Any] = {
-        "rows": dataset.rows, "measure": measure, "model": own, "baselines": baselines(dataset, options.seed)
-    }  # fmt: skip
-    rivals = [scores["test"] for scores in found["baselines"].values()]
-    if rivals and own.get("test") is not None:
-        better = own["test"] > max(rivals) if measure == "accuracy" else own["test"] < min(rivals)
-        found["beats_baselines"] = bool(better)
+    loaded = builders.loads(winner.spec, options.file_of(winner.space))
+    section = loaded.data_section()
+    by_time = section is not None and section.options.split.by == "time"
+    found = verdict(model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time)
+    for part in ("validation", "test"):  # what the training itself measured, where rows have no one loss
+        if part not in found["model"] and found["measure"] in run.get(part, {}):
+            found["model"][part] = run[part][found["measure"]]
     return found
-
-
-def _squared_error(model: Any, x: Any, y: Any) -> float | None:
-    predicted = model.predict(x, verbose=0)
-    if not isinstance(predicted, np.ndarray) or not isinstance(y, np.ndarray) or predicted.size != y.size:
-        return None
-    return float(np.mean((predicted.reshape(y.shape) - y) ** 2))
