@@ -1,0 +1,73 @@
+"""The spaces that ship: whatever is drawn from them builds, trains and gives finite numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import builders
+from autoarch.modality import FAMILIES
+from autoarch.space import propose
+from layerkit.utils import set_random_seed
+
+FILES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "autoarch" / "spaces").glob("*.yaml"))}
+NUMBERS = {"outputs": 2, "answer": {"Rescaling": {"scale": [2.0, 0.5], "offset": [10.0, 0.0]}}, "loss": "mse", "metrics": ["mae"]}  # fmt: skip
+SHAPES = {
+    "images": [[1, 1, 1], [5, 7, 3], [28, 28, 1], [64, 48, 3]],
+    "video": [[1, 4, 4, 1], [5, 7, 9, 3], [8, 32, 32, 1]],
+}
+
+
+def changed(spec, **facts):
+    return spec.override({f"let.{name}": json.dumps(value) for name, value in facts.items()})
+
+
+def drawn(spec, count, seed=0):
+    return [proposal.spec for proposal in propose({"space": spec}, [], count, seed=seed, sampler="random")]
+
+
+def rows(model, count=48):
+    """Made-up inputs, and targets of classes or numbers as the model's loss wants them."""
+    rng = np.random.default_rng(0)
+    x = {
+        name: rng.integers(0, 2, (count, *value.shape[1:])) if "int" in value.dtype else rng.normal(size=(count, *value.shape[1:])).astype("float32")
+        for name, value in zip(model.input_names, model.inputs, strict=True)
+    }  # fmt: skip
+    outputs = model.output.shape[-1]
+    is_class = "sparse" in str(model.get_compile_config()["loss"])
+    y = rng.integers(0, outputs, count).astype("int32") if is_class else rng.normal(size=(count, outputs)).astype("float32")  # fmt: skip
+    return (x if len(x) > 1 else next(iter(x.values()))), y
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_is_drawn_has_no_faults(name):
+    spec = builders.load(FILES[name])
+    assert spec.name == name
+    assert name.split("_", 1)[1] in FAMILIES
+    for filled in (*drawn(spec, 20), *drawn(changed(spec, **NUMBERS), 5, 1)):
+        assert filled.build().count_params() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_drawn_trains(name):
+    number = list(FILES).index(name)
+    spec = changed(builders.load(FILES[name]), rows=48, **(NUMBERS if number % 2 else {}))
+    set_random_seed(0)
+    model = drawn(spec, 1, number)[0].build()
+    x, y = rows(model)
+    history = model.fit(x, y, epochs=1, batch_size=16, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in FILES if n.split("_")[0] in SHAPES])
+def test_small_and_large_images_fit(name):
+    for seed, shape in enumerate(SHAPES[name.split("_")[0]]):
+        for filled in drawn(changed(builders.load(FILES[name]), shape=shape, rows=100), 2, seed):
+            assert filled.build().input_shape[1:] == tuple(shape)
