@@ -87,8 +87,8 @@ class Study:
         self._connection = connection
 
     @classmethod
-    def create(cls, folder: Path, options: Mapping[str, Any]) -> None:
-        """A new file, whole or not at all.
+    def create(cls, folder: Path, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
+        """A new file, whole or not at all; files of the names ``beside`` may be there already.
 
         Raises:
             ArgumentError: the folder holds something.
@@ -97,7 +97,7 @@ class Study:
         new = folder / (FILE + ".new")
         for left in folder.glob(f"{new.name}*"):  # by one that was killed here, its journal included
             left.unlink()
-        if any(folder.iterdir()):
+        if any(f.name not in beside for f in folder.iterdir()):
             fix = f"autoarch resume {folder}" if (folder / FILE).exists() else "give a new folder"
             raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
         with closing(sqlite3.connect(new)) as connection, connection:

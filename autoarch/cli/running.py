@@ -30,7 +30,7 @@ def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def run_search(folder: Path, *, workers: int, patience: float, as_json: bool) -> None:
     """Do what is left of a search, and print what came out."""
-    from autoarch.search import work
+    from autoarch.coordinator import work
     from autoarch.watching import Plain
     from layerkit.cli.shared import print_json
 

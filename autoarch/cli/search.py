@@ -37,8 +37,8 @@ def search(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
+    from autoarch.coordinator import start
     from autoarch.options import prepare
-    from autoarch.search import start
     from autoarch.tasks import Limits
 
     if not specs and data is None:

@@ -25,13 +25,18 @@ from layerkit.errors import StateError
 PATIENCE_S = 3600.0
 
 
-def start(folder: Path, options: Options) -> None:
+def start(folder: Path, options: Options, *, beside: Sequence[str] = ()) -> None:
     """A new search in a folder; ``work`` does it.
+
+    Args:
+        folder: a new one.
+        options: what the search is told.
+        beside: files that may be there already.
 
     Raises:
         ArgumentError: the folder holds something.
     """
-    Study.create(folder, asdict(options))
+    Study.create(folder, asdict(options), beside=beside)
 
 
 def work(
