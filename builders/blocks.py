@@ -11,11 +11,12 @@ from pathlib import Path
 from builders import nodes, source
 from builders.faults import Faults
 from builders.files import inside
+from builders.items import check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.values import Values, is_name
 from layerkit.errors import Span, UnknownArgumentError, did_you_mean
 
-KEYS = ("parameters", "inputs", "layers", "outputs")
+KEYS = ("name", "parameters", "inputs", "layers", "outputs")
 LIBRARY = Path(__file__).parent / "library"
 
 
@@ -34,6 +35,10 @@ class Block:
     """The values that have names where it is defined."""
     blocks: Mapping[str, Block] = field(default_factory=dict, repr=False, compare=False)
     """The blocks that are known where it is defined."""
+    entries: nodes.Mapping | None = None
+    """Its inputs with their shapes, if it has them: then it is a model, which is a layer of the model that uses it."""
+    title: str | None = None
+    """The name of that model; else it has the block's."""
 
     def bind(self, arguments: Node, where: Span, faults: Faults) -> Values | None:
         """The values of the parameters for one use; None after a fault."""
@@ -136,8 +141,23 @@ class Library:
                 got=nodes.kind(layers),
             )
             layers = None
-        return Block(entry.name, where, dict(self._parameters(body.get("parameters"))), tuple(self._inputs(body.get("inputs"))), layers,
-                     body.get("outputs"), values, known)  # fmt: skip
+        inputs = body.get("inputs")
+        entries = inputs if isinstance(inputs, nodes.Mapping) and inputs.tag is None and inputs.entries else None
+        names = tuple(self._inputs(inputs)) if entries is None else tuple(e.name for e in entries.entries)
+        return Block(entry.name, where, dict(self._parameters(body.get("parameters"))), names, layers, body.get("outputs"), values, known,
+                     entries, self._title(body.get("name"), entry.name, entries))  # fmt: skip
+
+    def _title(self, node: Node | None, block: str, entries: nodes.Mapping | None) -> str | None:
+        """The name of the model that a block is."""
+        if node is None:
+            return None
+        if entries is None:
+            self.faults.report(
+                f"the block '{block}' is no model, which has a name.", node.span, expected="a name beside each use",
+                got=nodes.shown(node), fix="remove it, or give its inputs shapes: inputs: {x: {shape: [8]}}",
+            )  # fmt: skip
+            return None
+        return str(node.value) if isinstance(node, Scalar) and check_name(node, self.faults) else None
 
     def _parameters(self, node: Node | None) -> Iterator[tuple[str, Node | None]]:
         """Names with defaults: ``filters:`` has to be given, ``activation: relu`` and ``rate: null`` need not."""
@@ -173,9 +193,9 @@ class Library:
                 yield str(item.value)
             elif not isinstance(item, Scalar) and item is not None:
                 self.faults.report(
-                    "'inputs' of a block is a list of names.",
+                    "'inputs' of a block is a list of names, or a mapping with shapes.",
                     item.span,
-                    expected="inputs: [query, value]",
+                    expected="inputs: [query, value], or inputs: {x: {shape: [8]}}",
                     got=nodes.kind(item),
                 )
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from builders import nodes
 from builders.arguments import CODE_FAILS, MISSING, Arguments
-from builders.expand import Expander
 from builders.faults import Faults
 from builders.nodes import Node, Scalar, short
 from builders.steps import Expansion, Ref, Step
@@ -30,8 +29,8 @@ SHOWN = 6
 class Graph:
     """The layers and tensors of a spec, as far as they could be made."""
 
-    def __init__(self, faults: Faults, classes: Mapping[str, type[Layer]], expander: Expander) -> None:
-        self.faults, self.classes, self.expander = faults, classes, expander
+    def __init__(self, faults: Faults, classes: Mapping[str, type[Layer]]) -> None:
+        self.faults, self.classes = faults, classes
         self.arguments = Arguments(faults, self._is_layer, self._make)
         self.values: dict[int, Any] = {}
         self.layers: dict[int, Layer] = {}
@@ -40,21 +39,21 @@ class Graph:
         self.broken: set[int] = set()
         self.step: Step | None = None
         self.made: dict[Scalar, Model] = {}
-        """Blocks that are arguments, as models."""
+        """Blocks that are arguments of the present layer, as models."""
 
     def build(self, expansion: Expansion) -> tuple[dict[str, Any], Any]:
         """The inputs by name, and the outputs; None after faults."""
+        self.expander = expansion.expander
         self.broken = expansion.broken
         self.inputs = expansion.inputs
         for number, entry in expansion.inputs.items():
             self._input(number, entry)
         for step in expansion.steps[:]:
-            with self.faults.within(step.uses):
+            with self.faults.within(step.uses if step.body is None else step.body.uses):
                 self._run(step)
         outputs = self._tensors(expansion.outputs)
-        self._check_unread(expansion)
         inputs = {e.name: self.values[n] for n, e in expansion.inputs.items() if n in self.values}
-        return inputs, None if outputs is MISSING else outputs
+        return inputs, None if self._unread(expansion) or outputs is MISSING else outputs
 
     # Inputs
 
@@ -103,6 +102,32 @@ class Graph:
     def _layer(self, step: Step) -> Layer | None:
         if step.share is not None:
             return self.layers.get(step.share)
+        layer = self._object(step) if str(step.kind.value) in self.classes else self._model(step.body, step.name)
+        if layer is None:
+            return None
+        layer._span = step.kind.span
+        layer.name = step.name
+        layer._is_named = step.is_named
+        if step.is_named:
+            layer._config["name"] = step.name
+        if step.is_trainable is not None:
+            layer.trainable = step.is_trainable
+        self.layers[step.id] = layer
+        return layer
+
+    def _model(self, body: Expansion | None, name: str) -> Model | None:
+        """A model that is a layer; None after faults."""
+        if body is None:
+            return None
+        graph = Graph(self.faults, self.classes)
+        inputs, outputs = graph.build(body)
+        if outputs is None or graph.broken:
+            return None
+        return Model(inputs if len(inputs) > 1 else next(iter(inputs.values())), outputs, name=name)
+
+    def _object(self, step: Step) -> Layer | None:
+        """A layer of a class."""
+        self.made = {}
         cls = self.classes[str(step.kind.value)]
         what = f"{step.name} ({step.kind.value})"
         layer: Layer | None = self.arguments.object_of(cls, step.arguments, step.kind, what)
@@ -116,19 +141,7 @@ class Graph:
                                got="name among its arguments", fix=f"indent it less than the arguments of {step.kind.value}")  # fmt: skip
             return None
         if layer is not None and any(isinstance(x, BlockArgument) for x in layer.flatten_layers()):
-            self.made = {}
-            layer = self._with_blocks(step, cls, what, layer)
-            self.made = {}
-        if layer is None:
-            return None
-        layer._span = step.kind.span
-        layer.name = step.name
-        layer._is_named = step.is_named
-        if step.is_named:
-            layer._config["name"] = step.name
-        if step.is_trainable is not None:
-            layer.trainable = step.is_trainable
-        self.layers[step.id] = layer
+            return self._with_blocks(step, cls, what, layer)
         return layer
 
     def _make(self, key: Scalar, node: Node) -> Layer | None:
@@ -138,6 +151,12 @@ class Graph:
         if word in self.classes:
             return self.arguments.object_of(self.classes[word], node, key, f"{self.step.name} ({self.step.kind.value})")
         if word in self.step.blocks:
+            block = self.step.blocks[word]
+            if key not in self.made and block.entries is not None:
+                model = self._model(self.expander.model(key, node, self.step), block.title or word)
+                if model is None:
+                    return None
+                self.made[key] = model
             return self.made.get(key) or BlockArgument(key, node)
         known = [*self.classes, *self.step.blocks]
         self.faults.report(f"there is no layer '{word}'.", key.span, layer=f"{self.step.name} ({self.step.kind.value})",
@@ -206,7 +225,13 @@ class Graph:
                 value = next(iter(value.values() if isinstance(value, dict) else value))
             return value
         layer = self.layers.get(self.steps[ref.id].share or ref.id) if ref.id in self.steps else None
-        names = [*value] if isinstance(value, dict) else list(getattr(layer, "output_names", ()))
+        names = (
+            [*value]
+            if isinstance(value, dict)
+            else []
+            if isinstance(layer, Model)
+            else list(getattr(layer, "output_names", ()))
+        )
         listed = (
             list(value.values())
             if isinstance(value, dict)
@@ -229,21 +254,23 @@ class Graph:
         )  # fmt: skip
         return MISSING
 
-    def _check_unread(self, expansion: Expansion) -> None:
-        """Report inputs and layers that lead nowhere: something is missing in the file, which is no reason to drop them."""
-        if len(self.faults) or self.broken:
-            return
+    def _unread(self, expansion: Expansion) -> bool:
+        """Whether inputs or layers lead nowhere: something is missing in the file, which is no reason to drop them."""
         read = {r.id for s in expansion.steps for r in tree.leaves((s.reads, s.call)) if isinstance(r, Ref)}
         read |= {r.id for r in tree.leaves(expansion.outputs)}
-        for number, entry in expansion.inputs.items():
-            if number not in read:
-                self.faults.report(f"nothing reads the input '{entry.name}'.", entry.key.span, layer=f"{entry.name} (Input)",
-                                   expected="a layer that reads it", got="none", fix=f"write from: {entry.name} beside a layer, or remove it")  # fmt: skip
-        for step in expansion.steps:
-            if step.id not in read and not any(use.block for use in step.uses):
-                fix = "name it in outputs:, let another layer read it, or remove it"
-                self.faults.report(f"nothing reads the layer '{step.name}'.", step.kind.span, layer=f"{step.name} ({step.kind.value})",
-                                   expected="a layer that reads it, or outputs: with its name", got="none", fix=fix)  # fmt: skip
+        inputs = [entry for number, entry in expansion.inputs.items() if number not in read]
+        own = (s for s in expansion.steps if not any(use.block for use in s.uses[len(expansion.uses) :]))
+        steps = [step for step in own if step.id not in read]
+        if len(self.faults) or self.broken:
+            return bool(inputs or steps)
+        for entry in inputs:
+            self.faults.report(f"nothing reads the input '{entry.name}'.", entry.key.span, layer=f"{entry.name} (Input)",
+                               expected="a layer that reads it", got="none", fix=f"write from: {entry.name} beside a layer, or remove it")  # fmt: skip
+        for step in steps:
+            fix = "name it in outputs:, let another layer read it, or remove it"
+            self.faults.report(f"nothing reads the layer '{step.name}'.", step.kind.span, layer=f"{step.name} ({step.kind.value})",
+                               expected="a layer that reads it, or outputs: with its name", got="none", fix=fix)  # fmt: skip
+        return bool(inputs or steps)
 
     # Blocks as arguments
 

@@ -18,8 +18,7 @@ def dump(model: Model) -> str:
     """The spec of a model: its architecture, and how it was compiled.
 
     Arguments that are defaults, names that layers get by themselves, and ``from`` where a layer reads the one before it are
-    left out; equal runs of layers become repeats, models that are layers become blocks. (Such a model drew a seed of its
-    own when it was made: with one seed all other models get equal weights again, these get others.)
+    left out; equal runs of layers become repeats, models that are layers become blocks whose inputs have shapes.
 
     Args:
         model: a Sequential or functional model.
@@ -47,20 +46,25 @@ def dump(model: Model) -> str:
 def _lines(found: Outline, compiling: Mapping[str, Any]) -> Iterator[str]:
     yield "layerkit: 1"
     yield f"name: {write_scalar(found.name)}"
-    yield "inputs:"
-    for name, arguments in found.inputs.items():
-        yield f"  {write_scalar(name)}: {flow(arguments)}"
+    yield from _inputs(found, "")
     if found.blocks:
         yield "blocks:"
         for name, block in found.blocks.items():
             yield f"  {name}:"
-            if list(block.inputs) != ["input"]:
-                yield f"    inputs: {flow(list(block.inputs))}"
+            if block.title is not None:
+                yield f"    name: {write_scalar(block.title)}"
+            yield from _inputs(block, "    ")
             yield from _body(block, "    ")
     yield from _body(found, "")
     if compiling:
         yield "compile:"
         yield from _mapping(compiling, "  ")
+
+
+def _inputs(found: Outline, indent: str) -> Iterator[str]:
+    yield f"{indent}inputs:"
+    for name, arguments in found.inputs.items():
+        yield f"{indent}  {write_scalar(name)}: {flow(arguments)}"
 
 
 def _body(found: Outline, indent: str) -> Iterator[str]:

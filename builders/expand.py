@@ -16,7 +16,7 @@ from builders import nodes
 from builders.blocks import Block
 from builders.counting import MAX_NESTED, MAX_STEPS, Counter, TooManySteps
 from builders.faults import Faults
-from builders.items import Item, Items
+from builders.items import Item, Items, check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.steps import Expansion, Ref, Step, Use
 from builders.values import Values
@@ -54,41 +54,52 @@ class _Used:
     outputs: dict[str, Ref]
 
 
+@dataclass
+class _Common:
+    """What the steps of a spec, and those of models in it, have in common."""
+
+    left: int = MAX_STEPS
+    """Steps that there may still be."""
+    used: set[int] = field(default_factory=set)
+    """The blocks that are used somewhere."""
+
+
 class Expander:
     """Makes the ``Expansion``; keeps faults and goes on."""
 
-    def __init__(self, faults: Faults, classes: Mapping[str, type]) -> None:
+    def __init__(self, faults: Faults, classes: Mapping[str, type], common: _Common | None = None) -> None:
         self.faults, self.classes = faults, classes
         self.steps: list[Step] = []
         self._by_id: dict[int, Step] = {}
         self.broken: set[int] = set()
         self.items = Items(faults, classes)
         self._ids = 0
-        self._left = MAX_STEPS
-        self._used: set[int] = set()
-        """The blocks that are used somewhere."""
+        self._common = common or _Common()
         self._names: dict[str, Span] = {}
         self._numbers: dict[str, int] = {}
 
     def expand(self, root: nodes.Mapping, values: Values, blocks: Mapping[str, Block]) -> Expansion:
         """All of a spec."""
         frame = _Frame(values, ChainMap(), blocks, shares=ChainMap())
-        inputs = self._inputs(root.get("inputs"), frame)
-        outputs: Any = None
         try:
             Counter(self.classes).count(root.get("layers"), values, blocks)
-            self._list(root.get("layers"), frame)
-            node = root.get("outputs")
-            outputs = (
-                frame.last
-                if node is None or nodes.is_empty(node)
-                else self._reads(values.resolve(node), frame, "a spec")
-            )
+            found = self._body(root.get("inputs"), root.get("layers"), root.get("outputs"), frame, "a spec")
             self._unused(frame)
         except TooManySteps as error:
-            outputs = self._too_many(error)
+            found = Expansion({}, self.steps, self._too_many(error), self.broken, self)
         self._number()
-        return Expansion(inputs, self.steps, outputs, self.broken)
+        return found
+
+    def _body(
+        self, inputs: Node | None, layers: Node | None, outputs: Node | None, frame: _Frame, what: str
+    ) -> Expansion:
+        """The steps of a spec, or of a model in it; their names are given by ``_number``."""
+        found = self._inputs(inputs, frame)
+        self._list(layers, frame)
+        ends: Any = frame.last
+        if outputs is not None and not nodes.is_empty(outputs):
+            ends = self._reads(frame.values.resolve(outputs), frame, what)
+        return Expansion(found, self.steps, ends, self.broken, self, frame.uses)
 
     def inline(self, kind: Scalar, arguments: Node, like: Step, inputs: list[Ref]) -> Any:
         """The steps of one use of a block, as an argument of the layer ``like``; its outputs."""
@@ -110,7 +121,7 @@ class Expander:
             frame.blocks.maps[:2] if isinstance(frame.blocks, ChainMap) else []
         )  # not those that come with layerkit
         for block in [b for some in written for b in some.values()]:
-            if id(block) not in self._used:
+            if id(block) not in self._common.used:
                 needed = [name for name, default in block.parameters.items() if default is None]
                 hole = {name: Scalar(None, block.span, "", "!choice") for name in needed}
                 given = tuple(nodes.Entry(Scalar(name, block.span, name), node) for name, node in hole.items())
@@ -136,7 +147,7 @@ class Expander:
             ref = Ref(self._id())
             frame.names[entry.name] = ref
             found[ref.id] = nodes.Entry(entry.key, frame.values.resolve(entry.value))
-            self.items.check_name(entry.key)
+            check_name(entry.key, self.faults)
         frame.last = Ref(next(iter(found))) if len(found) == 1 else None
         return found
 
@@ -187,7 +198,7 @@ class Expander:
                 "'repeat' is a number of times.", node.span, expected="a whole number >= 0", got=nodes.shown(node)
             )
             return None
-        if node.value > self._left:
+        if node.value > self._common.left:
             self._spend(node.span, node.value)
         return node.value
 
@@ -227,7 +238,7 @@ class Expander:
         self._list(body, inner)
         del own["input"]
         for name, ref in own.items():
-            outside = f"{item.name}_{turn + 1}/{name}" if item.name else _numbered(name, turn)
+            outside = f"{item.name}_{turn + 1}/{name}" if item.name else _numbered(name, turn, own)
             frame.names[outside] = ref
             if not item.name:
                 frame.names[name] = ref  # without a number: of the last turn
@@ -245,6 +256,8 @@ class Expander:
         if arguments.tag is not None:
             return self._named(frame, name, self._unknown())
         if str(kind.value) not in self.classes:
+            if frame.blocks[str(kind.value)].entries is not None:
+                return self._named(frame, name, self._model(item, kind, arguments, frame, reads, name))
             frame_now = frame if item.is_trainable is None else replace(frame, is_trainable=item.is_trainable)
             used, outputs = self._use(item, arguments, frame_now, reads, name)
             return self._export(frame, name, used, outputs)
@@ -258,10 +271,12 @@ class Expander:
 
     def _step(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
         call, keys = self._call(item, frame)
+        block = frame.blocks.get(str(kind.value)) if str(kind.value) not in self.classes else None
+        base = block.title if block is not None and block.title else snake_case(str(kind.value))
         step = Step(
             self._id(), kind, arguments, reads, call, keys | item.read_keys,
             name=f"{frame.prefix}{name}{frame.suffix}" if name else "", is_named=name is not None,
-            base="" if name else f"{frame.prefix}{snake_case(str(kind.value))}", uses=frame.uses, blocks=frame.blocks, stack=frame.stack,
+            base="" if name else f"{frame.prefix}{base}", uses=frame.uses, blocks=frame.blocks, stack=frame.stack,
             is_trainable=item.is_trainable if item.is_trainable is not None else frame.is_trainable,
         )  # fmt: skip
         self._add(step)
@@ -350,19 +365,8 @@ class Expander:
         assert item.entry is not None
         word = str(item.entry.key.value)
         block = frame.blocks[word]
-        self._used.add(id(block))
         first = len(self.steps)
-        if word in frame.stack:
-            cycle = " -> ".join([*frame.stack[frame.stack.index(word) :], word])
-            self.faults.report(f"the block '{word}' uses itself.", item.span, expected="blocks that do not lead back to themselves",
-                               got=cycle, fix="write repeat: for a number of times")  # fmt: skip
-            return _Used(range(0), (), {}), {"": self._unknown()}
-        if len(frame.stack) >= MAX_NESTED:
-            self.faults.report(
-                "blocks use blocks too deeply.", item.span, expected=f"at most {MAX_NESTED} levels", got="more"
-            )
-            return _Used(range(0), (), {}), {"": self._unknown()}
-        values = block.bind(arguments, item.span, self.faults)
+        values = self._bound(block, word, arguments, item.span, frame.stack)
         given = self._inputs_of(block, reads, item)
         if values is None or given is None or block.layers is None:
             return _Used(range(0), (), {}), {"": self._unknown()}
@@ -381,6 +385,45 @@ class Expander:
             if key not in given:
                 outputs.setdefault(f"/{key}", ref)
         return used, outputs
+
+    def _bound(self, block: Block, word: str, arguments: Node, where: Span, stack: tuple[str, ...]) -> Values | None:
+        """The values of the parameters for a use of a block in these blocks; None after a fault."""
+        self._common.used.add(id(block))
+        if word in stack:
+            cycle = " -> ".join([*stack[stack.index(word) :], word])
+            self.faults.report(f"the block '{word}' uses itself.", where, expected="blocks that do not lead back to themselves",
+                               got=cycle, fix="write repeat: for a number of times")  # fmt: skip
+            return None
+        if len(stack) >= MAX_NESTED:
+            self.faults.report(
+                "blocks use blocks too deeply.", where, expected=f"at most {MAX_NESTED} levels", got="more"
+            )
+            return None
+        return block.bind(arguments, where, self.faults)
+
+    def _model(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
+        """One use of a block that is a model: a single step."""
+        given = self._inputs_of(frame.blocks[str(kind.value)], reads, item)
+        tensors = [self._unknown()] if given is None else list(given.values())
+        ref = self._step(item, kind, arguments, frame, tensors[0] if len(tensors) == 1 else tensors, name)
+        step = self._by_id[ref.id]
+        step.body = self.model(kind, arguments, step)
+        return ref
+
+    def model(self, kind: Scalar, arguments: Node, like: Step) -> Expansion | None:
+        """The steps of a block that is a model, in the place of ``like`` or as its argument; None after a fault."""
+        word = str(kind.value)
+        block = like.blocks[word]
+        values = self._bound(block, word, arguments, kind.span, like.stack)
+        if values is None or block.layers is None:
+            return None
+        uses = (*like.uses, Use(f"{like.name or like.base} ({word})", kind.span, block))
+        frame = _Frame(values, ChainMap(), block.blocks, uses=uses, stack=(*like.stack, word), shares=ChainMap())
+        inner = Expander(self.faults, self.classes, self._common)
+        with self.faults.within(uses):
+            found = inner._body(block.entries, block.layers, block.outputs, frame, f"the end of '{block.name}'")
+            inner._number()
+        return found
 
     def _use_name(self, word: str, frame: _Frame) -> str:
         base = snake_case(word)
@@ -453,7 +496,7 @@ class Expander:
             return self._named(frame, name, self._unknown())
         call, keys = self._call(item, frame)
         origin = source.id if source.share is None else source.share
-        step = replace(source, id=self._id(), reads=reads, call=call, keys=keys | item.read_keys, share=origin, uses=frame.uses,
+        step = replace(source, id=self._id(), reads=reads, call=call, keys=keys | item.read_keys, share=origin, body=None, uses=frame.uses,
                        kind=replace(source.kind, span=item.span))  # fmt: skip
         self._add(step)
         return self._named(frame, name, Ref(step.id))
@@ -479,7 +522,7 @@ class Expander:
         for number in used.steps:
             self._spend(item.span)
             source = self.steps[number]
-            step = replace(source, id=self._id(), reads=there(source.reads), call=there(source.call), uses=(*frame.uses, Use("a shared block", item.span)),
+            step = replace(source, id=self._id(), reads=there(source.reads), call=there(source.call), body=None, uses=(*frame.uses, Use("a shared block", item.span)),
                            share=source.id if source.share is None else source.share)  # fmt: skip
             now[source.id, None] = Ref(step.id)
             if source.id in self.broken:
@@ -501,8 +544,8 @@ class Expander:
         return ref
 
     def _spend(self, where: Span, steps: int = 1) -> None:
-        self._left -= steps
-        if self._left < 0:
+        self._common.left -= steps
+        if self._common.left < 0:
             raise TooManySteps(where)
 
     def _too_many(self, error: TooManySteps) -> Ref:
@@ -544,7 +587,8 @@ def _with_first(reads: Any, ref: Ref) -> Any:
     return ref if isinstance(reads, Ref) else [ref, *reads[1:]]
 
 
-def _numbered(name: str, turn: int) -> str:
+def _numbered(name: str, turn: int, known: Mapping[str, Ref]) -> str:
     """``name_2`` for the second turn; of ``block/layer`` and ``block.output`` the block is numbered."""
-    cut = min((i for i in (name.find("/"), name.find(".")) if i >= 0), default=len(name))
+    cuts = [i for i, c in enumerate(name) if c in "/." and name[:i] in known]
+    cut = cuts[0] if cuts else len(name)
     return f"{name[:cut]}_{turn + 1}{name[cut:]}"

@@ -15,7 +15,7 @@ from layerkit.fields import signature
 
 KEYS = ("name", "from", "repeat", "layers", "share", "call", "trainable")
 MAX_NAME = 200
-_NAME = re.compile(r"[\w-][\w -]*(/[\w-][\w -]*)*")
+_NAME = re.compile(r"[\w-][\w .:-]*(/[\w-][\w .:-]*)*")
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Items:
     def _option(self, item: Item, entry: Entry) -> None:
         name, value = entry.name, entry.value
         if name == "name":
-            if isinstance(value, Scalar) and self.check_name(value):
+            if isinstance(value, Scalar) and check_name(value, self.faults):
                 item.name_node = value
             elif not isinstance(value, Scalar):
                 self.faults.report("a name is text.", value.span, expected="text", got=nodes.shown(value))
@@ -102,26 +102,6 @@ class Items:
             if name == "from" and isinstance(value, Sequence | nodes.Mapping) and not any(nodes.children(value)):
                 self.faults.report("'from' says nothing.", value.span, expected=_EXPECTED[name], got=nodes.kind(value))
                 item.is_bad = True
-
-    def check_name(self, node: Scalar) -> bool:
-        """Whether a text can be the name of a tensor; if not, that is reported."""
-        name = node.value
-        if (
-            isinstance(name, str)
-            and len(name) <= MAX_NAME
-            and _NAME.fullmatch(name)
-            and "__" not in (name[:2], name[-2:])
-        ):
-            return True
-        fix = (
-            "a dot names an output of a layer: use _ or -"
-            if isinstance(name, str) and "." in name
-            else "choose another name"
-        )
-        self.faults.report(
-            "this cannot be a name.", node.span, expected="letters, digits, _ and -", got=nodes.shown(node), fix=fix
-        )
-        return False
 
     def _kind(self, item: Item, kinds: list[Entry], node: nodes.Mapping, blocks: Mapping[str, Any]) -> None:
         """Find out which key is the layer; the other ones are faults."""
@@ -193,6 +173,29 @@ class Items:
             self.faults.report(
                 "'call' belongs to one layer.", item.call.span, expected="a layer", got="a list of layers"
             )
+
+
+def is_name(text: Any) -> bool:
+    """Whether a text can be the name of a tensor.
+
+    >>> [is_name(text) for text in ("block1/conv", "block1.conv", "a, b", "__class__")]
+    [True, True, False, False]
+    """
+    return (
+        isinstance(text, str)
+        and len(text) <= MAX_NAME
+        and _NAME.fullmatch(text) is not None
+        and "__" not in (text[:2], text[-2:])
+    )
+
+
+def check_name(node: Scalar, faults: Faults) -> bool:
+    """Whether a text can be the name of a tensor; if not, that is reported."""
+    if is_name(node.value):
+        return True
+    faults.report("this cannot be a name.", node.span, expected="letters, digits, _ and -", got=nodes.shown(node),
+                  fix="choose another name")  # fmt: skip
+    return False
 
 
 _EXPECTED = {

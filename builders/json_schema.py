@@ -28,7 +28,7 @@ from layerkit.fields import (
     fields,
     signature,
 )
-from layerkit.layers import LAYERS, Input
+from layerkit.layers import LAYERS, Input, Layer
 from layerkit.models import Model
 from layerkit.optimizers.schedules import SCHEDULES
 from layerkit.registry import Registry
@@ -69,15 +69,23 @@ _RESOLVERS: dict[Any, str] = {
 _NOT_WRITTEN = {"self", "x", "y", "sample_weight", "validation_data", "initial_epoch", "engine"}
 
 
-@cache
-def json_schema() -> Schema:
+def json_schema(layers: Iterable[type[Layer]] = ()) -> Schema:
     """The schema of a spec.
+
+    Args:
+        layers: layer classes of your own, which specs may then use (``load(path, layers=...)``).
 
     Example:
         >>> schema = json_schema()
         >>> schema["definitions"]["Dense"]["anyOf"][0]["properties"]["units"]["anyOf"][0]["type"]
         'integer'
     """
+    return _schema(tuple(layers))
+
+
+@cache
+def _schema(own: tuple[type[Layer], ...]) -> Schema:
+    classes = LAYERS.classes | {cls.__name__: cls for cls in own}
     definitions: dict[str, Schema] = {
         "value": {"type": "string", "pattern": r"^\$", "description": "$name or $(expression)"},
         "hole": {
@@ -92,15 +100,15 @@ def json_schema() -> Schema:
         definitions |= {name: _thing(cls) for name, cls in registry.classes.items()}
         definitions[kind] = _one_of(registry)
     definitions["metric"]["anyOf"][0]["enum"] += [n for n in ("accuracy", "acc", "ce", "crossentropy") if n not in definitions["metric"]["anyOf"][0]["enum"]]  # fmt: skip
-    definitions |= {name: _thing(cls) for name, cls in LAYERS.classes.items()}
+    definitions |= {name: _thing(cls) for name, cls in classes.items()}
     definitions["item"] = {
         "anyOf": [
-            {"enum": list(LAYERS.classes), "description": "A layer without arguments."},
+            {"enum": list(classes), "description": "A layer without arguments."},
             {"type": "string", "pattern": "^[a-z_]", "description": "A block without arguments."},
             {
                 "type": "object",
                 "properties": {
-                    **{name: {"$ref": f"#/definitions/{name}"} for name in LAYERS.classes},
+                    **{name: {"$ref": f"#/definitions/{name}"} for name in classes},
                     **_ITEM_KEYS,
                     "repeat": {"type": ["integer", "string", "object", "array"], "minimum": 0, "description": "How many times, one after another."},
                     "layers": {"$ref": "#/definitions/layers"},
@@ -115,11 +123,19 @@ def json_schema() -> Schema:
 
 
 def _spec() -> Schema:
+    inputs: Schema = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": _call(Input, lambda: inspect.signature(Input), {"name"}),
+    }
     block = _object(
         {
-            "description": {"type": "string"},
+            "name": {"type": "string", "description": "The name of the model that it is; the block's unless given."},
             "parameters": {"type": ["object", "array", "null"], "description": "Names, with their defaults."},
-            "inputs": {"description": "The names of the tensors that it reads; 'input' unless given."},
+            "inputs": {
+                "description": "The names of the tensors that it reads, 'input' unless given; with shapes it is a model of its own.",
+                **_any(_or_list({"type": "string"}), inputs),
+            },
             "layers": {"$ref": "#/definitions/layers"},
             "outputs": {"description": "The tensors that it makes; the last layer unless given."},
         },
@@ -130,11 +146,7 @@ def _spec() -> Schema:
             "layerkit": {"const": 1, "description": "The version of the language."},
             "name": {"type": "string", "description": "The name of the model."},
             "let": {"type": "object", "description": "Named values, used as $name or $(name * 2)."},
-            "inputs": {
-                "type": "object",
-                "minProperties": 1,
-                "additionalProperties": _call(Input, lambda: inspect.signature(Input), {"name"}),
-            },
+            "inputs": inputs,
             "include": {"description": "Files of blocks, in the folder of the spec.", **_or_list({"type": "string"})},
             "blocks": {"type": "object", "additionalProperties": block},
             "layers": {"$ref": "#/definitions/layers"},

@@ -70,6 +70,7 @@ class Override:
         raise self._nowhere(path[0], [])
 
     def _into(self, node: nodes.Mapping, path: list[str]) -> Node:
+        path = _whole(path, [e.name for e in node.entries])
         name, rest = path[0], path[1:]
         if node.get(name) is None:
             return self._added(node, path)
@@ -91,6 +92,7 @@ class Override:
     def _item(self, node: Sequence, path: list[str]) -> Node:
         """Into an entry of a list, by its name or number; arguments of a layer follow without the layer's class."""
         labels = [nodes.label(item) or str(i) for i, item in enumerate(node.items)]
+        path = _whole(path, labels)
         if path[0] not in labels:
             raise self._nowhere(path[0], labels)
         at = labels.index(path[0])
@@ -115,3 +117,11 @@ class Override:
             got=self.path, fix=did_you_mean(name, known) if known else None,
         )  # fmt: skip
         return SpecErrors([error])
+
+
+def _whole(path: list[str], names: list[str]) -> list[str]:
+    """The path with the longest of these names, which may have dots, as its first part."""
+    for n in range(len(path), 1, -1):
+        if ".".join(path[:n]) in names:
+            return [".".join(path[:n]), *path[n:]]
+    return path

@@ -63,15 +63,15 @@ class _Writer:
     def lines(self) -> Iterator[str]:
         section = self.spec.data_section()
         about = re.sub(
-            r'["\\\\\\s]+', " ", f"{self.outline.name}, written from {Path(self.spec.file).name}."
+            r'["\\\s]+', " ", f"{self.outline.name}, written from {Path(self.spec.file).name}."
         )  # no way out of the text
         yield f'"""{about}"""'
         yield ""
         yield "import layerkit"
         yield f"from layerkit import {'data, ' if section is not None else ''}layers"
         for name, block in self.outline.blocks.items():
-            yield from ["", "", f"def make_{identifier(name)}():"]
-            yield from _Function(block, self.outline).lines()
+            yield from ["", "", f"def make_{identifier(name)}(name={value(block.title or name, {})}):"]
+            yield from _Function(block, self.outline, is_block=True).lines()
         yield from ["", "", "def build():"]
         yield from _Function(self.outline, self.outline).lines(self._compile())
         yield from ["", "", 'if __name__ == "__main__":']
@@ -108,10 +108,10 @@ class Text(str):
 class _Function:
     """The body of a function that makes a model."""
 
-    def __init__(self, found: Outline, whole: Outline) -> None:
-        self.outline, self.whole = found, whole
+    def __init__(self, found: Outline, whole: Outline, is_block: bool = False) -> None:
+        self.outline, self.whole, self.is_block = found, whole, is_block
         self.variables: dict[str, str] = {}
-        self.taken: set[str] = {"layers", "layerkit", "data", "model"}
+        self.taken: set[str] = {"layers", "layerkit", "data", "model", "name"}
         self.shared = {c.share for c in _flat(found.calls) if c.share is not None}
         self.layers: dict[str, str] = {}
 
@@ -128,7 +128,9 @@ class _Function:
         inputs = [self.variables[n] for n in self.outline.inputs]
         given = Text(inputs[0] if len(inputs) == 1 else "{" + ", ".join(f"{value(n, {})}: {self.variables[n]}" for n in self.outline.inputs) + "}")  # fmt: skip
         outputs = Text(self.last if self.outline.outputs is None else self._tensors(self.outline.outputs))
-        made_model = list(call("layerkit.Model", [given, outputs], {"name": self.outline.name}, {}))
+        made_model = list(
+            call("layerkit.Model", [given, outputs], {"name": Text("name") if self.is_block else self.outline.name}, {})
+        )
         if not compiling:
             yield from self._indented(made_model, "return ")
             return
@@ -166,16 +168,19 @@ class _Function:
                 yield from self._indented(made_layer, f"{variable} = ", indent)
                 made_layer = [variable]
         made_layer[-1] += f"({reads}{named})"
+        if isinstance(each.structure, Mapping):
+            made_layer[-1] += ".values()"
         if len(each.outs) > 1:
             target = ", ".join(self._variable(n) for n in each.outs)
             self.last = self.variables[each.out]
         else:
             target = self.last = self._variable(each.out) if each.name is not None else self.chain
+            target = target if each.structure is tree.LEAF else f"({target},)"
         yield from self._indented(made_layer, f"{target} = ", indent)
 
     def _layer(self, each: Call) -> Iterator[str]:
         if each.kind in self.whole.blocks:
-            yield f"make_{identifier(each.kind)}()"
+            yield f"make_{identifier(each.kind)}({'' if each.out == each.kind else value(each.out, {})})"
             return
         arguments = dict(each.arguments) | ({"trainable": False} if each.is_frozen else {})
         if each.name is not None:

@@ -41,7 +41,7 @@ class Reading:
         self.may_be_misspelt = False
         """A section has an unknown name: it may be the one that is missing."""
         self.expander = Expander(self.faults, self.classes)
-        self.graph = Graph(self.faults, self.classes, self.expander)
+        self.graph = Graph(self.faults, self.classes)
         self.sections = Sections(self.faults, self.graph.arguments)
 
     @cached_property

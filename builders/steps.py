@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builders import nodes
 from builders.blocks import Block
 from builders.nodes import Node, Scalar
 from layerkit.errors import Span
+
+if TYPE_CHECKING:
+    from builders.expand import Expander
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,20 @@ class Step:
     """The blocks that are known where it is written."""
     stack: tuple[str, ...] = ()
     """The blocks that it stands in."""
+    body: Expansion | None = None
+    """The steps of the model that its layer is."""
 
 
 @dataclass
 class Expansion:
-    """A spec's ``inputs``, ``layers`` and ``outputs`` without blocks, repeats and ``$``."""
+    """The ``inputs``, ``layers`` and ``outputs`` of a spec, or of a model in it, without blocks, repeats and ``$``."""
 
     inputs: dict[int, nodes.Entry]
     steps: list[Step]
     outputs: Any
     broken: set[int]
     """Tensors that a fault, or a hole, kept from being described."""
+    expander: Expander
+    """What made it, and makes more steps of blocks that are arguments."""
+    uses: tuple[Use, ...] = ()
+    """What led to it."""

@@ -9,7 +9,7 @@ import click
 
 import builders
 from layerkit import saving
-from layerkit.cli.shared import OUTPUT, Verb, print_json
+from layerkit.cli.shared import OUTPUT, Verb, plugin_layers, plugin_option, print_json
 
 HELP = """\
 In an editor with the YAML language server (Visual Studio Code with the extension "YAML" of Red Hat, Neovim, Helix, Emacs),
@@ -23,13 +23,14 @@ PyCharm and IntelliJ: Settings, Languages & Frameworks, Schemas and DTDs, JSON S
 
 @click.command(cls=Verb)
 @click.option("-o", "--output", type=OUTPUT, help="Write it to a file, and tell how editors use it.")
-def schema(output: Path | None, as_json: bool) -> None:
+@plugin_option
+def schema(output: Path | None, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Print the JSON Schema of specs: which keys, layers and arguments there are, for completion in editors.
 
-    Everything in it comes from the library itself. Editors find it by a comment in the first line of a spec, which
+    Everything in it comes from the library itself, and layers of your own from their files. Editors find it by a comment in the first line of a spec, which
     "layerkit schema -o FILE" prints for that file.
     """
-    found = builders.json_schema()
+    found = builders.json_schema(plugin_layers(plugins))
     if output is None:
         print_json(found)
         return

@@ -235,10 +235,15 @@ class Layer(Configurable):
         self._weights.append(weight)
         return weight
 
-    def _root_seed(self) -> int:
+    def _root(self) -> Layer:
+        """The outermost layer, or model, that it is part of."""
         root = self
         while root._owner is not None:
             root = root._owner[0]
+        return root
+
+    def _root_seed(self) -> int:
+        root = self._root()
         if root._seed is None:
             root._seed = draw_seed()
         return root._seed

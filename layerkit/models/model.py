@@ -56,6 +56,9 @@ class Model(Trainer, Layer):
 
     is_container: ClassVar[bool] = True
     _graph: LayerGraph | None = None
+    _drawn: tuple[int, int]
+    """Its seed, after the age of the model that it was drawn for."""
+    _has_lent_seed: bool
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -67,6 +70,8 @@ class Model(Trainer, Layer):
         self = super().__new__(cls, *args, **kwargs)
         self.supports_masking = False  # its layers pass masks on themselves
         self._seed = draw_seed()
+        self._drawn = self._created, self._seed
+        self._has_lent_seed = False
         self._prepare()
         return self
 
@@ -81,8 +86,28 @@ class Model(Trainer, Layer):
 
     def _set_graph(self, graph: LayerGraph) -> None:
         self._graph = graph
-        self._names = name_layers(graph.layers(), self)
+        self._hold(graph.layers())
         self.built = True
+
+    def _hold(self, layers: Sequence[Layer]) -> None:
+        """Name its layers, and have the seed that was drawn first of its own and those of models among them.
+
+        So its weights do not depend on how many models it is made of, nor on which of them was made first. A model whose
+        layers are taken without it lends its seed to one other: of two, new layers of equal names would be equal.
+        """
+        for layer in layers:
+            if layer._owner is None:
+                drawn = [x._drawn for x in layer.flatten_layers() if isinstance(x, Model)]
+            else:
+                root = layer._root()
+                drawn = (
+                    [root._drawn] if isinstance(root, Model) and not root._has_lent_seed and root is not self else []
+                )
+                if drawn:
+                    root._has_lent_seed = True  # type: ignore[attr-defined]
+            self._drawn = min((self._drawn, *drawn))
+        self._seed = self._drawn[1]
+        self._names = name_layers(layers, self)
 
     def children(self) -> Any:
         """Its layers by name, then those in attributes."""

@@ -11,7 +11,7 @@ from layerkit.ir import Value, show_shape
 from layerkit.layers.base import LAYERS, Layer
 from layerkit.layers.host import TEXT, as_data
 from layerkit.layers.input import Input, InputLayer
-from layerkit.models.functional import LayerGraph, name_layers
+from layerkit.models.functional import LayerGraph
 from layerkit.models.model import Model
 from layerkit.training.data import Mapped
 
@@ -87,7 +87,7 @@ class Sequential(Model):
         self._functions = {}
         self._ready = self._flat = None
         Layer.latest = object()
-        self._names = name_layers(self._stack, self)
+        self._hold(self._stack)
         if self._input is None or not self._stack:
             return
         if not self._tensors:

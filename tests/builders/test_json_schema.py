@@ -10,7 +10,7 @@ import pytest
 
 from builders import json_schema, source
 from layerkit.fields import signature
-from layerkit.layers import LAYERS
+from layerkit.layers import LAYERS, Layer
 
 SPECS = sorted((Path(__file__).parents[2] / "examples/specs").glob("*.yaml"))
 SPEC = {
@@ -22,8 +22,13 @@ SPEC = {
         {"residual": {"filters": [32, 64]}},
         {"repeat": 2, "layers": ["BatchNormalization", {"Activation": "relu"}]},
         {"Bidirectional": {"layer": {"LSTM": {"units": 3}}}, "from": "first"},
+        {"encoder": 3, "name": "code"},
         {"Dense": 10},
     ],
+    "blocks": {
+        "encoder": {"name": "the encoder", "parameters": {"units": None}, "inputs": {"picture": {"shape": [8]}}, "layers": [{"Dense": "$units"}]},
+        "joined": {"inputs": ["a", "b"], "layers": [{"Add": None, "from": ["a", "b"]}]},
+    },
     "compile": {"optimizer": {"Adam": {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}}, "loss": {"a": "mse"}, "metrics": ["accuracy"]},
     "fit": {"epochs": 3, "callbacks": [{"EarlyStopping": {"patience": 3}}]},
     "data": {"csv": {"path": "a.csv"}, "target": "y", "split": {"test": 0.2, "by": "time"}, "window": {"length": 24, "horizon": 2, "stride": "$width"}},
@@ -53,6 +58,8 @@ def _at(spec, path):
     [
         ((), "layer", []),
         (("inputs", "image"), "shap", [3]),
+        (("blocks", "encoder", "inputs", "picture"), "shap", [3]),
+        (("blocks", "joined"), "inputs", 3),
         (("layers", 0, "Conv2D"), "filtrs", 3),
         (("layers", 0, "Conv2D"), "filters", 0),
         (("layers", 0, "Conv2D"), "filters", "many"),
@@ -84,3 +91,29 @@ def test_every_argument_of_every_layer_is_known():
         assert set(definitions[name]["anyOf"][0]["properties"]) == set(arguments), name
     described = [v for d in definitions.values() for v in d.get("anyOf", [{}])[0].get("properties", {}).values() if isinstance(v, dict)]  # fmt: skip
     assert sum("description" in v for v in described) > 0.85 * len(described)
+
+
+class Shifted(Layer):
+    """Adds a number.
+
+    Args:
+        by: the number.
+    """
+
+    def __init__(self, by: float, times: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.by, self.times = by, times
+
+    def call(self, x):
+        return x + self.by * self.times
+
+
+def test_layers_of_ones_own_are_known():
+    spec = SPEC | {"layers": [{"Shifted": {"by": 2.0, "times": 3}}, {"Dense": 1}]}
+    known = jsonschema.Draft7Validator(json_schema([Shifted]))
+    assert known.is_valid(spec)
+    assert not jsonschema.Draft7Validator(json_schema()).is_valid(spec)
+    assert not known.is_valid(SPEC | {"layers": [{"Shifted": {"bye": 2.0}}]})
+    found = known.schema["definitions"]["Shifted"]
+    assert found["description"] == "Adds a number."
+    assert found["anyOf"][0]["properties"]["by"]["description"] == "the number."

@@ -330,6 +330,126 @@ layers:
     np.testing.assert_allclose(model.predict(video, verbose=0)[:, 2, :4], one, rtol=1e-5, atol=1e-6)
 
 
+MODELS = (
+    HEAD
+    + """blocks:
+  encoder:
+    parameters: {units: 3}
+    inputs:
+      picture: {shape: [8]}
+    layers:
+      - Dense: {units: 6, activation: relu}
+      - Dense: $units
+        name: code
+  halves:
+    inputs: {a: {shape: [3]}, b: {shape: [3]}}
+    layers:
+      - Add:
+        from: [a, b]
+        name: sum
+      - Dense: 2
+        name: narrow
+    outputs: {sum: sum, narrow: narrow}
+"""
+)
+
+
+def test_blocks_whose_inputs_have_shapes_are_models():
+    def encoder(name):
+        x = Input((8,), name="picture")
+        return Model(x, L.Dense(3, name="code")(L.Dense(6, activation="relu")(x)), name=name)
+
+    def halves():
+        a, b = Input((3,), name="a"), Input((3,), name="b")
+        total = L.Add(name="sum")([a, b])
+        return Model({"a": a, "b": b}, {"sum": total, "narrow": L.Dense(2, name="narrow")(total)}, name="joined")
+
+    def make():
+        x = Input((8,), name="x")
+        first, frozen = encoder("code"), encoder("second")
+        frozen.trainable = False
+        both = halves()
+        made = both({"a": first(x), "b": frozen(x)})
+        y = L.Dense(8)(L.Concatenate()([made["narrow"], made["sum"]]))
+        return Model(x, {"narrow": made["narrow"], "last": L.Dense(1, name="last")(first(y))})
+
+    text = """layers:
+  - encoder:
+    name: code
+  - encoder: 3
+    from: x
+    name: second
+    trainable: false
+  - halves:
+    from: {b: second, a: code}
+    name: joined
+  - Concatenate:
+    from: [joined.narrow, joined]
+  - Dense: 8
+  - share: code
+  - Dense: 1
+    name: last
+outputs: {narrow: joined.1, last: last}
+"""
+    model = same(MODELS + text, make)
+    assert [x.name for x in model.get_layer("code").layers] == ["picture", "dense", "code"]
+    assert not model.get_layer("second").trainable
+    assert model.get_layer("joined").output_names == ["sum", "narrow"]
+
+
+def test_models_are_numbered_repeated_and_arguments():
+    def make():
+        inner = lambda name=None: L.TimeDistributed(tower("tower"), name=name)  # noqa: E731
+        x = Input((5, 3), name="x")
+
+        def tower(name):
+            t = Input((3,), name="t")
+            return Model(t, L.Dense(3)(t), name=name)
+
+        y = inner()(x)
+        y = L.Flatten()(inner("named")(y))
+        y = L.Dense(3)(y)
+        for i in range(3):
+            y = tower(f"tower_{i}" if i else "tower")(y)
+        return Model(x, y)
+
+    text = (
+        SERIES
+        + """blocks:
+  tower: {inputs: {t: {shape: [$(1 + 2)]}}, layers: [{Dense: 3}]}
+layers:
+  - TimeDistributed: tower
+  - TimeDistributed: {layer: tower}
+    name: named
+  - Flatten
+  - Dense: 3
+  - tower:
+    repeat: 3
+"""
+    )
+    same(text, make)
+
+
+@pytest.mark.parametrize(("text", "summary", "line"), [
+    ("  m: {inputs: {t: {}}, layers: [{Dense: 3}]}\nlayers: [m]", "'Input' needs a shape", 5),
+    ("  m: {inputs: {t: {shap: [8]}}, layers: [{Dense: 3}]}\nlayers: [m]", "has no argument 'shap'", 5),
+    ("  m: {inputs: {t: 8}, layers: [{Dense: 3}]}\nlayers: [m]", "input 't' needs a shape", 5),
+    ("  m: {inputs: {t: {shape: [4]}}, layers: [{Dense: 3}]}\nlayers: [m]", "does not fit input 't'", 6),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3}, {Dense: 2, from: t}]}\nlayers: [m]", "nothing reads the layer 'dense'", 5),
+    ("  m: {inputs: {t: {shape: [8]}, u: {shape: [8]}}, layers: [{Dense: 3, from: t}]}\nlayers: [{m: , from: [x, x]}]", "nothing reads the input 'u'", 5),
+    ("  m: {inputs: {t: {shape: [8]}, u: {shape: [8]}}, layers: [{Dense: 3, from: t}]}\nlayers: [m]", "takes 2 tensors", 6),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dens: 3}]}\nlayers: [m]", "no layer 'Dens'", 5),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [m]}\nlayers: [m]", "uses itself", 5),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3, name: d}]}\nlayers: [{m: , name: a}, {ReLU: , from: a/d}]", "no tensor 'a/d'", 6),
+    ("  m: {name: n, layers: [{Dense: 3}]}\nlayers: [m]", "is no model, which has a name", 5),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3}]}\nlayers: [{m: , name: a}, {ReLU: , from: a.k}]", "no output 'k'", 6),
+    ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3}], outputs: z}\nlayers: [m]", "no tensor 'z'", 5),
+])  # fmt: skip
+def test_faults_of_models_in_a_model(text, summary, line):
+    found = faults(HEAD + "blocks:\n" + text)
+    assert [(summary in f.summary, f.where.line) for f in found] == [(True, line)], "\n".join(map(str, found))
+
+
 def test_a_model_with_a_block_as_an_argument_can_be_saved(tmp_path):
     text = SERIES + "blocks:\n  b:\n    layers: [{Dense: 2}, {Dense: 3}]\nlayers:\n  - TimeDistributed: b\n"
     model = build(text)

@@ -108,3 +108,57 @@ def test_names_do_not_escape_from_their_texts():
     spec = builders.loads(text)
     assert spec.name == 'a"""\nimport os\\'
     assert _run(builders.to_python(spec))["build"]().name == spec.name
+
+
+MODELS = """
+layerkit: 1
+name: models
+inputs: {x: {shape: [6, 4]}}
+blocks:
+  encoder:
+    name: the encoder
+    inputs: {t: {shape: [4]}}
+    layers: [{Dense: 3}]
+  ends:
+    inputs: {a: {shape: [6, 3]}, b: {shape: [6, 3]}}
+    layers:
+      - Add: {}
+        from: [a, b]
+        name: total
+      - LSTM: 3
+        name: last
+    outputs: {total: total, last: last}
+layers:
+  - TimeDistributed: encoder
+    name: codes
+  - ends:
+    from: [codes, codes]
+    name: first
+  - ends:
+    from: {b: codes, a: first}
+    name: second
+  - share: first
+    from: [first, second]
+    name: third
+outputs: [third, third.last, second.last]
+"""
+
+
+def test_models_in_a_model():
+    spec = builders.loads(MODELS, "models.yaml")
+    text = builders.to_python(spec)
+    assert text.startswith('"""models, written from models.yaml."""')
+    assert 'def make_the_encoder(name="the encoder"):' in text
+    assert 'make_first("second")' in text
+    space = {"__name__": "written"}
+    exec(text, space)
+    made = []
+    for make in (space["build"], spec.build):
+        set_random_seed(3)
+        made.append(make())
+    for a, b in zip(made[0].weights, made[1].weights, strict=True):
+        assert a.path == b.path
+        np.testing.assert_array_equal(a.array, b.array)
+    x = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
+    for a, b in zip(made[0](x), made[1](x), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -361,6 +361,7 @@ def test_layers_of_ones_own_come_by_plugin_only(flowers, tmp_path):
     folder = tmp_path / "own"
     call("train", spec, "--plugin", tmp_path / "mine.py", "--run", folder, "--quiet")
     assert "Doubled" in call("summary", folder, "--plugin", tmp_path / "mine.py").stdout
+    assert "Doubled" in call_json("schema", "--plugin", tmp_path / "mine.py")["definitions"]["item"]["anyOf"][0]["enum"]
     assert "Traceback" not in call("evaluate", folder, code=1).stderr
     call("evaluate", folder, "--plugin", tmp_path / "mine.py")
     (folder / "results.json").unlink()
