@@ -127,6 +127,10 @@ class DataSet:
             return self.preparation.read(records, rows)
         return RowBatches(records, rows, self.preparation, self.batch_size, shuffle=name == "train", seed=self.seed)
 
+    def records(self, name: str) -> tuple[Records, Array]:
+        """The records that a part is of, and the numbers of its rows."""
+        return self._parts[name]
+
     def some(self, name: str, most: int) -> tuple[Any, Any]:
         """``(x, y)`` of at most so many rows of a part, read into memory: its rows at even distances."""
         records, rows = self._parts[name]
