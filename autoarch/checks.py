@@ -7,15 +7,19 @@ counts and names. Nothing is changed; whoever reads decides.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from layerkit import saving
 from layerkit.data import DataSet
 from layerkit.ir import Array
 
+FILE = "checks.json"
 MOST_ROWS = 50_000  # of each part that are looked at
 MOST_COLUMNS = 2_000
 FEW_OF_CLASS, FEW_TO_TEST = 10, 50
@@ -48,6 +52,16 @@ class Finding:
 class _Part:
     x: Mapping[str, Array]
     y: Array | None
+
+
+def checked(folder: Path, open_data: Callable[[], DataSet]) -> list[Finding]:
+    """The findings of a search, looked for once and kept in its folder."""
+    path = folder / FILE
+    if not path.exists():
+        found = [asdict(finding) for finding in check(open_data())]
+        saving.write_whole(path, [(json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()])
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return [Finding(**{**finding, "columns": tuple(finding["columns"])}) for finding in kept]
 
 
 def check(dataset: DataSet) -> list[Finding]:

@@ -11,15 +11,17 @@ from typing import Any
 
 import builders
 from autoarch import halving
+from autoarch.checks import checked
 from autoarch.finish import finish
 from autoarch.incumbent import offer
-from autoarch.options import Options, options_from
+from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
 from autoarch.tasks import MODEL, Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
+from layerkit.data import DataSet
 from layerkit.errors import StateError
 
 PATIENCE_S = 3600.0
@@ -74,10 +76,15 @@ class _Search:
     def run(self, pool: Pool) -> None:
         """All rounds; those that were done before take no time."""
         number = 0
+        for finding in checked(self.folder, self._dataset):
+            self.watcher.phase(f"{'warning' if finding.is_serious else 'note'}: {finding.text}")
         self.watcher.began(self.study.trials(), self.options.trials)
         while self._has(number) or self._propose(number):
             self._train(number, pool)
             number += 1
+
+    def _dataset(self) -> DataSet:
+        return least(next(iter(self.spaces.values()))).dataset(self.options.data)
 
     def _has(self, number: int) -> bool:
         return number < self.study.rounds

@@ -107,9 +107,11 @@ def last_values(x: Inputs, preparation: Preparation | None = None) -> Array | No
     if not isinstance(x, np.ndarray) or x.ndim != 3 or x.dtype.kind != "f":
         return None
     last = x[:, -1].astype("float64")
-    encoding = preparation.encodings[preparation.inputs[0].columns[0]] if preparation is not None else None
-    if encoding is not None and encoding.mean:
-        last = last * np.array(encoding.deviation) + np.array(encoding.mean)
+    if preparation is None:
+        return last
+    encodings = [preparation.encodings[c] for c in preparation.inputs[0].columns]
+    if all(e.mean for e in encodings) and sum(len(e.mean) for e in encodings) == last.shape[1]:
+        last = last * np.concatenate([e.deviation for e in encodings]) + np.concatenate([e.mean for e in encodings])
     return last
 
 

@@ -69,7 +69,7 @@ def verdict(
         dataset: its data; this opens the test part.
         seed: of the baselines.
         others: models of the same spec, from other seeds.
-        by_time: whether the test part is a stretch of time, so that its rows depend on those before.
+        by_time: whether the test part is a stretch of time: its rows depend on those before, and so do windows that overlap.
     """
     is_class = dataset.task == "classification"
     names = [n for n in ("validation", "test") if dataset.rows.get(n)]
@@ -84,7 +84,9 @@ def verdict(
             "notes": ["the model has several outputs: no baseline predicts them"],
         }
     plain, notes = _baselines(dataset, parts, seed)
-    block = _block(parts["test"]) if by_time else 1
+    window = dataset.preparation.window
+    steps = 0 if window is None else window.length + window.horizon
+    block = max(steps, math.ceil(len(parts["test"].y) / BLOCKS)) if steps or by_time else 1
     score = _accuracy if is_class else _error
     found["model"] = {name: score(losses) for name, losses in own.items()}
     found["interval"] = interval(own["test"], is_class=is_class, block=block)
@@ -123,12 +125,6 @@ def _accuracy(losses: Array) -> float:
 
 def _error(losses: Array) -> float:
     return float(losses.mean())
-
-
-def _block(test: Part) -> int:
-    """Rows that may depend on each other: as many as a window has steps, and no more than ``BLOCKS`` blocks in all."""
-    steps = test.x.shape[1] if isinstance(test.x, np.ndarray) and test.x.ndim > 2 else 1
-    return max(steps, math.ceil(len(test.y) / BLOCKS))
 
 
 def _baselines(dataset: DataSet, parts: Mapping[str, Part], seed: int) -> tuple[dict[str, dict[str, Array]], list[str]]:
