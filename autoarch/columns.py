@@ -32,7 +32,7 @@ class Chosen:
         opened: the source, opened.
         options: the other keys of the section, but the split.
         split_by: how rows are held out.
-        is_table: whether a row is made of columns of numbers and texts; arrays tell what they are by their shape.
+        array: the column of arrays that a model reads; None where a row is made of columns of numbers and texts.
         notes: what was left out or made smaller, and why.
     """
 
@@ -41,7 +41,7 @@ class Chosen:
     opened: Opened
     options: dict[str, Any]
     split_by: str
-    is_table: bool
+    array: str | None
     notes: list[str] = field(default_factory=list)
 
 
@@ -68,7 +68,7 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
         if len(names) > 1:
             options["features"] = arrays[:1]
             notes += [f"'{name}' is left out: one array is looked at" for name in names if name != arrays[0]]
-        return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", False, notes)
+        return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", arrays[0], notes)
     time = next((name for name in names if is_time(records, name)), None)
     if task == "forecast" or (task == "auto" and time is not None and not is_class):
         if is_class:
@@ -83,7 +83,7 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
             "standardize": True,
             **_missing(records, features),
         }
-        return Chosen(key, arguments, opened, options, "time", True, notes)
+        return Chosen(key, arguments, opened, options, "time", None, notes)
     features = _told_apart(records, names, time, notes)
     options |= {
         "target": column,
@@ -92,7 +92,7 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
         "categories": "one_hot",
         **_missing(records, features),
     }
-    return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", True, notes)
+    return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", None, notes)
 
 
 def is_time(records: Records, name: str) -> bool:

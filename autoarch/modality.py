@@ -6,7 +6,8 @@ space names it:
 - all: ``rows`` to train on; ``outputs``, units of the last layer with weights; ``answer``, the layer after it, which is
   ``{Activation: softmax}`` for classes, and ``Rescaling`` by the target's deviation and mean for numbers; ``loss``, ``metrics``
 - images, video: ``shape`` of one; ``scale`` and ``offset`` that give the pixels mean 0 and deviation 1
-- series: ``length``, ``channels``; ``padded``, 1 where shorter ones end in zeros
+- series: ``length``, ``channels``; ``padded``, 1 where shorter ones end in zeros, which are then not standardized; ``forecast``,
+  1 where the target is the first channel some steps later
 - tokens: ``length``, ``vocabulary``
 - tabular: ``columns``, how many numbers a row becomes
 
@@ -27,7 +28,7 @@ import numpy as np
 import builders
 from autoarch.columns import Chosen, choose
 from builders import Spec
-from layerkit.data import DataOptions, DataSet, open_data
+from layerkit.data import DataOptions, DataSet, Records, open_data
 from layerkit.data.sources import Opened
 from layerkit.errors import ArgumentError, DataError, did_you_mean
 from layerkit.ir import Array
@@ -37,6 +38,7 @@ Task = Literal["auto", "classification", "regression", "forecast"]
 
 FAMILIES = ("cnn", "lstm", "cnn_lstm", "mlp", "transformer")
 HELD_OUT = 0.2  # share of the rows for the sealed test, and for validation where rows are few
+FEW = 1000  # rows that are looked at of data that are not in memory
 ENOUGH = 1500  # rows to validate on: of many rows the share is smaller, down to a tenth
 
 
@@ -123,14 +125,19 @@ def look(data: str, target: str | None = None, task: Task = "auto") -> Found:
         FileFormatError: a file is broken.
     """
     chosen = choose(data, target, task)
-    opened = chosen.opened
-    options = {**chosen.options, "split": _split(opened, chosen)}
+    opened, options = chosen.opened, dict(chosen.options)
+    if chosen.array is None:
+        modality: Modality = "series" if "window" in options else "tabular"
+    else:
+        some = _some(opened.train, chosen.array)
+        modality = _by_shape(some, chosen.key)
+        if modality == "tabular" or (modality == "series" and not _padded(some)):
+            options["standardize"] = True
+    options["split"] = _split(opened, chosen)
     dataset = open_data(_Again(opened), DataOptions(**options))
-    x = _sample(dataset)
-    modality, x = _by_shape(x, chosen)
-    found = "forecast" if "window" in options else str(dataset.task)
-    facts = {"rows": dataset.rows["train"], **_answer(dataset), **_FACTS[modality](x, chosen)}
-    return Found(modality, found, dataset, {chosen.key: chosen.arguments, **options}, facts, tuple(chosen.notes))
+    asked = "forecast" if "window" in options else str(dataset.task)
+    facts = {"rows": dataset.rows["train"], **_answer(dataset), **_facts(modality, _sample(dataset), chosen)}
+    return Found(modality, asked, dataset, {chosen.key: chosen.arguments, **options}, facts, tuple(chosen.notes))
 
 
 @dataclass(frozen=True)
@@ -177,46 +184,49 @@ def _answer(dataset: DataSet) -> dict[str, Any]:
     return {"outputs": y.shape[1], "answer": {"Rescaling": answer}, "loss": "mse", "metrics": ["mae"]}
 
 
-def _by_shape(x: Array, chosen: Chosen) -> tuple[Modality, Array]:
-    """What arrays are, by the axes of a row; pictures get their axis of channels."""
-    is_whole, shape = x.dtype.kind in "iu", x.shape[1:]
-    if len(shape) == 4 or (len(shape) == 3 and shape[-1] > 4):
-        return "video", x if len(shape) == 4 else x[..., None]
-    if len(shape) == 3 or (len(shape) == 2 and is_whole and chosen.key != "ts"):
-        return "images", x if len(shape) == 3 else x[..., None]
-    if len(shape) == 2:
-        return "series", x
-    if len(shape) == 1:
-        return ("tokens" if is_whole and x.min() >= 0 and not chosen.is_table else "tabular"), x
+def _some(records: Records, array: str) -> Array:
+    """The arrays of all rows that are in memory, or of the first."""
+    rows = np.arange(records.count if records.in_memory else min(records.count, FEW))
+    return records.read(rows, [array])[array]
+
+
+def _by_shape(x: Array, key: str) -> Modality:
+    """What arrays are, by the axes of a row."""
+    is_whole, axes = x.dtype.kind in "iu", x.ndim - 1
+    if axes == 4 or (axes == 3 and x.shape[-1] > 4):
+        return "video"
+    if axes == 3 or (axes == 2 and is_whole and key != "ts"):
+        return "images"
+    if axes == 2:
+        return "series"
+    if axes == 1:
+        return "tokens" if is_whole and x.min() >= 0 else "tabular"
     raise DataError(
         "no space fits these arrays.",
         expected="rows of images (height, width, channels), videos (frames, height, width, channels), series (time, channels) or numbers",
-        got=f"rows of shape {list(shape)}", fix="autoarch search SPEC.yaml with a space of your own",
+        got=f"rows of shape {list(x.shape[1:])}", fix="autoarch search SPEC.yaml with a space of your own",
     )  # fmt: skip
 
 
-def _pixels(x: Array, chosen: Chosen) -> dict[str, Any]:
-    x = x.astype("float32")
-    deviation = float(x.std()) or 1.0
-    return {"shape": list(x.shape[1:]), "scale": _short(1 / deviation), "offset": _short(-float(x.mean()) / deviation)}
+def _padded(x: Array) -> bool:
+    """Whether series end in zeros, all channels at a time."""
+    return bool((x[:, -1] == 0).all(-1).any())
 
 
-def _series(x: Array, chosen: Chosen) -> dict[str, Any]:
-    return {"length": x.shape[1], "channels": x.shape[2], "padded": int((x[:, -1] == 0).all(-1).any())}
-
-
-def _tokens(x: Array, chosen: Chosen) -> dict[str, Any]:
-    tables = [
-        p.read(np.arange(p.count), ["x"])["x"] for p in (chosen.opened.train, chosen.opened.test) if p is not None
-    ]
-    return {"length": x.shape[1], "vocabulary": max(int(t.max()) for t in tables) + 1}
-
-
-def _table(x: Array, chosen: Chosen) -> dict[str, Any]:
+def _facts(modality: Modality, x: Array, chosen: Chosen) -> dict[str, Any]:
+    """What the data decide in the spaces of a modality; ``x`` are rows as a model takes them."""
+    if modality in ("images", "video"):
+        x = x.astype("float32") if x.ndim == {"images": 4, "video": 5}[modality] else x[..., None].astype("float32")
+        deviation = float(x.std()) or 1.0
+        return {"shape": list(x.shape[1:]), "scale": _short(1 / deviation), "offset": _short(-float(x.mean()) / deviation)}  # fmt: skip
+    if modality == "series":
+        padded = chosen.array is not None and _padded(_some(chosen.opened.train, chosen.array))
+        return {"length": x.shape[1], "channels": x.shape[2], "padded": int(padded), "forecast": int("window" in chosen.options)}  # fmt: skip
+    if modality == "tokens":
+        assert chosen.array is not None
+        parts = [p for p in (chosen.opened.train, chosen.opened.test) if p is not None]
+        return {"length": x.shape[1], "vocabulary": max(int(_some(p, chosen.array).max()) for p in parts) + 1}
     return {"columns": x.shape[1]}
-
-
-_FACTS = {"images": _pixels, "video": _pixels, "series": _series, "tokens": _tokens, "tabular": _table}
 
 
 def _short(value: Any) -> Any:

@@ -51,8 +51,9 @@ def test_arrays_tell_by_their_axes_what_they_are(tmp_path, x, modality, facts):
     found = look(npz(tmp_path / "rows.npz", x, np.arange(20, dtype="int32") % 2))
     assert found.modality == modality
     assert facts.items() <= found.facts.items()
-    assert found.section == {"npz": {"path": "rows.npz"},
-                             "split": {"validation": 0.16, "test": 0.2, "by": "stratified"}}  # fmt: skip
+    assert found.section["npz"] == {"path": "rows.npz"}
+    assert found.section["split"] == {"validation": 0.16, "test": 0.2, "by": "stratified"}
+    assert ("standardize" in found.section) == (modality in ("series", "tabular"))
     assert found.dataset.rows == {"train": 12, "validation": 4, "test": 4}
 
 
@@ -80,6 +81,21 @@ def test_a_table_of_classes(tmp_path):
     }  # fmt: skip
     assert [note.split("'")[1] for note in found.notes] == ["day", "number", "note"]
     assert "'day' is left out: it tells the time of a row" in found.describe()
+
+
+def test_a_forecast_reads_windows_in_the_order_of_time(tmp_path):
+    rows = [
+        (f"2020/01/{i // 24 + 1:02} {i % 24:02}:00:00", f"{20 + i % 24 / 3:.3f}", i % 7 / 7, "wet") for i in range(240)
+    ]
+    found = look(table(tmp_path / "hours.csv", "hour,warm,wind,kind", rows), "warm")
+    assert (found.modality, found.task) == ("series", "forecast")
+    assert found.section["features"] == ["warm", "wind"]
+    assert found.section["window"] == {"length": 24, "horizon": 1, "stride": 1, "order": "hour"}
+    assert found.section["split"]["by"] == "time"
+    assert {"length": 24, "channels": 2, "padded": 0, "forecast": 1, "outputs": 1}.items() <= found.facts.items()
+    _, y = found.dataset.train
+    assert y[:2].ravel().tolist() == pytest.approx([20, 20 + 1 / 3], abs=1e-3)  # the hours 24 and 25 of a cycle of 24
+    assert look(str(tmp_path / "hours.csv"), "warm", "regression").modality == "tabular"
 
 
 def test_a_regression_says_the_scale_of_its_target(tmp_path):
