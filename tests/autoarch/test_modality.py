@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autoarch.modality import look, shipped, spaces_for
+from autoarch.options import least
 from layerkit.errors import ArgumentError, DataError
 
 TS = "@classLabel true a b\n@data\n" + "".join(f"{i},1,2:0,{i},1:{'ab'[i % 2]}\n" for i in range(10))
@@ -142,3 +143,20 @@ def test_wrong_names_are_told(tmp_path):
         look(npz(tmp_path / "odd.npz", np.zeros((10, 2, 2, 2, 2, 2)), np.arange(10) % 2))
     with pytest.raises(DataError, match="a forecast is of numbers"):
         look(path, "kind", "forecast")
+
+
+def test_a_folder_of_images_is_made_small_and_grey(tmp_path):
+    image_module = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for kind in ("cats", "dogs"):
+        folder = tmp_path / "pets" / kind
+        folder.mkdir(parents=True)
+        for i in range(10):
+            image_module.fromarray(rng.integers(0, 256, (96, 128), "uint8")).save(folder / f"{i}.png")
+    found = look(str(tmp_path / "pets"))
+    assert (found.modality, found.facts["shape"]) == ("images", [48, 64, 1])
+    assert found.section["images"] == {"path": "pets", "size": [48, 64], "channels": 1}
+    assert found.dataset.classes == ("cats", "dogs")
+    assert found.notes == ("images of 96 x 128 pixels are made smaller: 48 x 64",)
+    spec = found.spaces(["cnn"])[0][1]
+    assert least(spec).dataset(tmp_path / "pets").train[0].shape == (12, 48, 64, 1)
