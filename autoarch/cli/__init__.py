@@ -17,6 +17,8 @@ VERBS = {
     "resume": "Go on with a search that was interrupted.",
     "show": "Show the trials of a search, the best first.",
     "best": "Print the best spec of a search so far.",
+    "export": "Write the model, its spec, or its source, for use elsewhere.",
+    "compare": "Compare what several searches found.",
 }
 """What each verb does, in a line; the text of its own help is in its file."""
 

@@ -43,7 +43,7 @@ def diff(a: Path, b: Path, plugins: tuple[Path, ...], as_json: bool) -> None:
         print_json({"equal": not found, "parameters": counts, "differences": found})
         return
     for each in found:
-        click.echo(_line(each))
+        click.echo(line(each))
     shown = f"{counts[0]:,} parameters" if counts[0] == counts[1] else f"{counts[0]:,} -> {counts[1]:,} parameters"
     click.echo(f"{len(found) or 'no'} difference{'s' * (len(found) != 1)}; {shown}")
 
@@ -99,7 +99,8 @@ def _changed(a: Part, b: Part) -> dict[str, list[Any]]:
     return {name: list(pair) for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _line(found: Mapping[str, Any]) -> str:
+def line(found: Mapping[str, Any]) -> str:
+    """A difference for people."""
     name = found["name"]
     if found["change"] == "changed":
         if name.startswith("compile: "):

@@ -162,3 +162,9 @@ def test_models_in_a_model():
     x = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
     for a, b in zip(made[0](x), made[1](x), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_first_line_names_the_spec_and_its_file():
+    text = "layerkit: 1\nname: classes\ninputs: {x: {shape: [2]}}\nlayers: [{Dense: 1}]\n"
+    source = builders.to_python(builders.loads(text, "pass/first glass.yaml"))
+    assert source.splitlines()[0] == '"""classes, written from first glass.yaml."""'
