@@ -11,9 +11,11 @@ from typing import Any
 
 import builders
 from autoarch import halving
+from autoarch.budget import Deadline
 from autoarch.checks import checked
+from autoarch.clock import Clock
 from autoarch.finish import finish
-from autoarch.incumbent import offer
+from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
 from autoarch.space import Past, derive_seed, propose
@@ -27,22 +29,31 @@ from layerkit.errors import StateError
 PATIENCE_S = 3600.0
 
 
-def start(folder: Path, options: Options, *, beside: Sequence[str] = ()) -> None:
+def start(folder: Path, options: Options, seconds: float | None = None, *, beside: Sequence[str] = ()) -> None:
     """A new search in a folder; ``work`` does it.
 
     Args:
         folder: a new one.
         options: what the search is told.
+        seconds: that it may take, the end included.
         beside: files that may be there already.
 
     Raises:
         ArgumentError: the folder holds something.
     """
     Study.create(folder, asdict(options), beside=beside)
+    if seconds is not None:
+        Clock(folder).allow(seconds)
 
 
 def work(
-    folder: Path, *, workers: int = 1, patience: float = PATIENCE_S, watcher: Watcher | None = None
+    folder: Path,
+    *,
+    workers: int = 1,
+    patience: float = PATIENCE_S,
+    watcher: Watcher | None = None,
+    seconds: float | None = None,
+    began: float | None = None,
 ) -> dict[str, Any]:
     """Do what is left of a search, and return its result: trials, winner, baselines, test.
 
@@ -51,6 +62,8 @@ def work(
         workers: processes that train at a time; the result does not depend on it.
         patience: seconds without an epoch after which a task counts as hanging.
         watcher: is told each thing that happens; one that prints lines unless given.
+        seconds: that it may take from now on, however many it was allowed before.
+        began: when that was, by ``time.monotonic``; now unless given.
 
     Raises:
         StateError: another process is at work there, or no trial came to an end.
@@ -58,20 +71,36 @@ def work(
     watcher = watcher or Plain()
     try:
         with Study.open(folder) as study:
-            search = _Search(study, folder, options_from(study.options), watcher)
-            with Pool(workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)) as pool:
-                search.run(pool)
-            trials = study.trials()
-            saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
-            return finish(folder, search.options, trials, watcher.phase)
+            clock = Clock(folder, began)
+            if seconds is not None:
+                clock.allow(seconds)
+                _open_again(folder)
+            with clock.running():
+                search = _Search(study, folder, options_from(study.options), watcher, clock, workers)
+                with Pool(
+                    workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)
+                ) as pool:
+                    search.run(pool)
+                trials = study.trials()
+                saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
+                return finish(folder, search.options, trials, watcher.phase, clock)
     finally:
         watcher.ended()
 
 
+def _open_again(folder: Path) -> None:
+    """Remove the result of a search that goes on."""
+    (folder / "result.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "best", ignore_errors=True)
+
+
 class _Search:
-    def __init__(self, study: Study, folder: Path, options: Options, watcher: Watcher) -> None:
+    def __init__(
+        self, study: Study, folder: Path, options: Options, watcher: Watcher, clock: Clock, workers: int
+    ) -> None:
         self.study, self.folder, self.options, self.watcher = study, folder, options, watcher
         self.spaces = {s.name: builders.loads(s.spec, s.file) for s in options.spaces}
+        self.deadline = Deadline(clock, study.trials(), incumbent(folder), workers)
 
     def run(self, pool: Pool) -> None:
         """All rounds; those that were done before take no time."""
@@ -81,10 +110,17 @@ class _Search:
         self.watcher.began(self.study.trials(), self.options.trials)
         while self._has(number) or self._propose(number):
             self._train(number, pool)
+            if self.deadline.is_over or not self._has_trained(number):
+                self.watcher.phase("the time for the search is used up")
+                break
             number += 1
 
     def _dataset(self) -> DataSet:
         return least(next(iter(self.spaces.values()))).dataset(self.options.data)
+
+    def _has_trained(self, number: int) -> bool:
+        """Whether something came of a round; nothing does where all that it has takes longer than there is time."""
+        return any(t.results for t in self._trials(number))
 
     def _has(self, number: int) -> bool:
         return number < self.study.rounds
@@ -92,8 +128,10 @@ class _Search:
     def _propose(self, number: int) -> bool:
         """Propose a round; False when there is nothing more to propose."""
         trials = self.study.trials()
-        count = min(self.options.round_size, self.options.trials - len(trials))
-        if count <= 0:
+        count = self.options.round_size
+        if self.options.trials is not None:
+            count = min(count, self.options.trials - len(trials))
+        if count <= 0 or self.deadline.is_over:
             return False
         seed = derive_seed(self.options.seed, "round", number)
         past = [self._past(t) for t in trials]
@@ -128,18 +166,19 @@ class _Search:
 
     def _to_rung(self, trials: Sequence[Trial], rung: int, pool: Pool) -> None:
         by_number = {t.number: t for t in trials}
-        with closing(pool.run([self._task(t, rung) for t in trials])) as answers:
+        self.deadline.told(trials)
+        with closing(pool.run([self._task(t, rung) for t in trials], self.deadline)) as answers:
             for task, result in answers:
                 if result.fault is not None:
                     raise StateError(
                         "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
                     )
-                if result.reason is None:
-                    offer(
-                        self.folder, by_number[task.number], rung, result, self._folder(by_number[task.number]) / MODEL
-                    )
-                self.study.add_result(task.number, rung, result)
-                self.watcher.result(task.number, task.epochs, result)
+                trial = by_number[task.number]
+                if result.reason is None and offer(self.folder, trial, rung, result, self._folder(trial) / MODEL):
+                    self.deadline.best = trial
+                self.study.add_result(trial.number, rung, result)
+                self.deadline.ended(task, rung, result)
+                self.watcher.result(trial.number, task.epochs, result)
 
     def _task(self, trial: Trial, rung: int) -> Task:
         options = self.options
@@ -152,7 +191,9 @@ class _Search:
         return self.folder / "trials" / str(trial.number)
 
     def _keep(self, trials: Sequence[Trial], going: Sequence[Trial]) -> None:
-        """Only the checkpoints of those that go on."""
+        """Only the checkpoints of those that go on; those that time ran out for may, when there is more."""
+        if self.deadline.is_over:
+            return
         kept = {t.number for t in going}
         for trial in trials:
             if trial.number not in kept:

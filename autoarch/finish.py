@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import builders
+from autoarch.clock import Clock, TimeIsUp
+from autoarch.incumbent import incumbent
 from autoarch.options import Options
 from autoarch.pool import ATTEMPTS
 from autoarch.study import Trial, ranked
@@ -26,31 +28,73 @@ from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
 
-def finish(folder: Path, options: Options, trials: Sequence[Trial], say: Callable[[str], None]) -> dict[str, Any]:
+def finish(
+    folder: Path, options: Options, trials: Sequence[Trial], say: Callable[[str], None], clock: Clock
+) -> dict[str, Any]:
     """Do what is left of it; the result, which is written last.
+
+    When time runs out, it is what is known until then: the winner's model as it was trained in the search, if there was no
+    time to train it again, and no measurement on the test part.
 
     Raises:
         StateError: no trial came to its end, or the winner cannot be trained again.
     """
     path = folder / "result.json"
     if not path.exists():
+        if incumbent(folder) is None and not all(t.reason for t in trials):
+            raise StateError(
+                "time was up before a trial came to its first rung.", got="no model",
+                fix=f"give it more: autoarch resume {shlex.quote(str(folder))} --time ...",
+            )  # fmt: skip
         winner = best_of(trials)
-        saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
-        say(f"trial {winner.number} is the best; its spec is trained from scratch")
-        run = _trained(folder, options)
-        found = {
-            "trials": len(trials),
-            "failed": sum(t.reason is not None for t in trials),
-            "best_trial": winner.number,
-            "space": winner.space,
-            "values": winner.drawn.values,
-            "search_scores": winner.scores,
-            "train": shlex.join(["layerkit", *_arguments(folder, options)]),
-            **_compared(folder, winner, options, run),
-        }
+        facts = {"trials": len(trials), "failed": sum(t.reason is not None for t in trials), "is_retrained": True}
+        try:
+            with clock.alarm():
+                if clock.is_over:
+                    raise TimeIsUp
+                saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
+                say(f"trial {winner.number} is the best; its spec is trained from scratch")
+                run = _trained(folder, options)
+                found = facts | _named(winner, folder, options) | _compared(folder, winner, options, run)
+        except TimeIsUp:
+            say("time is up")
+            found = facts | _cut_short(folder, options, trials)
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
+
+
+def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
+    return {
+        "best_trial": winner.number, "space": winner.space, "values": winner.drawn.values,
+        "search_scores": winner.scores, "train": shlex.join(["layerkit", *_arguments(folder, options)]),
+    }  # fmt: skip
+
+
+def _cut_short(folder: Path, options: Options, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What there is when time is up: a model that was trained again, or the one that the search trained so far."""
+    winner, best = best_of(trials), folder / "best"
+    measure = "accuracy" if "accuracy" in winner.scores else "loss"
+    notes = ["time was up: there are no baselines"]
+    is_retrained = (best / "results.json").exists()
+    if is_retrained:
+        run = json.loads((best / "results.json").read_text(encoding="utf-8"))
+        rows = {"test": run["test_rows"]} if "test_rows" in run else {}
+        model = {part: run[part].get(measure) for part in ("validation", "test") if part in run}
+    else:
+        kept = incumbent(folder)
+        assert kept is not None, "a trial that came to a rung was offered before the study was told"
+        winner = next(t for t in trials if t.number == kept.trial)
+        notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {winner.epochs} epochs")
+        shutil.rmtree(best, ignore_errors=True)
+        best.mkdir()
+        shutil.copyfile(kept.model, best / "model.lk")
+        rows, model = {}, {"validation": winner.scores[measure]}
+    saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
+    return {
+        **_named(winner, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": measure,
+        "model": model, "baselines": {}, "notes": notes,
+    }  # fmt: skip
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

@@ -42,7 +42,7 @@ class Options:
     Attributes:
         spaces: that are searched together.
         data: a file or folder, instead of the specs'.
-        trials: to propose.
+        trials: to propose; None: as many as there is time for.
         seed: of everything.
         round_size: trials that are proposed at a time.
         sampler: "tpe", "random" or "grid".
@@ -51,7 +51,7 @@ class Options:
 
     spaces: tuple[Space, ...]
     data: str | None
-    trials: int
+    trials: int | None
     seed: int = 0
     round_size: int = 9
     sampler: Sampler = "tpe"

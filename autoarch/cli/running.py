@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from autoarch import budget
+from layerkit.errors import ArgumentError
+
+BEGAN = time.monotonic()  # of the command, more or less: this is imported first of all
 RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+class Budget(click.ParamType[float]):
+    """A word such as ``10m``, as a number."""
+
+    def __init__(self, name: str, read: Callable[[str], float]) -> None:
+        self.name, self._read = name, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return self._read(value)
+        except ArgumentError as error:
+            self.fail(f"{error.got} is no {self.name}; expected {error.expected}.", param, ctx)
+
+
+TIME, SIZE = Budget("time", budget.seconds), Budget("size", budget.size)
 
 
 def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,7 +49,7 @@ def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def run_search(folder: Path, *, workers: int, patience: float, as_json: bool) -> None:
+def run_search(folder: Path, *, workers: int, patience: float, as_json: bool, seconds: float | None = None) -> None:
     """Do what is left of a search, and print what came out."""
     from autoarch.coordinator import work
     from autoarch.watching import Plain
@@ -36,8 +57,9 @@ def run_search(folder: Path, *, workers: int, patience: float, as_json: bool) ->
 
     try:
         result = work(
-            folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json))
-        )
+            folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json)),
+            seconds=seconds, began=BEGAN,
+        )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)
         raise click.exceptions.Exit(1) from None
@@ -48,9 +70,11 @@ def run_search(folder: Path, *, workers: int, patience: float, as_json: bool) ->
     click.echo(
         f"{result['trials']} trials, {result['failed']} of them failed; the best is trial {result['best_trial']}"
     )
-    click.echo(f"{measure:22} validation    test ({result['rows']['test']} rows)")
+    click.echo(f"{measure:22} validation    test ({result['rows'].get('test', 'no')} rows)")
     for name, scores in {"model": result["model"], **result["baselines"]}.items():
         click.echo(f"  {name:20} {_shown(scores.get('validation')):>10}    {_shown(scores.get('test'))}")
+    for note in result.get("notes", ()):
+        click.echo(note)
     if result.get("beats_baselines") is False:
         click.echo("no candidate beats the baselines")
     click.echo(f"model    {folder / 'best' / 'model.lk'}\nagain    {result['train']}")

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from autoarch.cli.running import run_search, workers_options
+from autoarch.cli.running import SIZE, TIME, run_search, workers_options
 from layerkit.cli.shared import Verb
+
+DEFAULT_TRIALS = 27
 
 
 @click.command(cls=Verb)
@@ -20,21 +22,22 @@ from layerkit.cli.shared import Verb
               show_default=True, help="What is asked for, where the target leaves it open.")  # fmt: skip
 @click.option("--space", "names", multiple=True,
               help="A space that ships, or a family of them (cnn, lstm, cnn_lstm, mlp, transformer), instead of all that fit.")  # fmt: skip
-@click.option("--trials", type=click.IntRange(min=1), default=27, show_default=True, help="Specs to propose.")
+@click.option("--trials", type=click.IntRange(min=1),
+              help="Specs to propose; 27, or with --time as many as there is time for.")  # fmt: skip
+@click.option("--time", "seconds", type=TIME, help="Time for everything, the end included, such as 90s, 10m or 2h.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same result.")
 @click.option("--round", "round_size", type=click.IntRange(min=1), default=9, show_default=True,
               help="Specs proposed at a time.")  # fmt: skip
 @click.option("--sampler", type=click.Choice(["tpe", "random", "grid"]), default="tpe", show_default=True)
 @click.option("--params", type=click.IntRange(min=1), help="Reject models with more parameters.")
-@click.option("--memory", type=click.FloatRange(min=0, min_open=True),
-              help="Reject models whose training step takes more megabytes, as predicted.")  # fmt: skip
+@click.option("--memory", type=SIZE, help="Reject models whose training step takes more, such as 500MB or 2GB.")
 @click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path),
               help="A new folder, instead of searches/<name>-<n>.")  # fmt: skip
 @workers_options
 def search(
-    specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int, seed: int,
-    round_size: int, sampler: Any, params: int | None, memory: float | None, folder: Path | None, workers: int, patience: float,
-    as_json: bool,
+    specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int | None,
+    seconds: float | None, seed: int, round_size: int, sampler: Any, params: int | None, memory: int | None, folder: Path | None,
+    workers: int, patience: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch.coordinator import start
@@ -43,13 +46,15 @@ def search(
 
     if not specs and data is None:
         raise click.UsageError("give a spec, or --data.")
+    if trials is None and seconds is None:
+        trials = DEFAULT_TRIALS
     options = prepare(
         specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
         seed=seed, round_size=round_size, sampler=sampler,
-        limits=Limits(params, None if memory is None else int(memory * 1e6)),
+        limits=Limits(params, memory),
     )  # fmt: skip
     folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
-    start(folder, options)
+    start(folder, options, seconds)
     click.echo(f"run      {folder}", err=as_json)
     run_search(folder, workers=workers, patience=patience, as_json=as_json)
 

@@ -1,0 +1,177 @@
+"""What still fits before the deadline, predicted from what was measured; and words such as ``10m`` and ``500MB``.
+
+The search ends so early that the best can be trained again from scratch (``Deadline.reserve``). A task is begun only if it
+is likely to end before; one that does not, is stopped: what it trained is in its checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from autoarch.clock import MARGIN_S, Clock
+from layerkit.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from autoarch.incumbent import Incumbent
+    from autoarch.study import Trial
+    from autoarch.tasks import Result, Task
+
+OVERHEAD_S = 1.5  # of a task, until one was measured: a process starts, reads data, compiles
+TRAININGS = 9  # from scratch, for which the finals would like to have time: three seeds of the three best
+FINALS, MOST = 0.25, 0.5
+"""Shares of the time: that those may have, and that a single one may have; where it takes longer, there is none."""
+TAIL = 0.15, 10.0  # baselines, test, report: this share of the time, so many seconds at most
+RECENT = 9
+
+TIMES = {"s": 1, "m": 60, "min": 60, "h": 3600}
+SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def seconds(text: str) -> float:
+    """A time; a number alone counts seconds.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> seconds("90s"), seconds("1.5h"), seconds("20")
+        (90.0, 5400.0, 20.0)
+    """
+    return _number(text, TIMES, 1, "a time such as 90s, 10m or 2h")
+
+
+def size(text: str) -> int:
+    """Bytes; a number alone counts megabytes.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> size("500MB"), size("1.5 GiB"), size("64")
+        (500000000, 1610612736, 64000000)
+    """
+    return int(_number(text, SIZES, 1e6, "a size such as 500MB or 2GB"))
+
+
+def _number(text: str, units: dict[str, int] | dict[str, float], default: float, expected: str) -> float:
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", text.lower())
+    unit = found and (units.get(found[2]) if found[2] else default)
+    value = float(found[1]) * unit if found and unit else 0.0
+    if value <= 0:
+        raise ArgumentError("this is no budget.", expected=expected, got=repr(text))
+    return value
+
+
+class Deadline:
+    """What a search may still begin.
+
+    Args:
+        clock: of the command.
+        trials: as they are known now.
+        best: the best of them, as it is on disk.
+        workers: that train at a time.
+    """
+
+    def __init__(self, clock: Clock, trials: Sequence[Trial], best: Incumbent | None, workers: int) -> None:
+        self._clock, self._workers = clock, workers
+        self._trials = {t.number: t for t in trials}
+        self.best: Trial | None = None if best is None else self._trials.get(best.trial)
+        """The trial that would be trained again, if the search ended now."""
+        self._begun: dict[int, float] = {}
+        self._overheads: list[float] = []
+
+    @property
+    def left(self) -> float:
+        """Seconds until the search has to end."""
+        return self._clock.left - self.reserve()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the search has to end."""
+        return self.left <= 0
+
+    def told(self, trials: Sequence[Trial]) -> None:
+        """The trials as they are known now."""
+        self._trials.update({t.number: t for t in trials})
+
+    def begins(self, task: Task) -> bool:
+        """Whether a task is likely to end in time; then it begins now."""
+        if self._clock.allowed is None:
+            return True
+        wanted = self.predicted(task)
+        if (wanted or 0.0) > self.left:
+            return False
+        self._begun[task.number] = time.monotonic()
+        return True
+
+    def ended(self, task: Task, rung: int, result: Result) -> None:
+        """Learn from a task that ended."""
+        trial, began = self._trials[task.number], self._begun.pop(task.number, None)
+        before = trial.trained
+        trial.results[rung] = result
+        if began is not None and result.reason is None:
+            new = result.history[before:]
+            self._overheads.append(max(time.monotonic() - began - sum(row["seconds"] for row in new), 0.0))
+
+    def predicted(self, task: Task) -> float | None:
+        """Seconds of a task; None while nothing like it was measured."""
+        trial = self._trials[task.number]
+        pace = self.pace(trial)
+        return None if pace is None else self._overhead() + pace * max(task.epochs - trial.trained, 0)
+
+    def pace(self, trial: Trial) -> float | None:
+        """Seconds of an epoch of a trial: as it was measured; or as predicted, by as much as others were mispredicted."""
+        own = _measured(trial)
+        if own is not None:
+            return own
+        ratios: dict[str, list[float]] = defaultdict(list)
+        paces: dict[str, list[float]] = defaultdict(list)
+        for other in self._trials.values():
+            took = _measured(other)
+            if took is None:
+                continue
+            for group in (other.space, ""):
+                paces[group].append(took)
+                if (predicted := _predicted(other)) is not None:
+                    ratios[group].append(took / predicted)
+        group = trial.space if trial.space in paces else ""
+        predicted = _predicted(trial)
+        if predicted is not None and ratios[group]:
+            return predicted * median(ratios[group])
+        return median(paces[group]) if paces[group] else predicted
+
+    def reserve(self) -> float:
+        """Seconds that are kept for the end: the best trained again from scratch, test, baselines, report."""
+        total, best = self._clock.allowed, self.best
+        if total is None:
+            return 0.0
+        if best is None:
+            return 2 * MARGIN_S  # there is nothing to be trained again
+        tail = MARGIN_S + min(TAIL[0] * total, TAIL[1])
+        once = self.training(best)
+        if once > MOST * total:
+            return tail
+        return tail + max(once, min(TRAININGS * once / self._workers, FINALS * total))
+
+    def training(self, trial: Trial) -> float:
+        """Seconds to train a trial from scratch, to the end."""
+        return self._overhead() + (self.pace(trial) or 0.0) * trial.epochs
+
+    def _overhead(self) -> float:
+        return median(self._overheads[-RECENT:]) if self._overheads else OVERHEAD_S
+
+
+def _measured(trial: Trial) -> float | None:
+    """The seconds of an epoch; where there are several, the first, which may have compiled, does not count."""
+    history = trial.results[trial.rung].history if trial.rung >= 0 else []
+    took = [row["seconds"] for row in history if "seconds" in row]
+    return median(took[1:] or took) if took else None
+
+
+def _predicted(trial: Trial) -> float | None:
+    return next((r.predicted["seconds"] for r in trial.results.values() if "seconds" in r.predicted), None)

@@ -1,0 +1,125 @@
+"""The time that a search may take: a clock that goes on where it stood when the search was interrupted.
+
+The clock counts while a command is at work. A thread writes it down each second, so that what was used before ``kill -9``
+counts too. When it runs out, ``alarm`` interrupts whatever the main thread does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+FILE = "clock.json"
+BEAT_S = 1.0
+MARGIN_S = 0.5
+"""Before the deadline nothing new is begun any more: what is known is written, processes end."""
+
+
+class TimeIsUp(BaseException):
+    """The deadline has come."""
+
+
+class Clock:
+    """Seconds that a search may take, and those that it took so far.
+
+    Args:
+        folder: of the search.
+        began: when this command began, by ``time.monotonic``; now unless given.
+
+    Attributes:
+        allowed: in all commands together; None: any number.
+    """
+
+    def __init__(self, folder: Path, began: float | None = None) -> None:
+        self._path = folder / FILE
+        self._began = time.monotonic() if began is None else began
+        self.allowed, self._before = _read(self._path)
+
+    def allow(self, seconds: float) -> None:
+        """So many from the beginning of this command on, whatever was used before."""
+        self.allowed = self._before + seconds
+        self.write()
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far, those before interruptions included."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; infinite where there is none."""
+        return math.inf if self.allowed is None else self.allowed - self.spent
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be begun."""
+        return self.left <= MARGIN_S
+
+    def write(self) -> None:
+        """Keep what is known for the next command."""
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps({"allowed": self.allowed, "spent": round(self.spent, 3)}), encoding="utf-8")
+        new.replace(self._path)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Write it down each second meanwhile, where there is a deadline."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_S):
+                with contextlib.suppress(OSError):  # a full disk: whoever needs it will say so
+                    self.write()
+
+        if self.allowed is None:
+            yield
+            return
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            with contextlib.suppress(OSError):
+                self.write()
+
+    @contextlib.contextmanager
+    def alarm(self) -> Iterator[None]:
+        """Interrupt what is done here when time is up.
+
+        Where signals cannot be had, in other threads than the main one or on Windows, the caller looks at ``is_over``.
+
+        Raises:
+            TimeIsUp: it is.
+        """
+        has_alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+        if self.allowed is None or not has_alarm:
+            yield
+            return
+
+        def ring(number: int, frame: FrameType | None) -> None:
+            raise TimeIsUp
+
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(self.left - MARGIN_S, 0.001))
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _read(path: Path) -> tuple[float | None, float]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, 0.0
+    return found["allowed"], found["spent"]

@@ -1,0 +1,131 @@
+"""Budgets of time: what fits, what is begun, and that a search ends when it has to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from autoarch.budget import Deadline, size
+from autoarch.clock import MARGIN_S, Clock, TimeIsUp
+from autoarch.pool import Pool
+from autoarch.space import Drawn
+from autoarch.study import Trial
+from autoarch.tasks import Result, Task
+from layerkit.errors import ArgumentError
+from tests.autoarch.test_search import SPEC, environment, invoke
+
+
+def trial(number: int, seconds: float | None = None, space: str = "a", epochs: int = 9, rung: int = 0) -> Trial:
+    """One that has come to a rung if it was measured."""
+    found = Trial(number, 0, space, epochs, "random", Drawn(), "")
+    if seconds is not None:
+        found.results[rung] = Result({"loss": 1.0}, [{"seconds": 5.0}, *[{"seconds": seconds}] * 2])
+    return found
+
+
+def task(number: int, epochs: int) -> Task:
+    return Task(number, "", "", None, 0, epochs, "", "")
+
+
+def test_a_clock_goes_on_where_it_stood(tmp_path):
+    assert Clock(tmp_path).left == float("inf")
+    Clock(tmp_path, time.monotonic() - 1).allow(10)
+    first = Clock(tmp_path, time.monotonic() - 7)
+    assert first.left == pytest.approx(2, abs=0.5)  # 1 and 7 seconds of 10 + 0
+    first.write()
+    second = Clock(tmp_path)
+    assert second.spent == pytest.approx(8, abs=0.5)
+    second.allow(5)
+    assert second.left == pytest.approx(5, abs=0.5)
+
+
+def test_the_alarm_interrupts_what_is_done(tmp_path):
+    clock = Clock(tmp_path)
+    clock.allow(MARGIN_S + 0.1)
+    start = time.monotonic()
+    with pytest.raises(TimeIsUp), clock.alarm():
+        time.sleep(20)
+    assert time.monotonic() - start < 5
+    assert clock.is_over
+
+
+def test_a_task_begins_if_it_is_likely_to_end(tmp_path):
+    clock = Clock(tmp_path)
+    clock.allow(100)
+    trials = [trial(0, 2.0), trial(1, 4.0, space="b"), trial(2), trial(3, space="b"), trial(4, space="c")]
+    deadline = Deadline(clock, trials, None, 1)
+    assert [deadline.pace(t) for t in trials] == [2.0, 4.0, 2.0, 4.0, 3.0]  # its own; its space's; all
+    assert deadline.predicted(task(0, 9)) == pytest.approx(1.5 + 8 * 2.0)  # one epoch is trained
+    assert deadline.predicted(task(2, 9)) == pytest.approx(1.5 + 9 * 2.0)
+    assert deadline.begins(task(0, 9))
+    assert not deadline.begins(task(1, 40))
+    nothing_known = Deadline(clock, [trial(0)], None, 1)
+    assert nothing_known.predicted(task(0, 1)) is None
+    assert nothing_known.begins(task(0, 1))
+
+
+def test_time_is_kept_to_train_the_best_again(tmp_path):
+    clock = Clock(tmp_path)
+    clock.allow(100)
+    deadline = Deadline(clock, [trial(0, 1.0), trial(1, 3.0), trial(2, 8.0)], None, 2)
+    assert deadline.reserve() == 2 * MARGIN_S
+    for number, kept in (
+        (0, 25.0),
+        (1, 28.5),
+        (2, 0.0),
+    ):  # a quarter; once; nothing, for it takes over half of the time
+        deadline.best = trial(number, {0: 1.0, 1: 3.0, 2: 8.0}[number])
+        assert deadline.reserve() == pytest.approx(10 + MARGIN_S + kept)
+
+
+def test_of_a_prediction_the_error_is_learned(tmp_path):
+    clock = Clock(tmp_path)
+    clock.allow(100)
+    trials = [trial(0, 2.0), trial(1)]
+    trials[0].results[0].predicted["seconds"] = 4.0
+    trials[1].results[-1] = Result(predicted={"seconds": 10.0})
+    assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)
+
+
+def test_what_does_not_begin_has_no_result(tmp_path):
+    class Never:
+        left = 10.0
+
+        def begins(self, task: Task) -> bool:
+            return False
+
+    with Pool(2, tmp_path / "log", 60) as pool:
+        assert list(pool.run([task(i, 1) for i in range(5)], Never())) == []
+
+
+def test_wrong_budgets_are_told():
+    for text in ("", "0", "-3", "5 parsecs", "1e3"):
+        with pytest.raises(ArgumentError, match="no budget"):
+            size(text)
+
+
+@pytest.mark.slow
+def test_a_search_ends_in_time_and_takes_more(tmp_path):
+    (tmp_path / "small.yaml").write_text(SPEC)
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "autoarch", "search", tmp_path / "small.yaml", "--trials", "40", "--time", "6s"]
+    start = time.monotonic()
+    ended = subprocess.run([*command, "--run", run], env=environment(), capture_output=True, text=True)
+    assert time.monotonic() - start < 10  # 2 seconds more are allowed; the machine may be busy
+    if ended.returncode:  # very busy
+        assert "time was up before a trial came to its first rung" in ended.stderr
+        assert not (run / "incumbent").exists()
+    else:
+        assert (run / "best" / "model.lk").exists()
+        assert (run / "best.yaml").read_text() == invoke("best", run)
+        before = (run / "result.json").read_bytes()
+        invoke("resume", run)  # nothing is left to do
+        assert (run / "result.json").read_bytes() == before
+    before = len(json.loads((run / "leaderboard.json").read_text()))
+    invoke("resume", run, "--time", "12s")
+    assert len(json.loads((run / "leaderboard.json").read_text())) >= before
+    assert json.loads((run / "clock.json").read_text())["spent"] < 6 + 4 + 5 + 12 + 4
