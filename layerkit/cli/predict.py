@@ -65,7 +65,7 @@ def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns
     first = outputs[0]
     wide = int(np.prod(first.shape[1:], dtype=int))
     if classes is None or first.ndim > 2 or wide not in (1, len(classes)):
-        return {_column(preparation, n): v for n, v in found.items()}
+        return {_column(preparation, n): preparation.restored(n, v) for n, v in found.items()}
     if wide > 1:
         chosen = first.argmax(-1)
     else:

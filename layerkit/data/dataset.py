@@ -66,6 +66,8 @@ class DataOptions(Configurable):
         window: how many rows that follow one another in time are one sample, as ``Window`` takes it.
         split: which shares of the rows are held out, as ``Split`` takes it.
         standardize: numbers get mean 0 and deviation 1, as the rows to train on have them.
+        standardize_target: numbers to predict do too; loss and metrics then count in deviations, and ``layerkit predict`` gives
+            back numbers as the column has them.
         categories: a category becomes its number (from 1; 0 for one that is missing or new), or a number for each category.
         missing: whether a missing number is an error, becomes the mean of the rows to train on, or drops its row.
         task: whether whole numbers in the target are classes.
@@ -77,6 +79,7 @@ class DataOptions(Configurable):
     window: Annotated[Any, Resolved(_window, "{length: 24, horizon: 1}")] = None
     split: Annotated[Any, Resolved(_split, "shares: {validation: 0.1, test: 0.2}")] = Split()
     standardize: bool = False
+    standardize_target: bool = False
     categories: Literal["index", "one_hot"] = "index"
     missing: Literal["error", "mean", "drop"] = "error"
     task: Literal["auto", "classification", "regression"] = "auto"
@@ -178,7 +181,7 @@ def _shown(column: Column, encoding: Encoding) -> str:
         shown += f" (1 to {len(encoding.categories)}; 0 is missing or new)"
     if encoding.kind == "class":
         shown = f"{len(encoding.categories)} classes: " + ", ".join(encoding.categories[:10])
-    if encoding.mean and encoding.kind == "number":
+    if len(encoding.mean) == 1:
         shown += f"; mean {encoding.mean[0]:.4g}, deviation {encoding.deviation[0]:.4g}"
     return shown
 
@@ -225,7 +228,7 @@ def open_data(
         train, validation, test = (part[np.isin(part, kept)] for part in (train, validation, test))
     preparation = fit(
         records, train, tensors, targets,
-        standardize=options.standardize, one_hot=options.categories == "one_hot", missing=options.missing, task=options.task,
+        standardize=options.standardize, standardize_target=options.standardize_target, one_hot=options.categories == "one_hot", missing=options.missing, task=options.task,
         window=window,
     )  # fmt: skip
     for tensor in tensors:

@@ -147,6 +147,15 @@ class Preparation:
                     error.fix = f"call the column '{name}' in these data too"
                 raise
 
+    def restored(self, output: str, values: Array) -> Array:
+        """What a model says at an output, in the units of the columns that it predicts."""
+        target = next((t for t in self.targets if t.name == output), None)
+        found = [self.target_encodings[c] for c in target.columns] if target else []
+        if not any(encoding.mean for encoding in found):
+            return values
+        mean, deviation = (np.concatenate(parts) for parts in zip(*((e.mean, e.deviation) for e in found), strict=True))
+        return (values * deviation + mean).astype(values.dtype)
+
     def to_config(self) -> dict[str, Any]:
         """Plain data, from which ``from_config`` makes an equal preparation."""
         return {
@@ -186,6 +195,7 @@ def fit(
     targets: Sequence[Tensor],
     *,
     standardize: bool = False,
+    standardize_target: bool = False,
     one_hot: bool = False,
     missing: Missing = "error",
     task: Literal["auto", "classification", "regression"] = "auto",
@@ -199,6 +209,7 @@ def fit(
         inputs: the inputs of the model, and their columns.
         targets: its targets, likewise.
         standardize: whether numbers get mean 0 and deviation 1; arrays do so for each place of their last axis.
+        standardize_target: whether numbers of a regression's targets do too.
         one_hot: whether a category of a feature becomes a number for each category.
         missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before.
         task: whether whole numbers in a target are classes; ``auto`` takes texts, and whole numbers from 0 on.
@@ -208,6 +219,9 @@ def fit(
         DataError: a column that is not there, or values are missing.
     """
     answers = {c: _target(records, rows, c, task, missing, len(t.columns)) for t in targets for c in t.columns}
+    if standardize_target:
+        numbers = {c: records.columns[c].shape for c, encoding in answers.items() if encoding.kind == "array"}
+        answers |= {c: Encoding("array", **_standard(*found)) for c, found in _means(records, rows, numbers).items()}
     encodings: dict[str, Encoding] = {}
     statistics: dict[str, tuple[tuple[int, ...], bool, str]] = {}
     for tensor in inputs:
@@ -232,8 +246,7 @@ def fit(
         _, wants_mean, kind = statistics[name]
         encodings[name] = Encoding(
             kind,  # type: ignore[arg-type]
-            mean=tuple(mean.tolist()) if wants_mean else (),
-            deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()) if wants_mean else (),
+            **(_standard(mean, deviation) if wants_mean else {}),
             fill=float(mean[0]) if kind == "number" and records.columns[name].missing else None,
         )
     return Preparation(tuple(inputs), tuple(targets), encodings, answers, window)
@@ -286,6 +299,10 @@ def _shape(tensor: Tensor, column: Column) -> tuple[int, ...]:
     if tensor.shape is not None and len(tensor.shape) == len(column.shape) + 1 and tensor.shape[-1] == 1:
         return (*column.shape, 1)
     return column.shape
+
+
+def _standard(mean: Array, deviation: Array) -> dict[str, Any]:
+    return {"mean": tuple(mean.tolist()), "deviation": tuple(np.where(deviation > 0, deviation, 1.0).tolist())}
 
 
 def _means(records: Records, rows: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Array, Array]]:

@@ -139,6 +139,15 @@ def test_windows_from_disk_equal_windows_in_memory(path):
     assert sorted(shuffled) == sorted(y)
 
 
+def test_targets_are_standardised_and_turned_back(path):
+    data = _open(path, window=5, split={"test": 0.3}, standardize_target=True)
+    x, y = data.train
+    np.testing.assert_allclose(y, (HEAT[5:42] - HEAT[:42].mean()) / HEAT[:42].std(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(x[:, :, 0], np.stack([HEAT[a : a + 5] for a in range(37)]))
+    np.testing.assert_allclose(data.preparation.restored("y", y[:, None])[:, 0], HEAT[5:42], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(data.preparation.restored("other", y), y)
+
+
 def test_a_preparation_keeps_its_window_and_predicts_past_the_end(path):
     preparation = _open(path, window={"length": 6, "stride": 3, "horizon": 2}, standardize=True).preparation
     again = Preparation.from_config(json.loads(json.dumps(preparation.to_config())))
