@@ -7,16 +7,27 @@ The keys are the sources of ``layerkit.data`` and the fields of its ``DataOption
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.source import Mapping, Node, Scalar
+from builders.nodes import Entry, Mapping, Node, Scalar, Sequence
 from layerkit import data, datasets
 from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor, Window
-from layerkit.errors import DataError, LayerkitError, Span, SpecError, UnknownArgumentError, did_you_mean
+from layerkit.data.sources import paths
+from layerkit.errors import (
+    DataError,
+    LayerkitError,
+    Span,
+    SpecError,
+    SpecErrors,
+    UnknownArgumentError,
+    did_you_mean,
+    nearest,
+)
 from layerkit.fields import fields
 
 _KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, "split": Split, "window": Window}.items()}
@@ -49,13 +60,51 @@ class DataSection:
         """
         source = self.source if path is None else replaced(self.source, path)
         find = inside(folder) if path is None else Path
+        if path is None:
+            raise_all(self.missing(folder) or self.faults(folder, inputs=inputs, outputs=outputs))
         try:
             return data.open_data(
                 source, self.options, find=find, inputs=inputs, outputs=outputs, batch_size=batch_size
             )
         except LayerkitError as error:
-            error.where = error.where or place(self.node, error.argument)
+            self._placed(error)
             raise
+
+    def missing(self, folder: Path) -> list[LayerkitError]:
+        """Files and folders that are named and are not there, or may not be read."""
+        found: list[LayerkitError] = []
+        for name, text in paths(self.source).items():
+            try:
+                path = inside(folder)(text)
+            except DataError as error:
+                found.append(self._placed(error))
+                continue
+            if not path.exists():
+                beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+                match = nearest(path.name, beside)
+                fix = (
+                    f"did you mean '{Path(text).with_name(match)}'?"
+                    if match
+                    else "put it there, or train with --data PATH"
+                )
+                lost = DataError(f"there is no file or folder '{text}'.", expected=f"a path from the spec's folder, {folder.resolve()}", got=text, fix=fix)  # fmt: skip
+                lost.argument = name
+                found.append(self._placed(lost))
+        return found
+
+    def faults(self, folder: Path, *, inputs: Seq[Tensor] = (), outputs: Seq[str] = ()) -> list[LayerkitError]:
+        """What ``open`` would refuse, as far as the heads of the files tell; no row is read."""
+        try:
+            found = data.faults(self.source, self.options, find=inside(folder), inputs=inputs, outputs=outputs)
+        except LayerkitError as error:
+            found = [error]
+        return sorted(map(self._placed, found), key=lambda error: error.where or self.node.span)
+
+    def _placed(self, error: LayerkitError) -> LayerkitError:
+        """The error with the place of the word that is wrong, or of the key that it belongs to."""
+        if error.where is None:
+            error.where = _word(self.node, error.argument, error.got) or place(self.node, error.argument)
+        return error
 
 
 def read(node: Node) -> tuple[DataSection | None, list[LayerkitError]]:
@@ -120,10 +169,41 @@ def place(node: Node, *names: str | None) -> Span:
     return next((key.span for key in found), node.span)
 
 
+def _word(node: Node, key: str | None, word: object) -> Span | None:
+    """Where ``word`` stands, as a key or a value, in what the key says (in all of it, if there is no such key)."""
+    inside_key = [e.value for e in _entries(node) if e.key.value == key]
+    scalars = (s for part in inside_key or [node] for s in _scalars(part))
+    return next((s.span for s in scalars if s.value == word), None)
+
+
+def _entries(node: Node) -> Iterator[Entry]:
+    """The keys of a mapping with their values, and those of the mappings in it."""
+    for entry in node.entries if isinstance(node, Mapping) else ():
+        yield entry
+        yield from _entries(entry.value)
+
+
+def _scalars(node: Node) -> Iterator[Scalar]:
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from _scalars(item)
+    else:
+        for entry in node.entries:
+            yield entry.key
+            yield from _scalars(entry.value)
+
+
+def raise_all(faults: Seq[LayerkitError]) -> None:
+    """Raise one fault as it is, several together."""
+    if faults:
+        raise faults[0] if len(faults) == 1 else SpecErrors(faults)
+
+
 def _key(node: Node, name: str) -> Scalar | None:
-    entries = node.entries if isinstance(node, Mapping) else ()
-    here = next((e.key for e in entries if e.key.value == name), None)
-    return here or next((found for e in entries if (found := _key(e.value, name)) is not None), None)
+    here = (e.key for e in (node.entries if isinstance(node, Mapping) else ()) if e.key.value == name)
+    return next(here, None) or next((e.key for e in _entries(node) if e.key.value == name), None)
 
 
 def inside(folder: Path) -> Any:

@@ -122,6 +122,21 @@ class Spec:
         found.faults.raise_all()
         return section
 
+    def data_faults(self, model: Model | None = None) -> tuple[list[LayerkitError], list[LayerkitError]]:
+        """What is wrong with the section ``data``, as far as its files tell without reading a row of them.
+
+        Args:
+            model: the model that ``build`` made; without it, inputs and outputs are not looked at.
+
+        Returns:
+            The files that are not there (data may also come from elsewhere), and the faults.
+        """
+        section, folder = self.data_section(), Path(self.file).parent
+        if section is None:
+            return [], []
+        missing = section.missing(folder)
+        return missing, [] if missing else section.faults(folder, **(tensors(model) if model is not None else {}))
+
     def dataset(
         self, path: str | Path | None = None, *, model: Model | None = None, batch_size: int | None = None
     ) -> DataSet:

@@ -16,13 +16,14 @@ from layerkit.models.summary import multiply_adds
 
 if TYPE_CHECKING:
     from builders import Spec
+    from layerkit.models import Model
 
 
 @click.command(cls=Verb)
 @click.argument("specs", type=FILE, nargs=-1, required=True)
 @spec_options
 def check(specs: tuple[Path, ...], changes: tuple[str, ...], plugins: tuple[Path, ...], as_json: bool) -> None:
-    """Find all faults of all SPECS, before any data are read.
+    """Find all faults of all SPECS, before any data are read; of tables the names of the columns are looked at.
 
     For each spec without faults: parameters, multiply-adds of one sample, and, predicted without running the model, the
     memory of a training step and its time.
@@ -30,7 +31,7 @@ def check(specs: tuple[Path, ...], changes: tuple[str, ...], plugins: tuple[Path
     found = [_check(path, changes, plugins) for path in specs]
     bad = [each for each in found if each["errors"]]
     if as_json:
-        shown = [{**each, "errors": [fault_data(e) for e in each["errors"]]} for each in found]
+        shown = [{**each, **{key: [fault_data(e) for e in each[key]] for key in ("errors", "notes")}} for each in found]
         print_json({"ok": not bad, "specs": shown})
     else:
         for each in found:
@@ -41,14 +42,18 @@ def check(specs: tuple[Path, ...], changes: tuple[str, ...], plugins: tuple[Path
 
 def _check(path: Path, changes: tuple[str, ...], plugins: tuple[Path, ...]) -> dict[str, Any]:
     """What is told of one spec; one with holes is looked at with the least and the largest of what they allow."""
-    found: dict[str, Any] = {"spec": str(path), "errors": []}
+    found: dict[str, Any] = {"spec": str(path), "errors": [], "notes": []}
     try:
         spec = load_spec(path, changes, plugins)
         holes = spec.holes
+        least = _filled(spec, 0)
+        model = least.build()
+        found["notes"], found["errors"] = least.data_faults(model)
         if not holes:
-            return found | _totals(spec)
+            return found | _totals(spec, model)
         found["holes"] = [hole.path for hole in holes]
-        return found | {"least": _totals(_filled(spec, 0)), "most": _totals(_filled(spec, -1))}
+        most = _filled(spec, -1)
+        return found | {"least": _totals(least, model), "most": _totals(most, most.build())}
     except LayerkitError as error:
         return found | {"errors": list(single(error))}
 
@@ -60,8 +65,7 @@ def _filled(spec: Spec, end: int) -> Spec:
     return spec
 
 
-def _totals(spec: Spec) -> dict[str, Any]:
-    model = spec.build()
+def _totals(spec: Spec, model: Model) -> dict[str, Any]:
     adds = list(multiply_adds(model).values())
     known = [n for n in adds if isinstance(n, int)]
     return {
@@ -82,6 +86,8 @@ def _print(found: dict[str, Any]) -> None:
             click.echo(f"  {end}: {_line(found[end])}")
     else:
         click.echo(f"{name}: ok; {_line(found)}")
+    for note in found["notes"]:
+        click.echo(f"\n{report(note)}")
 
 
 def _line(found: dict[str, Any]) -> str:

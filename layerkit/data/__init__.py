@@ -8,10 +8,11 @@ checked against the bytes that are there.
 
 from layerkit.data.batches import RowBatches
 from layerkit.data.csv import CsvRecords, Table, read_csv
-from layerkit.data.dataset import DataOptions, DataSet, open_data, tensors
+from layerkit.data.dataset import DataSet, faults, open_data, tensors
 from layerkit.data.idx import read_idx
 from layerkit.data.images import ImageRecords
 from layerkit.data.npz import read_npz
+from layerkit.data.options import DataOptions
 from layerkit.data.parquet import ParquetRecords
 from layerkit.data.preparation import Preparation, Tensor
 from layerkit.data.records import ArrayRecords, Column, Records
@@ -45,6 +46,7 @@ __all__ = [
     "Tensor",
     "Window",
     "Windows",
+    "faults",
     "guess",
     "open_data",
     "read_csv",

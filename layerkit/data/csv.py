@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import json
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,16 +61,7 @@ def read_csv(path: str | Path, delimiter: str = ",") -> Table:
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:
-        header = [name.strip() for name in next(reader, [])]
-        twice = next((n for i, n in enumerate(header) if n in header[:i]), None)
-        if not header or twice is not None:
-            raise broken(
-                path,
-                "the header names a column twice." if header else "the file is empty.",
-                1,
-                expected="names that differ",
-                got=twice,
-            )
+        header = _names(path, next(reader, []))
         for row in reader:
             if not row:
                 continue
@@ -99,6 +93,38 @@ def read_csv(path: str | Path, delimiter: str = ",") -> Table:
         else:
             columns[name] = numbers
     return Table(columns, categories, missing)
+
+
+def read_header(path: Path, delimiter: str = ",") -> list[str]:
+    """The names of the columns; no row is read.
+
+    Raises:
+        FileFormatError: there are none, a name stands twice, or the file cannot be read.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            head = stream.read(MAX_RECORD)
+    except (OSError, EOFError, zlib.error) as error:
+        raise broken(path, "the file cannot be read.", got=str(error), fix="check the path") from error
+    text = head.decode("utf-8-sig", errors="replace")
+    try:
+        return _names(path, next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
+    except csv.Error as error:
+        raise broken(path, "the header cannot be read.", 1, got=str(error), fix="check the quotes") from error
+
+
+def _names(path: str | Path, fields: Sequence[str]) -> list[str]:
+    """The names in a header."""
+    header = [name.strip() for name in fields]
+    twice = next((n for i, n in enumerate(header) if n in header[:i]), None)
+    if not header or twice is not None:
+        summary = "the header names a column twice." if header else "the file is empty."
+        raise broken(path, summary, 1, expected="names that differ", got=twice)
+    other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), None)
+    if other is not None:
+        fix = f"say what separates them: csv: {{path: {Path(path).name}, delimiter: {json.dumps(other)}}}"
+        raise broken(path, "the header is one name.", 1, expected="names with a separator between them", got=header[0][:60], fix=fix)  # fmt: skip
+    return header
 
 
 def _numbers(fields: Sequence[str]) -> Array | None:
@@ -149,11 +175,7 @@ class CsvRecords(Records):
         with self._opened() as stream:
             lines = _records(self.path, stream)
             _, first = next(lines, (0, b""))
-            self.names = [name.strip() for name in next(iter(self._parse([first], 1)), [])]
-            twice = next((n for i, n in enumerate(self.names) if n in self.names[:i]), None)
-            if not self.names or twice is not None:
-                summary = "the header names a column twice." if self.names else "the file is empty."
-                raise broken(path, summary, 1, expected="names that differ", got=twice)
+            self.names = _names(path, next(iter(self._parse([first], 1)), []))
             self._seen = {name: _Seen() for name in self.names}
             for chunk in _chunks(lines, self.places):
                 rows = self._rows(chunk, len(self.places) - len(chunk) + 2)

@@ -107,6 +107,11 @@ class ParquetRecords(Records):
         return np.asarray(array, "int32" if array.dtype.itemsize <= 4 and array.dtype != np.uint32 else "int64")
 
 
+def read_names(path: Path) -> list[str]:
+    """The names of the columns; no row is read."""
+    return list(_open(path).schema_arrow.names)
+
+
 def _open(path: Path) -> Any:
     try:
         import pyarrow as pa

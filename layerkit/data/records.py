@@ -79,6 +79,15 @@ class Records:
         return self.columns[name]
 
 
+class NamesOnly(Records):
+    """The columns of a file of which only the names were read."""
+
+    count = 0
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.columns = {name: Column("number") for name in names}
+
+
 class ArrayRecords(Records):
     """Records that lie in memory.
 

@@ -15,16 +15,16 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 
 from layerkit import datasets
-from layerkit.data.csv import CsvRecords, read_csv
+from layerkit.data.csv import CsvRecords, read_csv, read_header
 from layerkit.data.files import broken
 from layerkit.data.idx import read_idx
 from layerkit.data.images import ImageRecords
 from layerkit.data.npz import read_npz
-from layerkit.data.parquet import ParquetRecords
-from layerkit.data.records import ArrayRecords, Records
+from layerkit.data.parquet import ParquetRecords, read_names
+from layerkit.data.records import ArrayRecords, NamesOnly, Records
 from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
-from layerkit.fields import Check, Configurable, Resolved, Shape
+from layerkit.fields import Check, Configurable, Resolved, Shape, fields
 from layerkit.ir import Array
 
 LARGE = 256 << 20  # bytes of a file, or of its numbers: what is larger is read batch by batch
@@ -64,7 +64,21 @@ class Source(Protocol):
         """The records; ``in_memory`` None decides by size."""
 
 
-class CSV(Configurable):
+class _Source(Configurable):
+    """What the sources of specs have in common."""
+
+    def head(self, find: Find) -> Opened | None:
+        """What ``open`` gives, as far as the names of the columns are known without reading the rows; mostly nothing."""
+        return None
+
+
+def paths(source: Any) -> dict[str, str]:
+    """The arguments of a source that are paths, and are given."""
+    is_path = {name: isinstance(f.check, _Path) for name, f in fields(type(source)).items()}
+    return {name: value for name, path in is_path.items() if path and (value := getattr(source, name)) is not None}
+
+
+class CSV(_Source):
     """A CSV file whose first row names the columns.
 
     Args:
@@ -81,6 +95,11 @@ class CSV(Configurable):
         """The rows of the file, and of the one to test on."""
         return Opened(self._records(find(self.path), in_memory), test=self._records(find(self.test), in_memory) if self.test else None)  # fmt: skip
 
+    def head(self, find: Find) -> Opened | None:
+        """The names in the first rows."""
+        train, *test = (NamesOnly(read_header(find(path), self.delimiter)) for path in (self.path, self.test) if path)
+        return Opened(train, test=test[0] if test else None)
+
     def _records(self, path: Path, in_memory: bool | None) -> Records:
         if _fits(path, in_memory) or path.suffix == ".gz":
             table = read_csv(path, self.delimiter)
@@ -88,7 +107,7 @@ class CSV(Configurable):
         return CsvRecords(path, self.delimiter)
 
 
-class Parquet(Configurable):
+class Parquet(_Source):
     """A Parquet file; needs the extra ``data``.
 
     Args:
@@ -103,8 +122,13 @@ class Parquet(Configurable):
         """The rows of the file, and of the one to test on."""
         return Opened(ParquetRecords(find(self.path)), test=ParquetRecords(find(self.test)) if self.test else None)
 
+    def head(self, find: Find) -> Opened | None:
+        """The names in the schemas."""
+        train, *test = (NamesOnly(read_names(find(path))) for path in (self.path, self.test) if path)
+        return Opened(train, test=test[0] if test else None)
 
-class NPZ(Configurable):
+
+class NPZ(_Source):
     """Arrays that ``numpy.savez`` wrote.
 
     Args:
@@ -148,7 +172,7 @@ class NPZ(Configurable):
         return given
 
 
-class IDX(Configurable):
+class IDX(_Source):
     """Images and labels in the format of MNIST.
 
     Args:
@@ -183,7 +207,7 @@ class IDX(Configurable):
         return Opened(_arrays({"x": arrays["x"], "y": arrays["y"]}), test=_arrays(tests) if tests else None, target="y")
 
 
-class TS(Configurable):
+class TS(_Source):
     """Labelled time series (``.ts``): columns ``x`` (time, channels) and ``y``; shorter cases end in zeros.
 
     Args:
@@ -205,7 +229,7 @@ class TS(Configurable):
         return Opened(found[0], test=found[1] if len(found) > 1 else None, target=target)
 
 
-class Images(Configurable):
+class Images(_Source):
     """A folder of images with a sub-folder for each class; needs the extra ``data``.
 
     Where the folder holds ``train`` and ``test`` (and ``validation``), these hold the classes.
@@ -230,7 +254,7 @@ class Images(Configurable):
         return Opened(train, parts.get("validation"), parts.get("test"), "label")
 
 
-class Shipped(Configurable):
+class Shipped(_Source):
     """Data that ship with layerkit.
 
     Args:
@@ -243,6 +267,10 @@ class Shipped(Configurable):
         """The data set, with its rows to test on."""
         (x, y), (x_test, y_test) = datasets.load(self.name)
         return Opened(_arrays({"x": x, "y": y}), test=_arrays({"x": x_test, "y": y_test}), target="y")
+
+    def head(self, find: Find) -> Opened | None:
+        """All of it: it is small."""
+        return self.open(find, None)
 
 
 SOURCES: dict[str, type] = {

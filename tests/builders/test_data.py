@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from builders import data, source
-from layerkit.errors import DataError
+from layerkit.data import Tensor
+from layerkit.errors import DataError, SpecErrors
 
 SECTION = """\
 csv: {{path: {path}, delimiter: ","}}
@@ -76,6 +77,71 @@ def test_paths_stay_in_the_folder(folder, path):
     (folder / "link").symlink_to("/etc")
     with pytest.raises(DataError, match="own folder only"):
         _section(SECTION.format(path=path)).open(folder, path=None)
+
+
+WORDS = """\
+csv: {path: a.csv, test: b.csv}
+target: labl
+features: {row: [siz, size], odd: size}
+split: {test: 0.1, by: group, column: grp}
+window: {length: 3, order: time}
+"""
+
+
+def test_columns_are_looked_up_in_the_header_alone(folder):
+    (folder / "b.csv").write_text("size,label\nnot,read\n")
+    section = _section(WORDS)
+    found = section.faults(folder, inputs=[Tensor("row", (), (3, 2))], outputs=["answer"])
+    assert [(e.where.line, e.where.column, e.got) for e in found] == [
+        (2, 9, "labl"), (3, 18, "siz"), (3, 30, "odd"), (4, 1, "test: 0.1"), (4, 39, "grp"), (5, 28, "time"),
+    ]  # fmt: skip
+    assert found[0].fix == "did you mean 'label'?"
+    with pytest.raises(SpecErrors, match="did you mean 'size'"):
+        section.open(folder, path=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "says"),
+    [
+        ("csv: a.csv\ntarget: label\n", (1,), None),
+        ("csv: a.csv\ntarget: label\n", (2,), "1: size 1"),
+        ("csv: a.csv\ntarget: label\nfeatures: size\nwindow: 5\n", (5, 1), None),
+        ("csv: a.csv\ntarget: label\nfeatures: size\nwindow: 5\n", (6, 1), "5 rows of 1: size 1"),
+        ("csv: a.csv\ntarget: {answr: label}\n", (1,), "did you mean 'answer'"),
+        ("csv: a.csv\n", (1,), "not said which column is the target"),
+        ("csv: twice.csv\ntarget: a\n", (1,), "names a column twice"),
+        ("csv: semicolons.csv\ntarget: a\n", (1,), 'delimiter: ";"'),
+        ("dataset: digits\n", (8, 8, 1), None),
+        ("dataset: digits\n", (28, 28, 1), "shape [8, 8, 1]"),
+        ("dataset: digits\ntarget: label\n", (8, 8, 1), "there is no column 'label'"),
+    ],
+)
+def test_what_the_head_tells(folder, text, shape, says):
+    (folder / "twice.csv").write_text("a,a\n1,2\n")
+    (folder / "semicolons.csv").write_text("a;b\n1;2\n")
+    found = _section(text).faults(folder, inputs=[Tensor("row", (), shape)], outputs=["answer"])
+    assert len(found) == (says is not None)
+    assert says is None or says in str(found[0])
+
+
+def test_the_head_of_a_parquet_file(folder):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"size": [1.0, 2.0], "label": ["a", "b"]}), folder / "a.parquet")
+    (fault,) = _section("parquet: a.parquet\ntarget: lable\n").faults(folder)
+    assert (fault.where.line, fault.where.column, fault.fix) == (2, 9, "did you mean 'label'?")
+
+
+def test_files_that_are_not_there(folder):
+    found = _section("csv:\n  path: b.csv\n  test: ../c.csv\ntarget: label\n").missing(folder)
+    assert [(e.where.line, e.where.column) for e in found] == [(2, 9), (3, 9)]
+    assert "did you mean 'a.csv'" in str(found[0])
+    assert "own folder only" in str(found[1])
+    (lost,) = _section("images: photos\n").missing(folder)
+    assert "--data PATH" in lost.fix
+    with pytest.raises(DataError, match="no file or folder 'photos'"):
+        _section("images: photos\n").open(folder, path=None)
 
 
 def test_what_the_data_lack_is_placed(folder):

@@ -256,6 +256,21 @@ def test_check_reports_all_faults_of_all_files(flowers, tmp_path):
     assert first["fix"] == "did you mean 'Dense'?"
 
 
+def test_check_looks_at_the_names_of_columns_and_for_files(flowers):
+    (name,) = re.findall(r"csv: (\S+)", SPEC)
+    flowers.write_text(SPEC.replace("target: kind", "target: kidn"))
+    result = call("check", flowers, code=1)
+    assert "did you mean 'kind'?" in result.stdout
+    flowers.write_text(SPEC.replace(f"csv: {name}", "csv: flwers.csv"))
+    result = call("check", flowers)  # the data may come from --data
+    assert ": ok" in result.stdout
+    assert f"did you mean '{name}'?" in result.stdout
+    found = call_json("check", flowers)
+    assert found["ok"] is True
+    assert [note["got"] for note in found["specs"][0]["notes"]] == ["flwers.csv"]
+    assert "there is no file or folder 'flwers.csv'" in call("train", flowers, code=1).stderr
+
+
 def test_check_of_a_spec_with_holes(flowers):
     holes = SPEC.replace("units: 8", "units: !choice [8, 16]").replace(
         "learning_rate: 0.03", "learning_rate: !float {low: 1e-3, high: 1e-1}"
