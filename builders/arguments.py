@@ -44,6 +44,8 @@ class Arguments:
     ) -> None:
         self.faults, self.is_layer, self.make_layer = faults, is_layer, make_layer
         self.folder = Path(faults.file).parent
+        self.files: set[str] = set()
+        """The files that arguments name and that are read."""
 
     # Classes
 
@@ -173,6 +175,8 @@ class Arguments:
         """A path: a file that is read lies in the spec's folder, one that is written below the working directory."""
         path = inside(self.folder, text) if check.is_read else Path(text) if is_relative(text) else None
         if path is not None and (path.is_file() or not check.is_read):
+            if check.is_read:
+                self.files.add(text)
             return str(path)
         where = "a file in the folder of the spec, or below it" if check.is_read else "a relative path without '..'"
         self.faults.add(ArgumentError(

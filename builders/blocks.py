@@ -79,6 +79,8 @@ class Library:
 
     def __init__(self, faults: Faults, file: str) -> None:
         self.faults, self.file = faults, file
+        self.files: set[str] = set()
+        """The files that were included."""
 
     def known(self, root: nodes.Mapping, values: Values) -> Mapping[str, Block]:
         """All blocks by name; the spec's own win."""
@@ -218,6 +220,7 @@ class Library:
             path = self._inside(item)
             if path is None:
                 continue
+            self.files.add(str(item.value))
             with self.faults.caught(item.span):
                 yield from self._file(path, item.span)
 

@@ -120,6 +120,7 @@ class Graph:
         if body is None:
             return None
         graph = Graph(self.faults, self.classes)
+        graph.arguments.files = self.arguments.files
         inputs, outputs = graph.build(body)
         if outputs is None or graph.broken:
             return None

@@ -43,6 +43,7 @@ class Reading:
         self.expander = Expander(self.faults, self.classes)
         self.graph = Graph(self.faults, self.classes)
         self.sections = Sections(self.faults, self.graph.arguments)
+        self.library = Library(self.faults, file)
 
     @cached_property
     def values(self) -> Values:
@@ -92,7 +93,12 @@ class Reading:
 
     def blocks(self) -> Mapping[str, Block]:
         """The blocks that the spec may use."""
-        return Library(self.faults, self.file).known(self.root, self.values)
+        return self.library.known(self.root, self.values)
+
+    @property
+    def files(self) -> set[str]:
+        """The files, but for data, that were read to make the model."""
+        return self.library.files | self.graph.arguments.files
 
     def data(self) -> DataSection | None:
         """What the section ``data`` says; None without it, or after a fault or a hole in it."""

@@ -85,6 +85,7 @@ class Spec:
         model = found.model()
         found.faults.raise_all()
         assert model is not None
+        self.__dict__["files"] = sorted(found.files)  # known now, without another reading
         return model
 
     def check(self) -> list[LayerkitError]:
@@ -106,6 +107,16 @@ class Spec:
             arguments = found.sections.fit(found.section("fit"))
         found.faults.raise_all()
         return arguments
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The other files that its model is made of, relative to its folder: files of blocks, and those that arguments name.
+
+        Data are not among them.
+        """
+        found = self._read()
+        found.model(is_compiled=False)
+        return sorted(found.files)
 
     # Data
 
@@ -138,12 +149,13 @@ class Spec:
         return missing, [] if missing else section.faults(folder, **(tensors(model) if model is not None else {}))
 
     def dataset(
-        self, path: str | Path | None = None, *, model: Model | None = None, batch_size: int | None = None
-    ) -> DataSet:
+        self, path: str | Path | None = None, *, folder: str | Path | None = None, model: Model | None = None, batch_size: int | None = None
+    ) -> DataSet:  # fmt: skip
         """The data that the section ``data`` names.
 
         Args:
             path: a file or folder, or the name of data that ship, instead of the section's.
+            folder: where the paths of the section begin; at the spec's folder unless given.
             model: the model that ``build`` made; made anew unless given.
             batch_size: rows of a batch, where the data are not read whole; that of ``fit`` unless given.
 
@@ -159,7 +171,7 @@ class Spec:
             section = DataSection(None, DataOptions(), self.root)
         model = self.build() if model is None else model
         return section.open(
-            Path(self.file).parent, path=None if path is None else Path(path),
+            Path(self.file).parent if folder is None else Path(folder), path=None if path is None else Path(path),
             batch_size=batch_size or self.fit.get("batch_size") or 32, **tensors(model),
         )  # fmt: skip
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-import builders
 from layerkit.cli.rows import open_rows, to_evaluate
 from layerkit.cli.runs import Run
 from layerkit.cli.shared import ANY_PATH, Verb, load_trained, plugin_layers, plugin_option, print_json, show_table
@@ -41,8 +40,8 @@ def evaluate(
         if run is None:
             raise click.UsageError("a model file names no data: give --data.")
         found = Run.find(run)
-        spec = builders.loads(found.spec_text, found.facts["spec"], layers=plugin_layers(plugins))
-        dataset = spec.dataset(found.facts["data"], model=trained)
+        facts = found.facts
+        dataset = found.spec(plugin_layers(plugins)).dataset(facts["data"], folder=facts["data_folder"], model=trained)
         if dataset.test is None:
             raise DataError(
                 "the spec holds out no rows for testing.", expected="data: {split: {test: 0.2}}", got="none",

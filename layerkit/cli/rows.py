@@ -38,8 +38,7 @@ def open_rows(path: str, run: Path | None) -> Records:
 def _source(run: Path | None) -> Any:
     if run is None:
         return None
-    found = Run.find(run)
-    node = builders.loads(found.spec_text, found.facts["spec"]).root.get("data")
+    node = Run.find(run).spec().root.get("data")
     section = builders.data.read(node)[0] if node is not None else None
     return None if section is None else section.source
 

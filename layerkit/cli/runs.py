@@ -1,7 +1,8 @@
 """The folder of a run: what was trained, how, and how to go on.
 
-    spec.yaml          the spec as it was run, with everything filled in
-    run.json           what the command was told: where the spec came from, data, seed
+    spec.yaml          the spec as it was run, with everything filled in; the files of blocks and of words that it names
+                       lie beside it, so that the run needs nothing of where it came from but the data
+    run.json           what the command was told: where the spec came from, where the data are, seed
     environment.json   versions, processor, threads, command
     history.csv        losses and metrics of each epoch
     checkpoint/        the state after the last epoch, while the run is not finished
@@ -22,24 +23,32 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import builders
 from layerkit import __version__, saving, tree
 from layerkit.data import DataSet
 from layerkit.errors import ArgumentError, FileFormatError, StateError
+from layerkit.layers import Layer
 from layerkit.saving import locks
 from layerkit.training.callbacks import Callback, CSVLogger, Logs, Monitor
 from layerkit.training.control import BackupAndRestore
 
+if TYPE_CHECKING:
+    from builders import Spec
+
 DEFAULT_FOLDER = Path("runs")
+FILES = (
+    "spec.yaml", "run.json", "environment.json", "history.csv", "checkpoint", "best.lk", "model.lk", "results.json",
+)  # fmt: skip
 OVERHEAD = 9  # times as long as a checkpoint took, none is written after it
 
 
@@ -50,14 +59,21 @@ class Run:
     folder: Path
 
     @classmethod
-    def start(cls, folder: Path | None, name: str, spec: str, facts: Mapping[str, Any]) -> Run:
+    def start(cls, folder: Path | None, spec: Spec, facts: Mapping[str, Any]) -> Run:
         """A new run in ``folder``, or in ``runs/<name>-<n>`` with the next free number.
 
         Raises:
-            ArgumentError: the folder holds something.
+            ArgumentError: the folder holds something, or the spec names a file that is called like one of a run.
         """
+        copied = {name: (Path(spec.file).parent / name).read_bytes() for name in spec.files}
+        for file in copied:
+            if Path(file).parts[0].lower() in FILES:
+                raise ArgumentError(
+                    "a file that the spec names has the name of a file of runs.", expected="a name but " + ", ".join(FILES),
+                    got=file, fix="rename it",
+                )  # fmt: skip
         if folder is None:
-            folder = _next_free(DEFAULT_FOLDER, name)
+            folder = _next_free(DEFAULT_FOLDER, spec.name)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -66,8 +82,11 @@ class Run:
                 raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
         run = cls(folder)
         run.write("environment.json", environment(facts.get("seed")))
-        saving.write_whole(folder / "spec.yaml", [spec.encode()])
-        run.write("run.json", dict(facts))  # the last: a folder that has it can be resumed
+        for file, content in copied.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            saving.write_whole(folder / file, [content])
+        saving.write_whole(folder / "spec.yaml", [spec.text.encode()])
+        run.write("run.json", {**facts, "files": list(copied)})  # the last: a folder that has it can be resumed
         return run
 
     @classmethod
@@ -94,10 +113,9 @@ class Run:
         """What the command was told."""
         return self.read("run.json")
 
-    @property
-    def spec_text(self) -> str:
-        """The spec as it was run."""
-        return (self.folder / "spec.yaml").read_text(encoding="utf-8")
+    def spec(self, layers: Iterable[type[Layer]] = ()) -> Spec:
+        """The spec as it was run; ``layers`` are those of one's own that it was started with."""
+        return builders.load(self.folder / "spec.yaml", layers=layers)
 
     def trained(self, *, best: bool = False) -> Path:
         """The file with the trained model.
@@ -147,9 +165,14 @@ class Run:
         """Remove a run in which no epoch ended; a folder with anything else in it stays."""
         if (self.folder / "checkpoint").exists():
             return
-        for name in ("run.json", "spec.yaml", "environment.json", "history.csv"):
-            (self.folder / name).unlink(missing_ok=True)
+        copied = [self.folder / name for name in self.facts["files"]]
+        for path in [
+            self.folder / name for name in ("run.json", "spec.yaml", "environment.json", "history.csv")
+        ] + copied:
+            path.unlink(missing_ok=True)
         with suppress(OSError):
+            for path in sorted({p for file in copied for p in file.parents if self.folder in p.parents}, reverse=True):
+                path.rmdir()
             self.folder.rmdir()
 
     @contextmanager

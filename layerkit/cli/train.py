@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import builders
+from builders.scalars import write_scalar
 from layerkit.cli.runs import Epochs, Run, fingerprint
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
 from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError
@@ -58,9 +58,16 @@ def train(
             loaded = _spec_of(run, facts, plugins)
         else:
             assert spec is not None
-            loaded = load_spec(spec, changes, plugins)
+            loaded = _named(load_spec(spec, changes, plugins))
             data = str(Path(data).resolve()) if data is not None and Path(data).exists() else data
-            facts = {"spec": str(spec.resolve()), "data": data, "seed": seed, "plugins": [str(p) for p in plugins]}
+            place = spec.resolve()
+            facts = {
+                "spec": str(place),
+                "data": data,
+                "data_folder": str(place.parent),
+                "seed": seed,
+                "plugins": [str(p) for p in plugins],
+            }
             run = None
         finished = _train(loaded, run, facts, data, folder, quiet=quiet, as_json=as_json)
         _print(finished, as_json=as_json)
@@ -78,7 +85,12 @@ def _spec_of(run: Run, facts: dict[str, Any], plugins: tuple[Path, ...]) -> Spec
             "the run was started with other plugins.", expected=again or "no --plugin", got=str(len(plugins)),
             fix=f"layerkit train --resume {run.folder} {again}",
         )  # fmt: skip
-    return builders.loads(run.spec_text, facts["spec"], layers=plugin_layers(plugins))
+    return run.spec(plugin_layers(plugins))
+
+
+def _named(spec: Spec) -> Spec:
+    """The spec with the name of its file in it, if it says no other: in the folder of its run the file has another name."""
+    return spec if spec.root.get("name") is not None else spec.override({"name": write_scalar(spec.name)})
 
 
 def _train(
@@ -94,10 +106,10 @@ def _train(
             "the spec does not say how to train.", where=spec.root.span, expected="a section compile:", got="none",
             fix="add compile: {optimizer: adam, loss: ...}",
         )  # fmt: skip
-    dataset = spec.dataset(data if data is not None else facts["data"], model=model)
+    dataset = spec.dataset(data if data is not None else facts["data"], folder=facts["data_folder"], model=model)
     found = fingerprint(dataset)
     if run is None:
-        run = Run.start(folder, spec.name, spec.text, {**facts, "data_sha256": found})
+        run = Run.start(folder, spec, {**facts, "data_sha256": found})
     elif found != facts["data_sha256"]:
         raise DataError(
             "the data are not those that the run was started with.", expected=facts["data_sha256"][:16], got=found[:16],

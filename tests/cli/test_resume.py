@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import layerkit
+from layerkit.cli import cli
 
 ROOT = Path(__file__).parents[2]
 SAME = ("model.lk", "best.lk", "history.csv")
@@ -162,12 +164,126 @@ def test_two_at_a_time_are_refused(spec):
     assert other.returncode in (0, 1)  # 0 where the first had ended meanwhile
 
 
-def test_a_run_larger_than_memory_goes_on_in_its_order(tmp_path, monkeypatch):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Trains a spec in ``run``, breaks off after the fourth epoch, then does what it is given, and goes on."""
+
+    def train(*arguments: object) -> int:
+        return CliRunner().invoke(cli, ["train", *map(str, arguments), "--quiet"]).exit_code
+
+    def run(spec: Path, folder: Path, between=lambda: None) -> None:
+        real = layerkit.Model.save_backup
+
+        def save_then_fail(self, path, epoch, *rest):
+            real(self, path, epoch, *rest)
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("layerkit.cli.runs.OVERHEAD", 0)  # a checkpoint after every epoch
+            patch.setattr(layerkit.Model, "save_backup", save_then_fail)
+            assert train(spec, "--run", folder) == 1
+        between()
+        assert train("--resume", folder) == 0
+
+    return run
+
+
+BLOCKS = """\
+blocks:
+  trunk:
+    layers: [{Dense: {units: 4, activation: tanh}}, {Dropout: 0.2}, {Dense: 3}]
+"""
+WORDS = """\
+layerkit: 1
+include: parts/trunk.yaml
+inputs:
+  x: {shape: [2]}
+  word: {shape: [1], dtype: string}
+layers:
+  - trunk:
+    from: x
+    name: read
+  - StringLookup: {vocabulary: words.txt, output_mode: one_hot}
+    from: word
+    name: known
+  - Concatenate:
+    from: [read, known]
+  - Dense: 1
+compile: {optimizer: adam, loss: mse}
+fit: {epochs: 6, batch_size: 16}
+data:
+  csv: tables/t.csv
+  target: c
+  split: {test: 0.2}
+"""
+
+
+def test_a_run_stands_alone(tmp_path, monkeypatch, interrupted):
+    """Where its spec came from may be moved, edited or gone: files of blocks and of words are in the run."""
+    here = tmp_path / "here"
+    (here / "parts").mkdir(parents=True)
+    (here / "tables").mkdir()
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.4f},{b:.4f},{'up' if a > b else 'down'},{a - b:.4f}" for a, b in rng.normal(size=(200, 2))]
+    (here / "tables/t.csv").write_text("a,b,word,c\n" + "\n".join(rows) + "\n")
+    (here / "parts/trunk.yaml").write_text(BLOCKS)
+    (here / "words.txt").write_text("up\ndown\n")
+    (here / "own name.yaml").write_text(
+        WORDS.replace("target: c\n", "target: c\n  features: {x: [a, b], word: word}\n")
+    )
+    invoke = CliRunner().invoke
+    assert (
+        invoke(cli, ["train", str(here / "own name.yaml"), "--run", str(tmp_path / "whole"), "--quiet"]).exit_code == 0
+    )
+
+    def move() -> None:
+        (here / "own name.yaml").unlink()
+        (here / "parts/trunk.yaml").write_text("blocks: {trunk: {layers: [{Dense: 99}]}}")
+        (here / "words.txt").unlink()
+        monkeypatch.chdir(tmp_path)
+
+    interrupted(here / "own name.yaml", tmp_path / "run", move)
+    for name in SAME:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    assert facts["data_folder"] == str(here)
+    assert facts["files"] == ["parts/trunk.yaml", "words.txt"]
+    assert (tmp_path / "run/parts/trunk.yaml").read_text() == BLOCKS
+    results = json.loads(invoke(cli, ["evaluate", "run", "--json"]).stdout)["results"]
+    assert results == json.loads((tmp_path / "run/results.json").read_text())["test"]
+    assert invoke(cli, ["predict", "run", str(here / "tables/t.csv"), "-o", "p.csv"]).exit_code == 0
+    assert invoke(cli, ["check", "run/spec.yaml"]).exit_code == 0
+
+
+def test_a_run_that_never_began_leaves_no_folder(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/trunk.yaml").write_text(BLOCKS)
+    np.savez(tmp_path / "t.npz", x=np.ones((20, 2)), y=np.full(20, 7))
+    (tmp_path / "t.yaml").write_text(
+        "layerkit: 1\ninclude: parts/trunk.yaml\ninputs: {x: {shape: [2]}}\nlayers: [trunk]\n"
+        "compile: {optimizer: adam, loss: sparse_categorical_crossentropy}\nfit: {class_weight: {a: 2}}\ndata: {npz: t.npz}\n"
+    )
+    result = CliRunner().invoke(cli, ["train", str(tmp_path / "t.yaml"), "--run", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert not (tmp_path / "run").exists(), result.stderr
+
+
+def test_a_file_of_blocks_with_the_name_of_a_file_of_runs(tmp_path):
+    (tmp_path / "spec.yaml").write_text(BLOCKS)
+    np.savez(tmp_path / "t.npz", x=np.ones((20, 2)), y=np.ones(20))
+    (tmp_path / "t.yaml").write_text(
+        "layerkit: 1\ninclude: spec.yaml\ninputs: {x: {shape: [2]}}\nlayers: [trunk, {Dense: 1}]\n"
+        "compile: {optimizer: adam, loss: mse}\ndata: {npz: t.npz, task: regression}\n"
+    )
+    result = CliRunner().invoke(cli, ["train", str(tmp_path / "t.yaml"), "--run", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert "has the name of a file of runs" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_larger_than_memory_goes_on_in_its_order(tmp_path, interrupted):
     """Batches that are read from disk come in the order of their epoch, also after a restart."""
-    from click.testing import CliRunner
-
-    from layerkit.cli import cli
-
     rng = np.random.default_rng(0)
     rows = [f"{a:.4f},{b:.4f},{a - b:.4f}" for a, b in rng.normal(size=(200, 2))]
     (tmp_path / "t.csv").write_text("a,b,c\n" + "\n".join(rows) + "\n")
@@ -177,21 +293,8 @@ def test_a_run_larger_than_memory_goes_on_in_its_order(tmp_path, monkeypatch):
     )
     (tmp_path / "t.yaml").write_text(text)
 
-    def train(*arguments: object) -> int:
-        return CliRunner().invoke(cli, ["train", *map(str, arguments), "--quiet"]).exit_code
-
-    assert train(tmp_path / "t.yaml", "--run", tmp_path / "whole") == 0
-    real = layerkit.Model.save_backup
-
-    def save_then_fail(self, path, epoch, *rest):
-        real(self, path, epoch, *rest)
-        if epoch == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(layerkit.Model, "save_backup", save_then_fail)
-    monkeypatch.setattr("layerkit.cli.runs.OVERHEAD", 0)  # a checkpoint after every epoch
-    assert train(tmp_path / "t.yaml", "--run", tmp_path / "run") == 1
-    monkeypatch.setattr(layerkit.Model, "save_backup", real)
-    assert train("--resume", tmp_path / "run") == 0
+    whole = CliRunner().invoke(cli, ["train", str(tmp_path / "t.yaml"), "--run", str(tmp_path / "whole"), "--quiet"])
+    assert whole.exit_code == 0
+    interrupted(tmp_path / "t.yaml", tmp_path / "run")
     for name in SAME:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
