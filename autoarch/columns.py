@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from layerkit.errors import DataError, LayerkitError
 
 WINDOW = {"length": 24, "horizon": 1, "stride": 1}  # of a forecast
 LARGEST = 64  # pixels of height and width of images in folders; larger ones are made smaller
+MANY = 256  # texts of a column that becomes a number for each
 USUAL_TARGETS = ("target", "label", "labels", "class", "y", "outcome")
 DATE = re.compile(r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:.*)?$")
 
@@ -62,46 +63,45 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     if task in ("classification", "regression"):
         options["task"] = task
     is_class = _is_class(records, column, task)
+    if task == "auto" and not is_class and records.columns[column].kind == "whole":
+        notes.append(
+            f"the whole numbers of '{column}' are predicted as numbers; --task classification takes them as classes"
+        )
+    by = "stratified" if is_class else "random"
     names = [name for name in records.columns if name != column]
     arrays = [opened.features] if opened.features in names else [n for n in names if records.columns[n].kind == "array"]
     if arrays:
         if len(names) > 1:
             options["features"] = arrays[:1]
             notes += [f"'{name}' is left out: one array is looked at" for name in names if name != arrays[0]]
-        return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", arrays[0], notes)
-    time = next((name for name in names if is_time(records, name)), None)
+        return Chosen(key, arguments, opened, options, by, arrays[0], notes)
+    time = next((name for name in names if _is_date(records, name) and _tells_apart(records, name)), None)
     if task == "forecast" or (task == "auto" and time is not None and not is_class):
         if is_class:
             raise DataError(f"a forecast is of numbers; '{column}' holds classes.", expected="a column of numbers",
                             got=str(records.columns[column]), fix="--task classification")  # fmt: skip
-        features = [n for n in (column, *names) if n != time and records.columns[n].kind in ("number", "whole")]
-        window = {**WINDOW, **({"order": time} if time is not None else {})}
-        options |= {
-            "target": column,
-            "features": features,
-            "window": window,
-            "standardize": True,
-            **_missing(records, features),
-        }
-        return Chosen(key, arguments, opened, options, "time", None, notes)
-    features = _told_apart(records, names, time, notes)
-    options |= {
-        "target": column,
-        "features": features,
-        "standardize": True,
-        "categories": "one_hot",
-        **_missing(records, features),
-    }
-    return Chosen(key, arguments, opened, options, "stratified" if is_class else "random", None, notes)
+        features = [n for n in (column, *names) if records.columns[n].kind in ("number", "whole")]
+        options["window"] = {**WINDOW, **({"order": time} if time is not None else {})}
+        by = "time"
+    else:
+        features = _useful(records, names, notes)
+        options["categories"] = "one_hot"
+    options |= {"target": column, "features": features, "standardize": True}
+    if any(records.columns[name].missing for name in features):
+        options["missing"] = "mean"
+    return Chosen(key, arguments, opened, options, by, None, notes)
 
 
-def is_time(records: Records, name: str) -> bool:
-    """Whether a column holds dates that tell the rows apart, such as 2010/01/31 or 2010-01-31T12:00."""
+def _is_date(records: Records, name: str) -> bool:
+    """Whether a column holds dates, such as 2010/01/31 or 2010-01-31T12:00."""
     column = records.columns[name]
-    if column.kind != "category" or len(column.categories) < 0.9 * records.count:
-        return False
     few = column.categories[:: max(1, len(column.categories) // 20)]
-    return all(DATE.match(text) for text in few)
+    return column.kind == "category" and bool(few) and all(DATE.match(text) for text in few)
+
+
+def _tells_apart(records: Records, name: str) -> bool:
+    """Whether nearly every row has another text."""
+    return len(records.columns[name].categories) > 0.9 * records.count
 
 
 def _source(data: str) -> tuple[str, Any, list[str]]:
@@ -144,7 +144,7 @@ def _target(opened: Opened, target: str | None, data: str) -> str:
     records = opened.train
     name = target or opened.target
     if name is None:
-        few = [n for n, c in records.columns.items() if c.kind != "array" and not is_time(records, n)]
+        few = [n for n, c in records.columns.items() if c.kind != "array" and not _is_date(records, n)]
         likely = [n for n in few if n.lower() in USUAL_TARGETS] or [few[-1]] if few else []
         listed = [f"{n} ({c})" for n, c in list(records.columns.items())[:40]]
         raise DataError(
@@ -166,15 +166,15 @@ def _is_class(records: Records, name: str, task: str) -> bool:
     return fit(records, np.arange(records.count), [], [Tensor("y", (name,))], task=asked).task == "classification"
 
 
-def _told_apart(records: Records, names: Sequence[str], time: str | None, notes: list[str]) -> list[str]:
-    """The columns that say something of more than one row."""
+def _useful(records: Records, names: Sequence[str], notes: list[str]) -> list[str]:
+    """The columns that say something of many rows."""
     kept = []
     for name in names:
         column = records.columns[name]
-        if name == time:
+        if _is_date(records, name):
             notes.append(f"'{name}' is left out: it tells the time of a row")
-        elif column.kind == "category" and len(column.categories) > records.count // 2:
-            notes.append(f"'{name}' is left out: nearly every row has another text")
+        elif column.kind == "category" and len(column.categories) > min(MANY, records.count // 2):
+            notes.append(f"'{name}' is left out: {len(column.categories)} texts are too many to learn")
         elif column.kind == "whole" and _counts(records, name):
             notes.append(f"'{name}' is left out: it counts the rows")
         else:
@@ -188,7 +188,3 @@ def _told_apart(records: Records, names: Sequence[str], time: str | None, notes:
 def _counts(records: Records, name: str) -> bool:
     values = records.read(np.arange(records.count), [name])[name]
     return len(values) > 2 and bool((np.diff(values) == 1).all())
-
-
-def _missing(records: Records, names: Sequence[str]) -> dict[str, Literal["mean"]]:
-    return {"missing": "mean"} if any(records.columns[n].missing for n in names) else {}

@@ -178,6 +178,9 @@ def _answer(dataset: DataSet) -> dict[str, Any]:
         return {"outputs": len(dataset.classes), "answer": {"Activation": "softmax"},
                 "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}  # fmt: skip
     y = np.asarray(dataset.train[1] if dataset.in_memory else next(iter(dataset.train))[1], "float64")
+    if y.ndim > 2:
+        raise DataError("no space predicts such arrays.", expected="a class, a number, or a row of numbers",
+                        got=f"targets of shape {list(y.shape[1:])}", fix="autoarch search SPEC.yaml with a space of your own")  # fmt: skip
     y = y.reshape(len(y), -1)
     mean, deviation = _short(y.mean(0)), _short(np.where(y.std(0) > 0, y.std(0), 1.0))
     answer = {"scale": deviation, "offset": mean} if len(mean) > 1 else {"scale": deviation[0], "offset": mean[0]}

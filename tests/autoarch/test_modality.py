@@ -99,6 +99,15 @@ def test_a_forecast_reads_windows_in_the_order_of_time(tmp_path):
     assert look(str(tmp_path / "hours.csv"), "warm", "regression").modality == "tabular"
 
 
+def test_whole_numbers_are_classes_where_it_is_said(tmp_path):
+    path = table(tmp_path / "rows.csv", "size,stars", [(i / 7, i % 5 + 1) for i in range(50)])
+    found = look(path, "stars")
+    assert found.task == "regression"
+    assert "--task classification" in found.notes[0]
+    found = look(path, "stars", "classification")
+    assert (found.task, found.section["task"], found.facts["outputs"]) == ("classification", "classification", 5)
+
+
 def test_a_regression_says_the_scale_of_its_target(tmp_path):
     path = tmp_path / "rows.csv"
     table(path, "a;y", [])
@@ -141,6 +150,8 @@ def test_wrong_names_are_told(tmp_path):
         look(table(tmp_path / "one.csv", "y", [(i / 3,) for i in range(20)]), "y")
     with pytest.raises(DataError, match="no space fits"):
         look(npz(tmp_path / "odd.npz", np.zeros((10, 2, 2, 2, 2, 2)), np.arange(10) % 2))
+    with pytest.raises(DataError, match="no space predicts"):
+        look(npz(tmp_path / "masks.npz", np.zeros((10, 8, 8, 1)), np.zeros((10, 8, 8))))
     with pytest.raises(DataError, match="a forecast is of numbers"):
         look(path, "kind", "forecast")
 
