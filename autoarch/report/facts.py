@@ -1,0 +1,167 @@
+"""All that is known of a run, read from its folder: of one that is finished, still going, or stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import builders
+from autoarch.locks import alone
+from autoarch.options import Options, options_from
+from autoarch.sessions import sessions
+from autoarch.study import Study, Trial, ranked
+from layerkit.errors import LayerkitError, StateError
+
+State = Literal["finished", "going on", "stopped"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report tells.
+
+    Attributes:
+        folder: of the run.
+        options: what the search was told.
+        trials: in their order.
+        result: what ``finish`` found; nothing before that.
+        state: of the run.
+        sessions: the commands that worked on it, and where.
+        training: what ``layerkit train`` noted of the winner's training: versions, processor, the data's hash.
+        findings: of the checks of the data; None where there were none.
+    """
+
+    folder: Path
+    options: Options
+    trials: list[Trial]
+    result: Mapping[str, Any]
+    state: State
+    sessions: list[dict[str, Any]]
+    training: Mapping[str, Any]
+    findings: list[Any] | None = None
+
+    @property
+    def scored(self) -> list[Trial]:
+        """The trials that did not fail and were measured."""
+        return [t for t in self.trials if t.merit is not None]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Those that failed, or were rejected."""
+        return [t for t in self.trials if t.reason is not None]
+
+    @cached_property
+    def ranked(self) -> list[Trial]:
+        """The best first."""
+        return ranked(self.trials)
+
+    @cached_property
+    def winner(self) -> Trial | None:
+        """Who won, or leads."""
+        if "best_trial" in self.result:
+            return next((t for t in self.trials if t.number == self.result["best_trial"]), None)
+        return next((t for t in self.ranked if t.merit is not None), None)
+
+    @cached_property
+    def measure(self) -> str:
+        """By what trials are compared: accuracy, or the loss."""
+        return "accuracy" if any("accuracy" in t.scores for t in self.scored) else "loss"
+
+    @property
+    def sign(self) -> int:
+        """1 where more of the measure is better, -1 where less is."""
+        return 1 if self.measure == "accuracy" else -1
+
+    @cached_property
+    def spaces(self) -> list[str]:
+        """Their names."""
+        return [space.name for space in self.options.spaces]
+
+    @cached_property
+    def data(self) -> str:
+        """The data, by name."""
+        if self.options.data is not None:
+            return self.options.data
+        space = self.options.spaces[0]
+        section = builders.loads(space.spec, space.file).data_section()
+        return "" if section is None else str(next(iter(section.node.plain().values())))
+
+    @cached_property
+    def is_several(self) -> bool:
+        """Whether there are several spaces."""
+        return len(self.spaces) > 1
+
+
+def score_of(trial: Trial, measure: str) -> float | None:
+    """What it came to at its highest rung."""
+    return trial.scores.get(measure)
+
+
+def history_of(trial: Trial) -> list[dict[str, float]]:
+    """A row for each epoch since the first."""
+    return max((r.history for r in trial.results.values()), key=len, default=[])
+
+
+def parameters_of(trial: Trial) -> int | None:
+    """The numbers that it learns or keeps."""
+    return next((r.parameters for r in trial.results.values() if r.parameters is not None), None)
+
+
+def epoch_seconds(trial: Trial) -> float | None:
+    """Of an epoch, as measured: half of them took less. The first compiles, and counts only where it is alone."""
+    took = [row["seconds"] for row in history_of(trial) if "seconds" in row]
+    return median(took[1:] or took) if took else None
+
+
+def cost_of(trial: Trial, name: str) -> tuple[float | None, float | None]:
+    """A cost as predicted and as measured, each at the highest rung that tells it."""
+    results = [trial.results[rung] for rung in sorted(trial.results, reverse=True)]
+    predicted = next((r.predicted[name] for r in results if name in r.predicted), None)
+    measured = next((r.measured[name] for r in results if name in r.measured), None)
+    return predicted, measured
+
+
+def read(folder: Path) -> Facts:
+    """What is there.
+
+    Raises:
+        ArgumentError: no search.
+        FileFormatError: a broken file.
+    """
+    with Study.open(folder, alone=False) as study:
+        options, trials = options_from(study.options), study.trials()
+    result = _json(folder / "result.json")
+    state: State = "finished" if result else "going on" if _is_held(folder / "lock") else "stopped"
+    training = {**_json(folder / "best" / "environment.json"), **_json(folder / "best" / "run.json")}
+    found = result.get("findings") or _json(folder / "checks.json").get("findings")
+    return Facts(folder, options, trials, result, state, sessions(folder), training, found)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with alone(path, waits=False):
+            return False
+    except StateError:
+        return True
+    except OSError:  # a folder that is only read
+        return False
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found: Any = {}
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def guarded(make: Any, *arguments: Any) -> tuple[Any, str | None]:
+    """What a function makes, or why it cannot: one part of a report that fails leaves the others as they are."""
+    try:
+        return make(*arguments), None
+    except (LayerkitError, OSError, MemoryError) as error:
+        return None, getattr(error, "summary", str(error))

@@ -1,0 +1,179 @@
+"""All trials: the leaderboard, how they learned, what they cost, how they failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from autoarch.report import charts
+from autoarch.report.facts import Facts, cost_of, epoch_seconds, history_of, parameters_of, score_of
+from autoarch.report.markup import Markup, bytes_, element, number, paragraph, seconds, section, table
+from autoarch.study import Trial
+from autoarch.values import short_values
+
+MOST_CURVES = 400  # lines of a chart; more are no picture any more
+TOLERATED = {"bytes": 0.15, "seconds": 0.25}  # how far off predictions may be
+
+
+def leaderboard(facts: Facts) -> Markup:
+    """A row for each trial, the best first."""
+    if not facts.trials:
+        return Markup()
+    names = ["accuracy", "loss"] if facts.measure == "accuracy" else ["loss"]
+    others = sorted({n for t in facts.scored for n in t.scores} - set(names))[:2]
+    has = {"multiply-adds": any(cost_of(t, "flops")[0] is not None for t in facts.trials)}
+    heads = [
+        "rank", "trial", *(["space"] if facts.is_several else []), "epochs", *(n.replace("_", " ") for n in (*names, *others)),
+        "parameters", *(["multiply-adds"] if has["multiply-adds"] else []), "time of an epoch", "values", "proposed by",
+    ]  # fmt: skip
+    rows = []
+    for rank, trial in enumerate(facts.ranked, 1):
+        failed = [element("span", trial.reason, class_="reason")] if trial.reason is not None else []
+        values = ", ".join(f"{n} {v}" for n, v in short_values(trial.drawn.values).items())
+        rows.append([
+            number(rank, "d"), number(trial.number, "d"), *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
+            *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in (*names, *others)),
+            number(parameters_of(trial), ",d"), *([number(cost_of(trial, "flops")[0], ",.3g")] if has["multiply-adds"] else []),
+            seconds(epoch_seconds(trial)), element("span", *failed, *([" "] if failed else []), values, class_="values"),
+            trial.why,
+        ])  # fmt: skip
+    best = facts.ranked.index(facts.winner) if facts.winner is not None else None
+    said = "Ranked by how far a trial came, then by its score on the validation part; timings differ from run to run and rank nothing."  # fmt: skip
+    return section("Leaderboard", paragraph(said, kind="note"), table(heads, rows, label="Leaderboard", sortable=True, marked=best))  # fmt: skip
+
+
+# Learning curves ------------------------------------------------------------------------------------------------------
+
+
+def curves(facts: Facts) -> Markup:
+    """Loss and accuracy of each epoch, on the training and on the validation part."""
+    histories = {t.number: rows for t in facts.trials if (rows := history_of(t))}
+    if not histories:
+        return Markup()
+    shown = _spread([t for t in facts.ranked if t.number in histories])
+    charts_ = []
+    for name in ("loss", facts.measure) if facts.measure != "loss" else ("loss",):
+        values = [v for t in shown for row in histories[t.number] for key in (name, f"val_{name}") if (v := row.get(key)) is not None]  # fmt: skip
+        if values:
+            charts_ += [_curves(facts, name, part, shown, histories, values) for part in ("training", "validation")]
+    some = "" if len(shown) == len(histories) else f" {len(shown)} of {len(histories)} trials are drawn: the best, and others evenly over the ranks."  # fmt: skip
+    keys = [charts.key("line best", f"trial {facts.winner.number}, the best")] if facts.winner else []
+    legend = charts.legend([], extra=[*keys, charts.key("line", "the other trials")])
+    said = f"Each line is a trial; it ends where the trial did not go on.{some} Lines that begin below the others learned faster; a training loss far below the validation loss is overfitting."  # fmt: skip
+    return section("Learning curves", paragraph(said, kind="note"), legend, element("div", *charts_, class_="charts"))
+
+
+def _spread(trials: list[Trial]) -> list[Trial]:
+    """The best half of so many as can be drawn, and others evenly from the rest."""
+    if len(trials) <= MOST_CURVES:
+        return trials
+    half = MOST_CURVES // 2
+    rest = trials[half:]
+    return trials[:half] + [rest[i * len(rest) // half] for i in range(half)]
+
+
+def _curves(facts: Facts, name: str, part: str, shown: list[Trial], histories: dict[int, list[dict[str, float]]], values: list[float]) -> Markup:  # fmt: skip
+    key = name if part == "training" else f"val_{name}"
+    log = name == "loss" and min(values) > 0 and max(values) > 20 * min(values)
+    longest = max(len(histories[t.number]) for t in shown)
+    title = f"{charts.capital(name)}, {part}"
+    ordered = sorted(values)  # one that went astray does not flatten all others
+    clipped = [v for v in values if v <= ordered[int(0.98 * (len(ordered) - 1))] * 1.5] if ordered[0] > 0 else values
+    frame = charts.frame(title, "epoch", name.replace("_", " "), [1, max(longest, 2)], clipped, log_y=log)
+    lines = []
+    for trial in sorted(shown, key=lambda t: t is facts.winner):  # the best on top
+        points = [(i, row[key]) for i, row in enumerate(histories[trial.number], 1) if key in row]
+        score = score_of(trial, facts.measure)
+        told = f"trial {trial.number}" + (f" ({trial.space})" if facts.is_several else "") + f", {len(points)} epochs"
+        told += f", {facts.measure} {score:.4f}" if score is not None and trial.reason is None else f", {trial.reason}" if trial.reason else ""  # fmt: skip
+        lines.append(charts.line(frame, points, told, "line best" if trial is facts.winner else "line"))
+    return charts.draw(frame, filter(None, lines))
+
+
+# Cost -----------------------------------------------------------------------------------------------------------------
+
+
+def pareto(facts: Facts) -> Markup:
+    """Score against cost; the front is of those that nothing beats in both."""
+    done = [t for t in facts.scored if t.is_complete] or facts.scored
+    costs: list[tuple[str, Callable[[Trial], float | None]]] = [
+        ("parameters", parameters_of),
+        ("seconds of an epoch", epoch_seconds),
+        ("multiply-adds of a row", lambda t: cost_of(t, "flops")[0]),
+    ]
+    shown = [_pareto(facts, name, of, done) for name, of in costs if sum(of(t) is not None for t in facts.scored) > 1]
+    if not shown:
+        return Markup()
+    said = f"Filled marks trained to the end; the line joins those of them that no other beats in both cost and {facts.measure}. Hollow ones were stopped earlier, and would be better with more epochs."  # fmt: skip
+    extra = [charts.key("line front", "Pareto front")]
+    legend = charts.legend(facts.spaces[:6] if facts.is_several else ["trial"], extra=extra)
+    return section("Score against cost", paragraph(said, kind="note"), legend, element("div", *shown, class_="charts"))
+
+
+def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: list[Trial]) -> Markup:
+    points = {t.number: (cost, t.scores[facts.measure]) for t in facts.scored if (cost := of(t)) is not None}
+    costs = [cost for cost, _ in points.values()]
+    log = min(costs) > 0 and max(costs) > 8 * min(costs)
+    scores = sorted(score for _, score in points.values())
+    if facts.measure == "loss":
+        scores = [s for s in scores if s <= scores[int(0.95 * (len(scores) - 1))]]
+    title = f"{charts.capital(facts.measure)} against {name}"
+    frame = charts.frame(title, name, f"{facts.measure}, validation", costs, scores, log_x=log)
+    best = charts.front((points[t.number][0], facts.sign * points[t.number][1]) for t in done if t.number in points)
+    marks = [charts.steps(frame, [(cost, facts.sign * score) for cost, score in best])]
+    for trial in sorted(facts.scored, key=lambda t: t is facts.winner):
+        if trial.number in points:
+            cost, score = points[trial.number]
+            colour = facts.spaces.index(trial.space)
+            told = f"trial {trial.number} ({trial.space}): {facts.measure} {score:.4f}, {charts.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
+            marks.append(charts.dot(frame, (cost, score), told, colour=colour, hollow=trial not in done, large=trial is facts.winner))  # fmt: skip
+    return charts.draw(frame, filter(None, marks), "The large mark is the best trial.")
+
+
+def costs(facts: Facts) -> Markup:
+    """What trials cost, as predicted before they trained and as measured."""
+    shown = []
+    for name, title, form in (("bytes", "memory", bytes_), ("seconds", "time of an epoch", seconds)):
+        pairs = [(t, p, m) for t in facts.trials for p, m in [cost_of(t, name)] if p and m]
+        if not pairs:
+            continue
+        values = [v for _, p, m in pairs for v in (p, m)]
+        frame = charts.frame(
+            f"{charts.capital(title)}: measured against predicted", f"predicted ({_unit(name)})", f"measured ({_unit(name)})", values,
+            values, log_x=True, log_y=True,
+        )  # fmt: skip
+        low, high = frame.x.low, frame.x.high
+        marks = [charts.line(frame, [(low, low), (high, high)], None, "line ideal")]
+        marks += [charts.dot(frame, (p, m), f"trial {t.number}: predicted {form(p)}, measured {form(m)}") for t, p, m in pairs]  # fmt: skip
+        within = sum(abs(p - m) <= TOLERATED[name] * m for _, p, m in pairs)
+        note = f"{within} of {len(pairs)} within {TOLERATED[name]:.0%}; on the line they are equal."
+        shown.append(charts.draw(frame, filter(None, marks), note))
+    if not shown:
+        return Markup()
+    return section("Predicted and actual cost", element("div", *shown, class_="charts"))
+
+
+def _unit(name: str) -> str:
+    return {"bytes": "bytes", "seconds": "s"}[name]
+
+
+def failures(facts: Facts) -> Markup:
+    """Those without a score, by reason."""
+    if not facts.trials:
+        return Markup()
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in facts.failed:
+        groups[str(trial.reason).split(":")[0]].append(trial)
+    if not groups:
+        return section("Failures", paragraph("Every trial got a score."))
+    rows = [
+        [kind, number(len(trials), "d"), _numbers(trials), str(trials[0].reason).partition(":")[2].strip()]
+        for kind, trials in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+    heads = ["reason", "trials", "which", "the first of them"]
+    return section("Failures", table(heads, rows, label="Trials that failed or were rejected"))
+
+
+def _numbers(trials: list[Trial]) -> str:
+    few = ", ".join(str(t.number) for t in trials[:10])
+    return few + (f" and {len(trials) - 10} more" if len(trials) > 10 else "")
