@@ -18,13 +18,14 @@ from autoarch.finish import finish
 from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
+from autoarch.sessions import note
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
 from autoarch.tasks import MODEL, Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.data import DataSet
-from layerkit.errors import StateError
+from layerkit.errors import LayerkitError, StateError
 
 PATIENCE_S = 3600.0
 
@@ -54,6 +55,7 @@ def work(
     watcher: Watcher | None = None,
     seconds: float | None = None,
     began: float | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Do what is left of a search, and return its result: trials, winner, baselines, test.
 
@@ -64,6 +66,7 @@ def work(
         watcher: is told each thing that happens; one that prints lines unless given.
         seconds: that it may take from now on, however many it was allowed before.
         began: when that was, by ``time.monotonic``; now unless given.
+        command: that was typed, for the report.
 
     Raises:
         StateError: another process is at work there, or no trial came to an end.
@@ -71,6 +74,7 @@ def work(
     watcher = watcher or Plain()
     try:
         with Study.open(folder) as study:
+            note(folder, command, workers)
             clock = Clock(folder, began)
             if seconds is not None:
                 clock.allow(seconds)
@@ -83,7 +87,9 @@ def work(
                     search.run(pool)
                 trials = study.trials()
                 saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
-                return finish(folder, search.options, trials, watcher.phase, clock)
+                result = finish(folder, search.options, trials, watcher.phase, clock)
+                _report(folder, watcher)
+                return result
     finally:
         watcher.ended()
 
@@ -92,6 +98,16 @@ def _open_again(folder: Path) -> None:
     """Remove the result of a search that goes on."""
     (folder / "result.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "best", ignore_errors=True)
+
+
+def _report(folder: Path, watcher: Watcher) -> None:
+    """Write the report; a search whose report cannot be written is no failure."""
+    from autoarch.report import write
+
+    try:
+        write(folder)
+    except (LayerkitError, OSError) as error:
+        watcher.phase(f"the report cannot be written: {error}")
 
 
 class _Search:

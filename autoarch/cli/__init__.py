@@ -16,6 +16,7 @@ VERBS = {
     "search": "Search an architecture for data.",
     "resume": "Go on with a search that was interrupted.",
     "show": "Show the trials of a search, the best first.",
+    "report": "Write what a search found as one HTML file.",
     "best": "Print the best spec of a search so far.",
     "export": "Write the model, its spec, or its source, for use elsewhere.",
     "compare": "Compare what several searches found.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ def run_search(folder: Path, *, workers: int, patience: float, as_json: bool, se
     try:
         result = work(
             folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json)),
-            seconds=seconds, began=BEGAN,
+            seconds=seconds, began=BEGAN, command=shlex.join(["autoarch", *sys.argv[1:]]),
         )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)
@@ -77,7 +78,9 @@ def run_search(folder: Path, *, workers: int, patience: float, as_json: bool, se
         click.echo(note)
     if result.get("beats_baselines") is False:
         click.echo("no candidate beats the baselines")
-    click.echo(f"model    {folder / 'best' / 'model.lk'}\nagain    {result['train']}")
+    click.echo(
+        f"model    {folder / 'best' / 'model.lk'}\nreport   {folder / 'report.html'}\nagain    {result['train']}"
+    )
 
 
 def _shown(value: float | None) -> str:

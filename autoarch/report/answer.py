@@ -8,7 +8,7 @@ from typing import Any
 
 from autoarch.report import charts
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, code, element, number, paragraph, section, table
+from autoarch.report.markup import Markup, code, element, escape, number, paragraph, section, table
 
 LEVEL = "95 %"
 
@@ -47,14 +47,12 @@ def _verdict(facts: Facts) -> Markup:
     said = result.get("claim", {}).get("sentence")
     beats = result.get("beats_baselines")
     if beats is True:
-        rivals = _rivals(result)
-        claim = f"It is {said}." if said else "It is better than every baseline"
-        kind, text = "good", claim + ("" if said else f": {rivals}.")
+        kind, text = "good", f"It is {said}." if said else f"It is better than every baseline: {_rivals(result)}."
     elif beats is False:
         kind, text = "bad", f"{_sentence(said or 'no candidate beats the baselines')}."
     else:
         kind, text = "open", f"{_sentence(said or 'there is no baseline to compare with')}."
-    return Markup(element("strong", text, class_=kind) + " " + element("span", shown))
+    return Markup(escape(shown) + " " + element("strong", text, class_=kind))
 
 
 def _sentence(text: str) -> str:
@@ -123,18 +121,11 @@ def checks(facts: Facts) -> Markup:
         return Markup()
     if not found:
         return section("Checks of the data", paragraph("Nothing was found."))
-    items = [element("li", _finding(one)) for one in found]
+    items = [
+        element("li", element("strong", "Serious: ", class_="bad") if one.get("is_serious") else None, one.get("text"))
+        for one in found
+    ]
     return section("Checks of the data", element("ul", *items))
-
-
-def _finding(found: Any) -> Markup:
-    if not isinstance(found, Mapping):
-        return Markup(element("span", found))
-    text = found.get("text") or found.get("message") or found.get("summary")
-    if text is None:
-        text = ", ".join(f"{name} {value}" for name, value in found.items())
-    rank = found.get("level") or found.get("severity") or found.get("kind")
-    return element("span", element("b", f"{rank}: ") if rank else None, text)
 
 
 def finalists(facts: Facts) -> Markup:

@@ -15,9 +15,10 @@ from itertools import pairwise
 from autoarch.report.markup import Markup, element, join
 
 WIDTH, HEIGHT = 440, 290
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 50  # room for the numbers and names of the axes
+LEFT, RIGHT, TOP, BOTTOM = 60, 14, 30, 50  # room for the numbers and names of the axes
 COLOURS = 6  # in the style of the page: c0 ... c5
 SHAPES = ("circle", "square", "triangle", "diamond")
+HUGE = 1e100  # a number that no axis shows, like its inverse on a logarithmic one
 MOST_POINTS = 120  # of a line; it is no wider than a few hundred pixels
 
 Point = tuple[float, float]
@@ -116,13 +117,17 @@ def capital(text: str) -> str:
 
 def scale(values: Iterable[float], start: float, end: float, *, log: bool = False) -> Scale:
     """One that shows all values, with a little room."""
-    shown = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
+    shown = [v for v in values if _can_be_shown(v, log)]
     low, high = (min(shown), max(shown)) if shown else (1.0, 10.0)
     if log:
         room = max((high / low) ** 0.04, 1.1)
         return Scale(low / room, high * room, start, end, True)
     room = (high - low) * 0.04 or abs(high) * 0.05 or 0.5
     return Scale(low - room if low < 0 or low - room > 0 else 0.0, high + room, start, end)
+
+
+def _can_be_shown(value: float, log: bool) -> bool:
+    return abs(value) < HUGE and (value > 1 / HUGE or not log)
 
 
 def frame(
@@ -158,10 +163,7 @@ def _axes(frame: Frame) -> Markup:
         parts.append(element("text", label, x=_px(x), y=low + 19, class_="middle"))
     parts.append(element("path", d=f"M{left} {top}V{low}H{right}", class_="axis"))
     parts.append(element("text", frame.x_name, x=(left + right) // 2, y=HEIGHT - 8, class_="middle name"))
-    middle = (low + top) // 2
-    parts.append(
-        element("text", frame.y_name, x=14, y=middle, class_="middle name", transform=f"rotate(-90 14 {middle})")
-    )
+    parts.append(element("text", frame.y_name, x=4, y=top - 15, class_="name"))
     return join(parts)
 
 
@@ -180,8 +182,9 @@ def _px(value: float) -> str:
 
 def _inside(frame: Frame, points: Iterable[Point]) -> list[Point]:
     """The pixels of the points that can be shown."""
+
     def fits(scale: Scale, value: float) -> bool:
-        return math.isfinite(value) and (value > 0 or not scale.is_log) and scale.low <= value <= scale.high
+        return _can_be_shown(value, scale.is_log) and scale.low <= value <= scale.high
 
     return [(frame.x(x), frame.y(y)) for x, y in points if fits(frame.x, x) and fits(frame.y, y)]
 
@@ -227,11 +230,14 @@ def legend(names: Sequence[str], *, extra: Iterable[Markup] = ()) -> Markup:
         element(
             "span",
             element(
-                "svg", element("path", d=_shape(SHAPES[i % len(SHAPES)], 7, 7, 4.5), class_=f"dot c{i % COLOURS}"),
-                viewBox="0 0 14 14", aria_hidden="true", class_="key",
+                "svg",
+                element("path", d=_shape(SHAPES[i % len(SHAPES)], 7, 7, 4.5), class_=f"dot c{i % COLOURS}"),
+                viewBox="0 0 14 14",
+                aria_hidden="true",
+                class_="key",
             ),
             name,
-        )  # fmt: skip
+        )
         for i, name in enumerate(names)
     ]
     return element("p", *entries, *extra, class_="legend")
@@ -269,7 +275,7 @@ def steps(frame: Frame, points: Sequence[Point], kind: str = "line front") -> Ma
 
 def histogram(title: str, values: Sequence[float], x_name: str, y_name: str = "rows") -> Markup:
     """How often values of each size are there; the number of bars is the root of their number, 30 at most."""
-    shown = sorted(v for v in values if math.isfinite(v))
+    shown = sorted(v for v in values if _can_be_shown(v, False))
     bins = max(5, min(30, math.isqrt(len(shown))))
     low, high = (shown[0], shown[-1]) if shown else (0.0, 1.0)
     width = (high - low) / bins or 1.0
@@ -280,11 +286,16 @@ def histogram(title: str, values: Sequence[float], x_name: str, y_name: str = "r
     bottom = made.y(0)
     bars = [
         element(
-            "rect", element("title", f"{short(low + i * width)} to {short(low + (i + 1) * width)}: {count}"),
-            x=_px(made.x(low + i * width) + 0.5), y=_px(made.y(count)), class_="bar c0",
-            width=_px(max(made.x(low + width) - made.x(low) - 1, 0.5)), height=_px(bottom - made.y(count)),
-        )  # fmt: skip
-        for i, count in enumerate(counts) if count
+            "rect",
+            element("title", f"{short(low + i * width)} to {short(low + (i + 1) * width)}: {count}"),
+            x=_px(made.x(low + i * width) + 0.5),
+            y=_px(made.y(count)),
+            class_="bar c0",
+            width=_px(max(made.x(low + width) - made.x(low) - 1, 0.5)),
+            height=_px(bottom - made.y(count)),
+        )
+        for i, count in enumerate(counts)
+        if count
     ]
     return draw(made, bars)
 

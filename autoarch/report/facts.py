@@ -12,11 +12,12 @@ from statistics import median
 from typing import Any, Literal
 
 import builders
-from autoarch.locks import alone
+from autoarch import checks
 from autoarch.options import Options, options_from
 from autoarch.sessions import sessions
 from autoarch.study import Study, Trial, ranked
 from layerkit.errors import LayerkitError, StateError
+from layerkit.saving.locks import alone
 
 State = Literal["finished", "going on", "stopped"]
 
@@ -43,7 +44,7 @@ class Facts:
     state: State
     sessions: list[dict[str, Any]]
     training: Mapping[str, Any]
-    findings: list[Any] | None = None
+    findings: list[dict[str, Any]] | None = None
 
     @property
     def scored(self) -> list[Trial]:
@@ -138,8 +139,7 @@ def read(folder: Path) -> Facts:
     result = _json(folder / "result.json")
     state: State = "finished" if result else "going on" if _is_held(folder / "lock") else "stopped"
     training = {**_json(folder / "best" / "environment.json"), **_json(folder / "best" / "run.json")}
-    found = result.get("findings") or _json(folder / "checks.json").get("findings")
-    return Facts(folder, options, trials, result, state, sessions(folder), training, found)
+    return Facts(folder, options, trials, result, state, sessions(folder), training, _findings(folder))
 
 
 def _is_held(path: Path) -> bool:
@@ -153,10 +153,17 @@ def _is_held(path: Path) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    found: Any = {}
+    """What a file holds; nothing where there is none, or a broken one."""
     with suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _findings(folder: Path) -> list[dict[str, Any]] | None:
+    with suppress(OSError, ValueError):
+        return [one for one in json.loads((folder / checks.FILE).read_text(encoding="utf-8")) if isinstance(one, dict)]
+    return None
 
 
 def guarded(make: Any, *arguments: Any) -> tuple[Any, str | None]:

@@ -107,7 +107,7 @@ def _said(facts: Facts, methods: set[str]) -> str:
 
 
 def _chance(p: float) -> Markup:
-    return element("span", number(p, ".1%"), " perhaps chance" if p > CHANCE else None)
+    return element("span", number(p, ".1%"), ", perhaps chance" if p > CHANCE else None, class_="whole")
 
 
 def of_spaces(facts: Facts, scored: Sequence[Trial]) -> list[Importance]:
@@ -127,12 +127,14 @@ def of_spaces(facts: Facts, scored: Sequence[Trial]) -> list[Importance]:
 
 
 def _of_space(space: str, trials: Sequence[Trial], facts: Facts) -> Importance:
-    names = {name for t in trials for name in t.drawn.parameters if name != SPACE}
-    paths = _paths(sorted(names), space)
-    short = dict(zip(names := sorted(names), short_names([paths[n] for n in names]), strict=True))
+    names = sorted({name for t in trials for name in t.drawn.parameters if name != SPACE})
+    paths = _paths(names, space)
+    short = dict(zip(names, short_names([paths[n] for n in names]), strict=True))
     holes = {}
     for name in names:
-        pairs = [(t.drawn.values.get(paths[name]), _need(t, facts.measure)) for t in trials if name in t.drawn.parameters]
+        pairs = [
+            (t.drawn.values.get(paths[name]), _need(t, facts.measure)) for t in trials if name in t.drawn.parameters
+        ]
         hole = _between(name, short[name], pairs, facts.sign)
         if hole is not None:
             holes[name] = hole

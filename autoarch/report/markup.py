@@ -87,7 +87,12 @@ def folded(title: str, *children: Any) -> Markup:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[Any]], *, label: str, sortable: bool = False, marked: int | None = None
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    label: str,
+    sortable: bool = False,
+    marked: int | None = None,
 ) -> Markup:
     """A table; numbers stand on the right.
 
@@ -168,7 +173,7 @@ def bytes_(value: float | None) -> Number:
     if value is None:
         return Number(None, "")
     size, unit = float(value), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007
+    for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 999.5 or unit == "TB":
             break
         size /= 1000

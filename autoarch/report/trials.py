@@ -23,19 +23,20 @@ def leaderboard(facts: Facts) -> Markup:
     others = sorted({n for t in facts.scored for n in t.scores} - set(names))[:2]
     has = {"multiply-adds": any(cost_of(t, "flops")[0] is not None for t in facts.trials)}
     heads = [
-        "rank", "trial", *(["space"] if facts.is_several else []), "epochs", *(n.replace("_", " ") for n in (*names, *others)),
-        "parameters", *(["multiply-adds"] if has["multiply-adds"] else []), "time of an epoch", "values", "proposed by",
+        "rank", "trial", *(n.replace("_", " ") for n in (*names, *others)), *(["space"] if facts.is_several else []), "epochs",
+        "parameters", *(["multiply-adds"] if has["multiply-adds"] else []), "time of an epoch", "proposed by", "values",
     ]  # fmt: skip
     rows = []
     for rank, trial in enumerate(facts.ranked, 1):
         failed = [element("span", trial.reason, class_="reason")] if trial.reason is not None else []
-        values = ", ".join(f"{n} {v}" for n, v in short_values(trial.drawn.values).items())
+        values = ", ".join(f"{n}\N{NO-BREAK SPACE}{v}" for n, v in short_values(trial.drawn.values).items())
         rows.append([
-            number(rank, "d"), number(trial.number, "d"), *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
+            number(rank, "d"), number(trial.number, "d"),
             *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in (*names, *others)),
+            *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
             number(parameters_of(trial), ",d"), *([number(cost_of(trial, "flops")[0], ",.3g")] if has["multiply-adds"] else []),
-            seconds(epoch_seconds(trial)), element("span", *failed, *([" "] if failed else []), values, class_="values"),
-            trial.why,
+            seconds(epoch_seconds(trial)), element("span", trial.why, class_="whole"),
+            element("span", *failed, *([" "] if failed else []), values, class_="values"),
         ])  # fmt: skip
     best = facts.ranked.index(facts.winner) if facts.winner is not None else None
     said = "Ranked by how far a trial came, then by its score on the validation part; timings differ from run to run and rank nothing."  # fmt: skip
@@ -59,7 +60,7 @@ def curves(facts: Facts) -> Markup:
     some = "" if len(shown) == len(histories) else f" {len(shown)} of {len(histories)} trials are drawn: the best, and others evenly over the ranks."  # fmt: skip
     keys = [charts.key("line best", f"trial {facts.winner.number}, the best")] if facts.winner else []
     legend = charts.legend([], extra=[*keys, charts.key("line", "the other trials")])
-    said = f"Each line is a trial; it ends where the trial did not go on.{some} Lines that begin below the others learned faster; a training loss far below the validation loss is overfitting."  # fmt: skip
+    said = f"Each line is a trial; it ends where the trial did not go on.{some} A training loss far below the validation loss is overfitting."  # fmt: skip
     return section("Learning curves", paragraph(said, kind="note"), legend, element("div", *charts_, class_="charts"))
 
 
@@ -104,7 +105,7 @@ def pareto(facts: Facts) -> Markup:
     shown = [_pareto(facts, name, of, done) for name, of in costs if sum(of(t) is not None for t in facts.scored) > 1]
     if not shown:
         return Markup()
-    said = f"Filled marks trained to the end; the line joins those of them that no other beats in both cost and {facts.measure}. Hollow ones were stopped earlier, and would be better with more epochs."  # fmt: skip
+    said = f"Filled marks trained to the end; the line joins those of them that no other beats in both cost and {facts.measure}. Hollow ones were stopped earlier. The large mark is the best trial."  # fmt: skip
     extra = [charts.key("line front", "Pareto front")]
     legend = charts.legend(facts.spaces[:6] if facts.is_several else ["trial"], extra=extra)
     return section("Score against cost", paragraph(said, kind="note"), legend, element("div", *shown, class_="charts"))
@@ -127,7 +128,7 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
             colour = facts.spaces.index(trial.space)
             told = f"trial {trial.number} ({trial.space}): {facts.measure} {score:.4f}, {charts.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
             marks.append(charts.dot(frame, (cost, score), told, colour=colour, hollow=trial not in done, large=trial is facts.winner))  # fmt: skip
-    return charts.draw(frame, filter(None, marks), "The large mark is the best trial.")
+    return charts.draw(frame, filter(None, marks))
 
 
 def costs(facts: Facts) -> Markup:

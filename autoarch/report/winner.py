@@ -77,9 +77,12 @@ def _matrix(names: Sequence[Any], counts: Sequence[Sequence[int]]) -> Markup:
         total = sum(row) or 1
         cells = [
             element(
-                "td", f"{n:,}" if n else "·", title=f"{names[i]} taken for {names[j]}: {n:,} of {total:,}",
-                class_="right" if i == j else "wrong" if n else "none", style=f"--share:{100 * n / total:.0f}%" if n else None,
-            )  # fmt: skip
+                "td",
+                f"{n:,}" if n else "·",
+                title=f"{names[i]} taken for {names[j]}: {n:,} of {total:,}",
+                class_="right" if i == j else "wrong" if n else "none",
+                style=f"--share:{100 * n / total:.0f}%" if n else None,
+            )
             for j, n in enumerate(row)
         ]
         body.append(element("tr", element("th", names[i], scope="row"), *cells))
