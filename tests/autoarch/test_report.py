@@ -65,7 +65,9 @@ FINALISTS = {
     "finalists": [{"trial": 1, "validation": [0.98, 0.97], "mean": 0.975, "interval": [0.91, 1.0]}],
     "seeds": {"test": [0.98, 0.96], "mean": 0.97, "interval": [0.84, 1.0]},
     "selection_bias": 0.0123,
-    "findings": [{"kind": "leakage", "is_serious": True, "text": "column 'id' counts the rows", "columns": ["id"], "count": 9}],
+    "findings": [
+        {"kind": "leakage", "is_serious": True, "text": "column 'id' counts the rows", "columns": ["id"], "count": 9}
+    ],
 }
 
 
