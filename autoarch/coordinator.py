@@ -25,6 +25,7 @@ from autoarch.tasks import MODEL, Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.data import DataSet
+from layerkit.engines.llvm.codegen.target import available_cores
 from layerkit.errors import LayerkitError, StateError
 
 PATIENCE_S = 3600.0
@@ -50,7 +51,7 @@ def start(folder: Path, options: Options, seconds: float | None = None, *, besid
 def work(
     folder: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     patience: float = PATIENCE_S,
     watcher: Watcher | None = None,
     seconds: float | None = None,
@@ -61,7 +62,7 @@ def work(
 
     Args:
         folder: of the search.
-        workers: processes that train at a time; the result does not depend on it.
+        workers: processes that train at a time, one for each processor unless given; the result does not depend on it.
         patience: seconds without an epoch after which a task counts as hanging.
         watcher: is told each thing that happens; one that prints lines unless given.
         seconds: that it may take from now on, however many it was allowed before.
@@ -72,6 +73,7 @@ def work(
         StateError: another process is at work there, or no trial came to an end.
     """
     watcher = watcher or Plain()
+    workers = workers or available_cores()
     try:
         with Study.open(folder) as study:
             note(folder, command, workers)

@@ -21,11 +21,11 @@ class _Estimator:
     task = ""
 
     def __init__(
-        self, *, trials: int = 27, spaces: Any = (), workers: int = 1, seed: int = 0, sampler: str = "tpe",
-        params: int | None = None, memory: float | None = None, run: Any = None, verbose: int = 0,
+        self, *, trials: int | None = None, time: str | None = None, spaces: Any = (), workers: int | None = None, seed: int = 0, sampler: str = "tpe",
+        params: int | None = None, memory: str | None = None, run: Any = None, verbose: int = 0,
     ) -> None:  # fmt: skip
-        self.trials, self.spaces, self.workers, self.seed, self.sampler = trials, spaces, workers, seed, sampler
-        self.params, self.memory, self.run, self.verbose = params, memory, run, verbose
+        self.trials, self.time, self.spaces, self.workers, self.seed = trials, time, spaces, workers, seed
+        self.sampler, self.params, self.memory, self.run, self.verbose = sampler, params, memory, run, verbose
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name."""
@@ -90,12 +90,13 @@ class AutoClassifier(_Estimator):
     """Searches a model that tells classes apart.
 
     Args:
-        trials: specs to propose.
+        trials: specs to propose; 27, or with ``time`` as many as there is time for.
+        time: for everything, such as "90s" or "10m".
         spaces: names or families (cnn, lstm, cnn_lstm, mlp, transformer) of those that ship; all that fit unless given.
-        workers: processes that train at a time.
+        workers: processes that train at a time, one for each processor unless given.
         seed: same seed, same model.
         sampler: "tpe", "random" or "grid".
-        params, memory: models with more parameters, or whose training step takes more megabytes, are not trained.
+        params, memory: models with more parameters, or whose training step takes more (such as "500MB"), are not trained.
         run: a new folder for the run; without it, one that is removed with the estimator.
         verbose: 1 prints what happens.
 

@@ -17,6 +17,8 @@ from layerkit import datasets
 from layerkit.data import Shipped
 from layerkit.errors import ArgumentError, DataError
 
+DEFAULT_TRIALS = 27
+
 
 @dataclass(frozen=True)
 class Space:

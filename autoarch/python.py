@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import builders
-from autoarch import rows
+from autoarch import budget, rows
 from autoarch.coordinator import start, work
-from autoarch.options import prepare
+from autoarch.options import DEFAULT_TRIALS, prepare
 from autoarch.space import Sampler
 from autoarch.study import Study, leaderboard
 from autoarch.tasks import Limits
@@ -33,8 +33,8 @@ LABELS = "labels.json"
 
 def search(
     x: Any = None, y: Any = None, *, data: str | None = None, target: str | None = None, task: str = "auto",
-    specs: Sequence[str | Path] = (), spaces: Sequence[str] = (), trials: int = 27, seed: int = 0, workers: int = 1,
-    sampler: Sampler = "tpe", params: int | None = None, memory: float | None = None, run: str | Path | None = None,
+    specs: Sequence[str | Path] = (), spaces: Sequence[str] = (), trials: int | None = None, time: str | None = None, seed: int = 0, workers: int | None = None,
+    sampler: Sampler = "tpe", params: int | None = None, memory: str | None = None, run: str | Path | None = None,
     verbose: int = 0,
 ) -> Result:  # fmt: skip
     """Search an architecture, as ``autoarch search`` does.
@@ -47,12 +47,13 @@ def search(
         task: "classification", "regression", "forecast", or "auto" by the target.
         specs: files with holes; without any, the spaces that ship and fit the data.
         spaces: names of those that ship, or families: cnn, lstm, cnn_lstm, mlp, transformer.
-        trials: specs to propose.
+        trials: specs to propose; 27, or with ``time`` as many as there is time for.
+        time: for everything, the end included, such as "90s", "10m" or "2h".
         seed: same seed, same result.
-        workers: processes that train at a time; the result does not depend on it.
+        workers: processes that train at a time, one for each processor unless given; the result does not depend on it.
         sampler: "tpe", "random" or "grid".
         params: models with more parameters are not trained.
-        memory: nor those whose training step takes more megabytes, as predicted.
+        memory: nor those whose training step takes more, such as "500MB" or "2GB".
         run: a new folder for the run; without it, one that is removed with the result.
         verbose: 1 prints a line for each thing that happens.
 
@@ -71,10 +72,15 @@ def search(
             expected="search(x, y) or search(data=...)",
             got="neither, both or a half",
         )
+    if trials is None and time is None:
+        trials = DEFAULT_TRIALS
     folder = Path(run) if run is not None else Path(tempfile.mkdtemp(prefix="autoarch-"))
     try:
-        _start(folder, x, y, [Path(s) for s in specs], data, target=target, task=task, names=spaces, trials=trials, seed=seed,
-               sampler=sampler, limits=Limits(params, None if memory is None else int(memory * 1e6)))  # fmt: skip
+        _start(
+            folder, x, y, [Path(s) for s in specs], data, None if time is None else budget.seconds(time), target=target,
+            task=task, names=spaces, trials=trials, seed=seed, sampler=sampler,
+            limits=Limits(params, None if memory is None else budget.size(memory)),
+        )  # fmt: skip
         work(folder, workers=workers, watcher=Plain() if verbose else Watcher())
     except BaseException:
         if run is None:
@@ -83,10 +89,12 @@ def search(
     return Result(folder, is_temporary=run is None)
 
 
-def _start(folder: Path, x: Any, y: Any, specs: Sequence[Path], data: str | None, **options: Any) -> None:
+def _start(
+    folder: Path, x: Any, y: Any, specs: Sequence[Path], data: str | None, seconds: float | None, **options: Any
+) -> None:
     """A new search in a folder; arrays become a file there."""
     if x is None:
-        start(folder, prepare(specs, data, **options))
+        start(folder, prepare(specs, data, **options), seconds)
         return
     if folder.exists() and any(folder.iterdir()):
         raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder))
@@ -98,7 +106,7 @@ def _start(folder: Path, x: Any, y: Any, specs: Sequence[Path], data: str | None
     try:
         if path.suffix == ".csv":
             options["target"] = rows.TARGET
-        start(folder, prepare(specs, str(path), **options), beside=(path.name,))
+        start(folder, prepare(specs, str(path), **options), seconds, beside=(path.name,))
     except BaseException:
         path.unlink()
         raise

@@ -42,15 +42,16 @@ def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Seconds without an epoch after which a task counts as hanging.",
         ),
         click.option(
-            "--workers", type=click.IntRange(min=1), default=1, show_default=True,
-            help="Processes that train at a time; the result does not depend on it.",
+            "--workers", type=click.IntRange(min=1), help="Processes that train at a time, one for each processor unless given; the result does not depend on it.",
         ),
     ):  # fmt: skip
         function = option(function)
     return function
 
 
-def run_search(folder: Path, *, workers: int, patience: float, as_json: bool, seconds: float | None = None) -> None:
+def run_search(
+    folder: Path, *, workers: int | None, patience: float, as_json: bool, seconds: float | None = None
+) -> None:
     """Do what is left of a search, and print what came out."""
     from autoarch.coordinator import work
     from autoarch.watching import Plain

@@ -11,8 +11,6 @@ import click
 from autoarch.cli.running import SIZE, TIME, run_search, workers_options
 from layerkit.cli.shared import Verb
 
-DEFAULT_TRIALS = 27
-
 
 @click.command(cls=Verb)
 @click.argument("specs", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -37,11 +35,11 @@ DEFAULT_TRIALS = 27
 def search(
     specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int | None,
     seconds: float | None, seed: int, round_size: int, sampler: Any, params: int | None, memory: int | None, folder: Path | None,
-    workers: int, patience: float, as_json: bool,
+    workers: int | None, patience: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch.coordinator import start
-    from autoarch.options import prepare
+    from autoarch.options import DEFAULT_TRIALS, prepare
     from autoarch.tasks import Limits
 
     if not specs and data is None:
