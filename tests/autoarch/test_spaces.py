@@ -71,3 +71,34 @@ def test_small_and_large_images_fit(name):
     for seed, shape in enumerate(SHAPES[name.split("_")[0]]):
         for filled in drawn(changed(builders.load(FILES[name]), shape=shape, rows=100), 2, seed):
             assert filled.build().input_shape[1:] == tuple(shape)
+
+
+SERIES = [
+    {"length": 1, "channels": 1},
+    {"length": 7, "channels": 3, "padded": 1},
+    {"length": 24, "channels": 2, "forecast": 1, **NUMBERS},
+    {"length": 150, "channels": 1, "outputs": 3},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("series_")])
+def test_short_padded_and_forecast_series_fit(name):
+    for seed, facts in enumerate(SERIES):
+        for filled in drawn(changed(builders.load(FILES[name]), rows=100, **facts), 2, seed):
+            model = filled.build()
+            x = np.zeros((2, facts["length"], facts["channels"]), "float32")
+            x[0, : (facts["length"] + 1) // 2] = 1
+            assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("series_")])
+def test_a_forecast_moves_with_the_level_of_its_series(name):
+    """What is 5 deviations higher all the time is so in the next step: 5 deviations of 2, beside the noise of float32."""
+    facts = {**NUMBERS, "outputs": 1, "answer": {"Rescaling": {"scale": 2.0, "offset": 10.0}}}
+    model = drawn(changed(builders.load(FILES[name]), rows=100, length=8, channels=2, forecast=1, **facts), 1)[
+        0
+    ].build()
+    x = np.random.default_rng(0).normal(size=(4, 8, 2)).astype("float32")
+    low, high = (model.predict(x + level, verbose=0) for level in (np.float32(0), np.float32(5)))
+    np.testing.assert_allclose(high - low, 10, rtol=1e-4)

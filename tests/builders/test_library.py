@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import builders
@@ -41,12 +42,14 @@ USES = {
     "transformer_encoder": ((8, 4), "{width: 4, heads: 2}", (8, 4)),
     "transformer_decoder": ((8, 4), "{width: 4, heads: 2}", (8, 4)),
     "cnn_lstm": ((16, 3), "{filters: 4, units: 5}", (5,)),
+    "since_last": ((8, 3), "{length: 8}", (8, 3)),
+    "plus_linear": ((5,), "{outputs: 5}", (5,)),
     "image_features": ((8, 8, 3), "{filters: 4}", (4,)),
     "video_cnn_lstm": ((5, 8, 8, 3), "{filters: 4, units: 6}", (6,)),
     "double_conv": ((8, 8, 4), "{filters: 6}", (8, 8, 6)),
     "unet_down": ((8, 8, 4), "{filters: 6}", (4, 4, 6)),
 }
-TWO_INPUTS = {"wide_and_deep", "transformer_decoder"}
+TWO_INPUTS = {"wide_and_deep", "plus_linear", "transformer_decoder"}
 
 
 @pytest.mark.parametrize("name", USES)
@@ -62,7 +65,26 @@ def test_blocks(name):
 
 def test_every_block_is_used():
     known = {name for path in LIBRARY.glob("*.yaml") for name in source.read(path).get("blocks").plain()}
-    assert known == {*USES, "unet_up"}
+    assert known == {*USES, "unet_up", "plus_last"}
+
+
+def test_a_forecast_takes_the_last_values_away_and_gives_that_of_the_first_channel_back():
+    model = builders.loads("""\
+layerkit: 1
+inputs: {series: {shape: [3, 2]}}
+layers:
+  - since_last: 3
+    name: changes
+  - Flatten:
+    name: flat
+  - plus_last: {length: 3, channels: 2}
+    from: [flat, series]
+    name: made
+outputs: {changes: changes, made: made}
+""").build()
+    found = model.predict(np.array([[[1, 10], [2, 30], [4, 20]]], "float32"), verbose=0)
+    assert found["changes"].tolist() == [[[-3, -10], [-2, 10], [0, 0]]]
+    assert found["made"].tolist() == [[1, -6, 2, 14, 4, 4]]
 
 
 def test_a_wrong_argument_of_a_block_is_placed():
