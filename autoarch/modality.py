@@ -133,6 +133,8 @@ def look(data: str, target: str | None = None, task: Task = "auto") -> Found:
         modality = _by_shape(some, chosen.key)
         if modality == "tabular" or (modality == "series" and not _padded(some)):
             options["standardize"] = True
+        if modality == "tokens":
+            chosen.notes.append("rows of whole numbers are read as tokens; rows of floats would be read as a table")
     options["split"] = _split(opened, chosen)
     dataset = open_data(_Again(opened), DataOptions(**options))
     asked = "forecast" if "window" in options else str(dataset.task)
