@@ -8,7 +8,7 @@ from typing import Any
 
 from autoarch.report import charts
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, code, element, escape, number, paragraph, section, table
+from autoarch.report.markup import Markup, element, escape, number, paragraph, section, table
 
 LEVEL = "95 %"
 
@@ -89,12 +89,11 @@ def _compared(facts: Facts) -> list[Markup]:
     for name, scores in everyone.items():
         interval, test = scores.get("interval"), tests.get(name)
         rows.append([
-            name, number(scores.get("validation"), ".4f"), number(scores.get("test"), ".4f"),
-            f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
-            *([_p(test["p"]) if test else ""] if tests else []),
+            name, number(scores.get("test"), ".4f"), _range(interval) if interval else "",
+            number(scores.get("validation"), ".4f"), *([_p(test["p"]) if test else ""] if tests else []),
         ])  # fmt: skip
     measure = _measure(result)
-    heads = ["", f"{measure}, validation", "sealed test", f"{LEVEL} interval", *(["p of the paired test"] if tests else [])]  # fmt: skip
+    heads = [measure, "sealed test", f"{LEVEL} interval", "validation", *(["p of the paired test"] if tests else [])]  # fmt: skip
     parts = [table(heads, rows, label="The model and the baselines", marked=0)]
     shown = [(n, s["test"], s.get("interval")) for n, s in everyone.items() if s.get("test") is not None]
     if len(shown) > 1 and any(interval for _, _, interval in shown):
@@ -131,48 +130,42 @@ def checks(facts: Facts) -> Markup:
 def finalists(facts: Facts) -> Markup:
     """The best trained again over several seeds, and what the choice among many did to the score."""
     result = facts.result
-    parts: list[Markup] = []
-    rows = [_finalist(one) for one in result.get("finalists") or []]
-    if rows:
-        heads = ["trial", "validation, each seed", "mean", f"{LEVEL} interval"]
-        parts.append(table(heads, rows, label="Finalists over seeds", marked=_first(result)))
+    final = result.get("finalists") or []
     seeds = result.get("seeds") or {}
+    parts: list[Markup] = []
+    if final:
+        said = "The best trials were trained again from scratch with several seeds; the winner has the best mean on the validation part."  # fmt: skip
+        heads = ["trial", *(["space"] if facts.is_several else []), "mean", f"{LEVEL} interval", "each seed", "failed"]
+        rows = [_finalist(one, facts.is_several) for one in final]
+        trials = [one.get("trial") for one in final]
+        best = trials.index(result["best_trial"]) if result.get("best_trial") in trials else None
+        parts += [paragraph(said, kind="note"), table(heads, rows, label="Finalists over seeds", marked=best)]
     if len(seeds.get("test") or []) > 1:
-        interval = seeds.get("interval")
         shown = ", ".join(f"{v:.4f}" for v in seeds["test"])
-        within = f" ({LEVEL} interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-        parts.append(paragraph(f"The winner's spec on the sealed test, from {len(seeds['test'])} seeds: {shown}; mean {seeds['mean']:.4f}{within}."))  # fmt: skip
-    bias = result.get("selection_bias")
-    if bias is not None:
-        parts.append(paragraph(_bias(bias)))
+        within = f" ({LEVEL} interval {_range(seeds['interval'])})" if seeds.get("interval") else ""
+        parts.append(paragraph(f"The winner's spec on the sealed test, trained with {len(seeds['test'])} seeds: {shown}; mean {seeds['mean']:.4f}{within}."))  # fmt: skip
+    if result.get("selection_bias"):
+        parts.append(_luck(result["selection_bias"], "error rate" if facts.measure == "accuracy" else "squared error"))
     return section("Finalists and selection", *parts)
 
 
-def _finalist(one: Mapping[str, Any]) -> list[Any]:
-    scores = one.get("validation") or one.get("scores") or []
-    each = ", ".join(f"{v:.4f}" for v in scores) if isinstance(scores, list) else str(scores)
-    interval = one.get("interval")
+def _finalist(one: Mapping[str, Any], is_several: bool) -> list[Any]:
     return [
-        number(one.get("trial"), "d"), each, number(one.get("mean"), ".4f"),
-        f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
+        number(one.get("trial"), "d"), *([one.get("space")] if is_several else []), number(one.get("mean"), ".4f"),
+        _range(one["interval"]) if one.get("interval") else "", ", ".join(f"{v:.4f}" for v in one.get("validation") or []),
+        "; ".join(map(str, one.get("failed") or [])),
     ]  # fmt: skip
 
 
-def _first(result: Mapping[str, Any]) -> int | None:
-    trials = [one.get("trial") for one in result["finalists"]]
-    return trials.index(result.get("best_trial")) if result.get("best_trial") in trials else None
+def _luck(found: Mapping[str, float], measure: str) -> Markup:
+    """What ``selection.luck`` estimated, in a sentence."""
+    return paragraph(
+        f"The best of {found['candidates']} trials was chosen by its score on {found['rows']:,} rows of the validation part, and "
+        f"looks better there than it is: its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to be "
+        f"expected on others ({LEVEL} interval {_range((found['low'], found['high']))}), {found['bias']:.4f} more. This is estimated "
+        "by a bootstrap over rows and candidates (Tsamardinos et al. 2018). The sealed test took no part in the choice."
+    )  # fmt: skip
 
 
-def _bias(bias: Any) -> Markup:
-    if isinstance(bias, Mapping):
-        inside = "; ".join(f"{str(name).replace('_', ' ')} {_plain(value)}" for name, value in bias.items())
-        return Markup(element("span", f"Selection bias, by a bootstrap over the validation rows and the candidates: {inside}."))  # fmt: skip
-    return Markup(element("span", "Choosing the best of many makes its validation score look better than it is, by ", code(_plain(bias)), " as a bootstrap over the validation rows and the candidates estimates."))  # fmt: skip
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return " to ".join(_plain(v) for v in value) if len(value) == 2 else ", ".join(_plain(v) for v in value)
-    return str(value)
+def _range(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}"

@@ -282,7 +282,7 @@ def histogram(title: str, values: Sequence[float], x_name: str, y_name: str = "r
     counts = [0] * bins
     for value in shown:
         counts[min(int((value - low) / width), bins - 1)] += 1
-    made = frame(title, x_name, y_name, [low, low + width * bins], [0, max(counts)])
+    made = frame(title, x_name, y_name, [low, low + width * bins], [0, max(*counts, 4)])
     bottom = made.y(0)
     bars = [
         element(

@@ -62,9 +62,19 @@ def page_of(folder) -> Page:
 
 CLASSES = {"classes": [f"digit {i}" for i in range(3)], "confusion": [[30, 2, 0], [1, 28, 0], [0, 0, 33]]}
 FINALISTS = {
-    "finalists": [{"trial": 1, "validation": [0.98, 0.97], "mean": 0.975, "interval": [0.91, 1.0]}],
+    "finalists": [
+        {"trial": 1, "validation": [0.98, 0.97], "mean": 0.975, "interval": [0.91, 1.0], "failed": ["diverged"]}
+    ],
     "seeds": {"test": [0.98, 0.96], "mean": 0.97, "interval": [0.84, 1.0]},
-    "selection_bias": 0.0123,
+    "selection_bias": {
+        "apparent": 0.02,
+        "corrected": 0.0323,
+        "low": 0.01,
+        "high": 0.05,
+        "bias": 0.0123,
+        "candidates": 28,
+        "rows": 288,
+    },
     "findings": [
         {"kind": "leakage", "is_serious": True, "text": "column 'id' counts the rows", "columns": ["id"], "count": 9}
     ],
