@@ -22,7 +22,7 @@ import pytest
 # Seconds on two cores. An area is a folder below tests/, "tests" for files directly in it, or a package for its doctests.
 BUDGETS_S = {
     "tests": 60,
-    "autoarch": 90,
+    "autoarch": 160,
     "benchmarks": 30,
     "builders": 200,
     "cli": 250,
