@@ -85,14 +85,6 @@ def fit(
     )  # fmt: skip
 
 
-def losses(predictions: Array, y: Array, *, is_class: bool) -> Array:
-    """The loss of each row: 1 for a wrong class, or the squared error; where a row has several, their mean."""
-    rows = len(y)
-    if is_class:
-        return (predictions.reshape(rows, -1) != y.reshape(rows, -1)).mean(1)
-    return ((predictions.reshape(rows, -1).astype("float64") - y.reshape(rows, -1)) ** 2).mean(1)
-
-
 def _classes(x: Array, y: Array, classes: int, seed: int) -> dict[str, Model]:
     most = int(np.bincount(y, minlength=classes).argmax())
     linear, network = (_network(x, y, classes, units, seed) for units in (0, UNITS))

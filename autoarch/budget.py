@@ -78,7 +78,7 @@ class Deadline:
     """
 
     def __init__(self, clock: Clock, trials: Sequence[Trial], best: Incumbent | None, workers: int) -> None:
-        self._clock, self._workers = clock, workers
+        self.clock, self._workers = clock, workers
         self._trials = {t.number: t for t in trials}
         self.best: Trial | None = None if best is None else self._trials.get(best.trial)
         """The trial that would be trained again, if the search ended now."""
@@ -88,7 +88,7 @@ class Deadline:
     @property
     def left(self) -> float:
         """Seconds until the search has to end."""
-        return self._clock.left - self.reserve()
+        return self.clock.left - self.reserve()
 
     @property
     def is_over(self) -> bool:
@@ -101,7 +101,7 @@ class Deadline:
 
     def begins(self, task: Task) -> bool:
         """Whether a task is likely to end in time; then it begins now."""
-        if self._clock.allowed is None:
+        if self.clock.allowed is None:
             return True
         wanted = self.predicted(task)
         if (wanted or 0.0) > self.left:
@@ -146,17 +146,26 @@ class Deadline:
         return median(paces[group]) if paces[group] else predicted
 
     def reserve(self) -> float:
-        """Seconds that are kept for the end: the best trained again from scratch, test, baselines, report."""
-        total, best = self._clock.allowed, self.best
+        """Seconds that are kept for the end: the finals, the best trained again from scratch, test, baselines, report."""
+        total, best = self.clock.allowed, self.best
+        if total is None or best is None or self.training(best) > MOST * total:
+            return self.last()
+        finals = min(TRAININGS * self.training(best) / self._workers, FINALS * total)
+        return max(self.last(), self.last() - self.training(best) + finals)
+
+    def last(self) -> float:
+        """Seconds that are kept for what follows the finals."""
+        total, best = self.clock.allowed, self.best
         if total is None:
             return 0.0
         if best is None:
             return 2 * MARGIN_S  # there is nothing to be trained again
-        tail = MARGIN_S + min(TAIL[0] * total, TAIL[1])
-        once = self.training(best)
-        if once > MOST * total:
-            return tail
-        return tail + max(once, min(TRAININGS * once / self._workers, FINALS * total))
+        tail, once = MARGIN_S + min(TAIL[0] * total, TAIL[1]), self.training(best)
+        return tail if once > MOST * total else tail + once
+
+    def allows_finals(self, trials: Sequence[Trial]) -> bool:
+        """Whether there is time to train these from scratch, and once more the winner."""
+        return sum(map(self.training, trials)) / self._workers <= FinalsGuard(self).left
 
     def training(self, trial: Trial) -> float:
         """Seconds to train a trial from scratch, to the end."""
@@ -164,6 +173,22 @@ class Deadline:
 
     def _overhead(self) -> float:
         return median(self._overheads[-RECENT:]) if self._overheads else OVERHEAD_S
+
+
+class FinalsGuard:
+    """Ends the finals in time for what follows them."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    @property
+    def left(self) -> float:
+        """Seconds until the finals have to end."""
+        return self._deadline.clock.left - self._deadline.last()
+
+    def begins(self, task: Task) -> bool:
+        """Whether there is time left at all: that there is enough was seen for all that are trained with one seed."""
+        return self.left > 0
 
 
 def _measured(trial: Trial) -> float | None:

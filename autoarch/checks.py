@@ -60,8 +60,14 @@ def checked(folder: Path, open_data: Callable[[], DataSet]) -> list[Finding]:
     if not path.exists():
         found = [asdict(finding) for finding in check(open_data())]
         saving.write_whole(path, [(json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()])
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return [Finding(**{**finding, "columns": tuple(finding["columns"])}) for finding in kept]
+    return kept(folder)
+
+
+def kept(folder: Path) -> list[Finding]:
+    """The findings that are kept in the folder of a search."""
+    path = folder / FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [Finding(**{**finding, "columns": tuple(finding["columns"])}) for finding in found]
 
 
 def check(dataset: DataSet) -> list[Finding]:

@@ -41,6 +41,11 @@ class Comparison:
     worse: int
     test: str
 
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the model may be called better than this baseline."""
+        return self.gain > 0 and self.p < LEVEL
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -55,10 +60,12 @@ class Claim:
         """The claim in words."""
         if not self.comparisons:
             return "there is no baseline to compare with"
+        beaten = [c.baseline for c in self.comparisons if c.is_beaten]
         if self.is_better:
-            return f"better than every baseline (p < {self.level:g} against each)"
-        not_beaten = ", ".join(c.baseline for c in self.comparisons if c.p >= self.level or c.gain <= 0)
-        return f"no candidate beats the baselines: not shown to be better than {not_beaten}"
+            return f"better than every baseline: {', '.join(beaten)} (p < {self.level:g} against each)"
+        others = ", ".join(f"{c.baseline} (p = {c.p:.2g})" for c in self.comparisons if not c.is_beaten)
+        but = f"; better than {', '.join(beaten)}" if beaten else ""
+        return f"no candidate beats the baselines: not shown to be better than {others}{but}"
 
 
 def claim(model: Array, baselines: Mapping[str, Array], *, block: int = 1) -> Claim:
@@ -75,7 +82,7 @@ def claim(model: Array, baselines: Mapping[str, Array], *, block: int = 1) -> Cl
         0.03515625
     """
     found = tuple(compare(name, np.asarray(losses) - model, block=block) for name, losses in baselines.items())
-    return Claim(bool(found) and all(c.gain > 0 and c.p < LEVEL for c in found), found)
+    return Claim(bool(found) and all(c.is_beaten for c in found), found)
 
 
 def compare(name: str, gains: Array, *, block: int = 1) -> Comparison:

@@ -87,9 +87,8 @@ def work(
                     workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)
                 ) as pool:
                     search.run(pool)
-                trials = study.trials()
-                saving.write_whole(folder / "leaderboard.json", [leaderboard(trials).encode()])
-                result = finish(folder, search.options, trials, watcher.phase, clock)
+                    saving.write_whole(folder / "leaderboard.json", [leaderboard(study.trials()).encode()])
+                    result = finish(folder, study, search.options, pool, watcher.phase, search.deadline)
                 _report(folder, watcher)
                 return result
     finally:

@@ -1,4 +1,4 @@
-"""The end of a search: the winner's spec, its model trained from scratch by exactly that, the test part, the baselines.
+"""The end of a search: the finalists, the winner's spec, its model trained from scratch by exactly that, the verdict.
 
 The model is trained by the command that everybody has, ``layerkit train best.yaml``; so whoever runs it gets the same
 weights. Nothing before this reads the test part.
@@ -12,54 +12,79 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import builders
-from autoarch.clock import Clock, TimeIsUp
+from autoarch import checks, finalists
+from autoarch.budget import Deadline
+from autoarch.clock import TimeIsUp
+from autoarch.finalists import Finalist, Finals, Say
 from autoarch.incumbent import incumbent
 from autoarch.options import Options
-from autoarch.pool import ATTEMPTS
-from autoarch.study import Trial, ranked
+from autoarch.outcomes import unpacked
+from autoarch.pool import ATTEMPTS, Pool
+from autoarch.selection import luck
+from autoarch.study import Study, Trial, ranked
 from autoarch.verdict import verdict
 from layerkit import saving
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
+RESULT = "result.json"
 
-def finish(
-    folder: Path, options: Options, trials: Sequence[Trial], say: Callable[[str], None], clock: Clock
-) -> dict[str, Any]:
+
+def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, deadline: Deadline) -> dict[str, Any]:
     """Do what is left of it; the result, which is written last.
 
-    When time runs out, it is what is known until then: the winner's model as it was trained in the search, if there was no
-    time to train it again, and no measurement on the test part.
+    When time runs out, it is what is known until then: fewer seeds of the finalists; the winner's model as it was trained in
+    the search, if there was no time to train it again; no measurement on the test part.
+
+    Args:
+        folder: of the search.
+        study: with all trials.
+        options: of the search.
+        pool: trains the finalists.
+        say: gets a line for each thing that happens.
+        deadline: says what there is time for.
 
     Raises:
         StateError: no trial came to its end, or the winner cannot be trained again.
     """
-    path = folder / "result.json"
+    path = folder / RESULT
     if not path.exists():
+        trials, clock = study.trials(), deadline.clock
         if incumbent(folder) is None and not all(t.reason for t in trials):
             raise StateError(
                 "time was up before a trial came to its first rung.", got="no model",
                 fix=f"give it more: autoarch resume {shlex.quote(str(folder))} --time ...",
             )  # fmt: skip
-        winner = best_of(trials)
-        facts = {"trials": len(trials), "failed": sum(t.reason is not None for t in trials), "is_retrained": True}
+        best = best_of(trials)
+        final = Finals(folder, study, options, say).run(trials, pool, deadline)
+        winner = final[0].trial if final else best
+        found = {
+            "trials": len(trials),
+            "failed": sum(t.reason is not None for t in trials),
+            "is_retrained": True,
+            "finalists": [f.told() for f in final],
+            "selection_bias": _selection(trials, options),
+            "checks": [asdict(finding) for finding in checks.kept(folder)],
+        }
         try:
             with clock.alarm():
                 if clock.is_over:
                     raise TimeIsUp
-                saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
+                _write_best(folder, winner)
                 say(f"trial {winner.number} is the best; its spec is trained from scratch")
                 run = _trained(folder, options)
-                found = facts | _named(winner, folder, options) | _compared(folder, winner, options, run)
+                found |= _named(winner, folder, options) | _compared(folder, winner, final, options, run)
         except TimeIsUp:
             say("time is up")
-            found = facts | _cut_short(folder, options, trials)
+            found |= _cut_short(folder, options, trials, winner)
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
+    shutil.rmtree(folder / finalists.FOLDER, ignore_errors=True)
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
 
@@ -71,9 +96,9 @@ def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cut_short(folder: Path, options: Options, trials: Sequence[Trial]) -> dict[str, Any]:
+def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Trial) -> dict[str, Any]:
     """What there is when time is up: a model that was trained again, or the one that the search trained so far."""
-    winner, best = best_of(trials), folder / "best"
+    best = folder / "best"
     measure = "accuracy" if "accuracy" in winner.scores else "loss"
     notes = ["time was up: there are no baselines"]
     is_retrained = (best / "results.json").exists()
@@ -110,6 +135,22 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return first
 
 
+def found_in(folder: Path, trials: Sequence[Trial]) -> Trial:
+    """The winner of a search that is finished; of one that is not, the best so far."""
+    path = folder / RESULT
+    if not path.exists():
+        return best_of(trials)
+    return trials[int(json.loads(path.read_text(encoding="utf-8"))["best_trial"])]
+
+
+def _write_best(folder: Path, winner: Trial) -> None:
+    """The winner's spec; a run of another winner, from before there was time for more seeds, goes."""
+    path, spec = folder / "best.yaml", winner.spec.encode()
+    if path.exists() and path.read_bytes() != spec:
+        shutil.rmtree(folder / "best", ignore_errors=True)
+    saving.write_whole(path, [spec])
+
+
 def _arguments(folder: Path, options: Options) -> list[str]:
     data = ["--data", options.data] if options.data is not None else []
     return ["train", str(folder / "best.yaml"), "--seed", str(options.seed), *data]
@@ -143,7 +184,18 @@ def _train(best: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]
         return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=held)
 
 
-def _compared(folder: Path, winner: Trial, options: Options, run: dict[str, Any]) -> dict[str, Any]:
+def _selection(trials: Sequence[Trial], options: Options) -> dict[str, Any] | None:
+    """What choosing the best of all trials added to its score, from their losses on the rows of the validation part."""
+    texts = [t.results[t.rung].outcomes for t in trials if t.reason is None and t.rung >= 0]
+    losses = [unpacked(text) for text in texts if text is not None]
+    if len({len(rows) for rows in losses}) != 1 or (found := luck(losses, options.seed)) is None:
+        return None
+    return asdict(found) | {"bias": found.bias}
+
+
+def _compared(
+    folder: Path, winner: Trial, final: Sequence[Finalist], options: Options, run: dict[str, Any]
+) -> dict[str, Any]:
     """The model and the baselines on the same rows, in the same measure."""
     from layerkit.models import load_model
 
@@ -151,7 +203,11 @@ def _compared(folder: Path, winner: Trial, options: Options, run: dict[str, Any]
     loaded = builders.loads(winner.spec, options.file_of(winner.space))
     section = loaded.data_section()
     by_time = section is not None and section.options.split.by == "time"
-    found = verdict(model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time)
+    others = [n for f in final if f.trial is winner for n in f.results if n > 0]
+    found = verdict(
+        model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time,
+        others=list(finalists.models(folder, winner, others)),
+    )  # fmt: skip
     for part in ("validation", "test"):  # what the training itself measured, where rows have no one loss
         if part not in found["model"] and found["measure"] in run.get(part, {}):
             found["model"][part] = run[part][found["measure"]]

@@ -135,6 +135,7 @@ class Pool:
     """
 
     def __init__(self, count: int, log: Path, patience: float, heard: Heard = lambda task, epoch, logs: None) -> None:
+        self.count = count
         self._heard = heard
         self._workers = [Worker(log, patience) for _ in range(count)]
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()

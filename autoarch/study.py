@@ -28,6 +28,8 @@ _TABLES = """
                          epochs INTEGER NOT NULL, why TEXT NOT NULL, drawn TEXT NOT NULL, spec TEXT NOT NULL);
     CREATE TABLE results (trial INTEGER NOT NULL REFERENCES trials, rung INTEGER NOT NULL, result TEXT NOT NULL,
                           PRIMARY KEY (trial, rung));
+    CREATE TABLE finals (trial INTEGER NOT NULL REFERENCES trials, seed INTEGER NOT NULL, result TEXT NOT NULL,
+                         PRIMARY KEY (trial, seed));
 """
 
 
@@ -165,6 +167,16 @@ class Study:
         """What came out at a rung."""
         with self._connection as connection:
             connection.execute("INSERT INTO results VALUES (?, ?, ?)", [trial, rung, json.dumps(asdict(result))])
+
+    def finals(self) -> dict[tuple[int, int], Result]:
+        """The results of the finalists, by trial and by the number of the seed."""
+        rows = self._connection.execute("SELECT * FROM finals ORDER BY trial, seed")
+        return {(trial, seed): Result(**json.loads(text)) for trial, seed, text in rows}
+
+    def add_final(self, trial: int, seed: int, result: Result) -> None:
+        """What came out of a finalist's training."""
+        with self._connection as connection:
+            connection.execute("INSERT INTO finals VALUES (?, ?, ?)", [trial, seed, json.dumps(asdict(result))])
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:

@@ -62,6 +62,7 @@ class Result:
         history: what each epoch since the first came to, with its ``seconds``.
         parameters: of the model.
         predicted, measured: what it costs, ``bytes`` of a training step and ``seconds`` of an epoch.
+        outcomes: the loss on each row of the validation part, as ``outcomes.packed`` writes it.
         reason: why there are no scores.
         fault: of the machine, such as a full disk; it says nothing of the trial, and is to be mended, and the task repeated.
     """
@@ -71,6 +72,7 @@ class Result:
     parameters: int | None = None
     predicted: dict[str, float] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
+    outcomes: str | None = None
     reason: str | None = None
     fault: str | None = None
 

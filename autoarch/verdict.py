@@ -16,6 +16,7 @@ import numpy as np
 from autoarch import baselines
 from autoarch.claim import Claim, claim
 from autoarch.intervals import student, wilson
+from autoarch.outcomes import losses, predicted, row_losses
 from layerkit.data import DataSet
 from layerkit.ir import Array
 
@@ -39,26 +40,6 @@ class Part:
         return cls(*part)
 
 
-def predicted(model: Any, x: Any, *, is_class: bool) -> Array | None:
-    """The class, or the values, for each row; None for a model of several outputs."""
-    out = model.predict(x, verbose=0)
-    if not isinstance(out, np.ndarray):
-        return None
-    if not is_class:
-        return out
-    if out.shape[-1] > 1:
-        return np.asarray(out.argmax(-1))
-    return (out[..., 0] > (0.0 if getattr(model.loss, "from_logits", False) else 0.5)).astype("int64")
-
-
-def row_losses(model: Any, part: Part, *, is_class: bool) -> Array | None:
-    """The model's loss on each row (see ``baselines.losses``); None where rows have no one loss."""
-    found = predicted(model, part.x, is_class=is_class)
-    if found is None or not isinstance(part.y, np.ndarray) or found.size != part.y.size:
-        return None
-    return baselines.losses(found, part.y, is_class=is_class)
-
-
 def verdict(
     model: Any, dataset: DataSet, *, seed: int = 0, others: Sequence[Any] = (), by_time: bool = False
 ) -> dict[str, Any]:
@@ -75,8 +56,8 @@ def verdict(
     names = [n for n in ("validation", "test") if dataset.rows.get(n)]
     parts = {name: Part.of(dataset, name) for name in names}
     found: dict[str, Any] = {"rows": dataset.rows, "measure": "accuracy" if is_class else "mean_squared_error"}
-    known = {name: row_losses(model, part, is_class=is_class) for name, part in parts.items()}
-    own = {name: losses for name, losses in known.items() if losses is not None}
+    known = {name: row_losses(model, part.x, part.y, is_class=is_class) for name, part in parts.items()}
+    own = {name: rows for name, rows in known.items() if rows is not None}
     if len(own) < len(known):
         return found | {
             "model": {},
@@ -88,11 +69,11 @@ def verdict(
     steps = 0 if window is None else window.length + window.horizon
     block = max(steps, math.ceil(len(parts["test"].y) / BLOCKS)) if steps or by_time else 1
     score = _accuracy if is_class else _error
-    found["model"] = {name: score(losses) for name, losses in own.items()}
+    found["model"] = {name: score(rows) for name, rows in own.items()}
     found["interval"] = interval(own["test"], is_class=is_class, block=block)
     found["seeds"] = _seeds([model, *others], parts["test"], score, is_class=is_class)
     found["baselines"] = {
-        name: {part: score(losses) for part, losses in rows.items()}
+        name: {part: score(values) for part, values in rows.items()}
         | {"interval": interval(rows["test"], is_class=is_class, block=block)}
         for name, rows in plain.items()
     }
@@ -140,14 +121,14 @@ def _baselines(dataset: DataSet, parts: Mapping[str, Part], seed: int) -> tuple[
     found: dict[str, dict[str, Array]] = {}
     for part, rows in parts.items():
         for name, values in plain.predict(rows.x).items():
-            found.setdefault(name, {})[part] = baselines.losses(values, rows.y, is_class=is_class)
+            found.setdefault(name, {})[part] = losses(values, rows.y, is_class=is_class)
     return found, list(plain.notes)
 
 
 def _seeds(models: Sequence[Any], test: Part, score: Any, *, is_class: bool) -> dict[str, Any]:
     """The measure of each model on the test part, with their mean and its interval."""
-    losses = [row_losses(model, test, is_class=is_class) for model in models]
-    scores = [score(found) for found in losses if found is not None]
+    rows = [row_losses(model, test.x, test.y, is_class=is_class) for model in models]
+    scores = [score(found) for found in rows if found is not None]
     return {"test": scores, "mean": float(np.mean(scores)), "interval": student(scores)}
 
 

@@ -55,6 +55,7 @@ def run(task: Task, tell: Tell) -> Result:
 
 def _train(task: Task, tell: Tell) -> Result:
     import builders
+    from autoarch.outcomes import packed, row_losses
     from autoarch.prepared import prepared
     from layerkit.training.control import BackupAndRestore
     from layerkit.utils import set_random_seed
@@ -80,8 +81,9 @@ def _train(task: Task, tell: Tell) -> Result:
     odd = [name for name, value in scores.items() if not math.isfinite(value)]
     if odd:
         return Result(reason=f"diverged: {', '.join(odd)} on the validation part is no finite number")
+    rows = None if y is None else row_losses(model, x, y, is_class=data.preparation.task == "classification")
     model.save(Path(task.folder) / MODEL)
-    return Result(scores, epochs.history(), model.count_params())
+    return Result(scores, epochs.history(), model.count_params(), outcomes=None if rows is None else packed(rows))
 
 
 class _Epochs(Callback):

@@ -14,11 +14,11 @@ from layerkit.cli.shared import Verb, print_json
 @click.argument("run", type=RUN)
 def best(run: Path, as_json: bool) -> None:
     """Print the best spec of RUN so far."""
-    from autoarch.finish import best_of
+    from autoarch.finish import found_in
     from autoarch.study import Study
 
     with Study.open(run, alone=False) as study:
-        found = best_of(study.trials())
+        found = found_in(run, study.trials())
     if as_json:
         print_json({"trial": found.number, "scores": found.scores, "spec": found.spec})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,30 @@ def run_search(
     click.echo(f"{measure:22} validation    test ({result['rows'].get('test', 'no')} rows)")
     for name, scores in {"model": result["model"], **result["baselines"]}.items():
         click.echo(f"  {name:20} {_shown(scores.get('validation')):>10}    {_shown(scores.get('test'))}")
-    for note in result.get("notes", ()):
-        click.echo(note)
-    if result.get("beats_baselines") is False:
-        click.echo("no candidate beats the baselines")
+    for line in (*_judged(result), *result.get("notes", ())):
+        click.echo(line)
     click.echo(
         f"model    {folder / 'best' / 'model.lk'}\nreport   {folder / 'report.html'}\nagain    {result['train']}"
     )
+
+
+def _judged(result: dict[str, Any]) -> Iterator[str]:
+    """How sure the scores are, and what may be said of them."""
+    if result.get("interval"):
+        yield f"test     {_shown(result['model'].get('test'))}, 95 % interval {_range(result['interval'])}"
+    seeds = result.get("seeds", {})
+    if seeds.get("interval"):
+        count = len(seeds["test"])
+        yield f"seeds    {_shown(seeds['mean'])} on average over {count} trainings, 95 % interval {_range(seeds['interval'])}"
+    if result.get("selection"):
+        kept = result["selection"]
+        yield f"choice   the best of {kept['candidates']} looks better by {kept['bias']:.4f} on the rows that chose it"
+    if result.get("claim"):
+        yield f"claim    {result['claim']['sentence']}"
+
+
+def _range(interval: Sequence[float]) -> str:
+    return " to ".join(map(_shown, interval))
 
 
 def _shown(value: float | None) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from autoarch import baselines
-from autoarch.baselines import _neighbours, losses
+from autoarch.baselines import _neighbours
 from autoarch.features import CATEGORIES, WIDTH, WORDS, Features
+from autoarch.outcomes import losses
 from layerkit.data.preparation import Encoding, Preparation, Tensor
 
 

@@ -89,6 +89,19 @@ def test_a_search_leaves_what_it_promises(undisturbed):
     assert result["baselines"]["linear"]["test"] > 0.9
     assert result["model"]["test"] > 0.9
     assert "majority" in output
+    assert [len(f["validation"]) for f in result["finalists"]] == [3, 3]
+    best = max(result["finalists"], key=lambda f: f["mean"])
+    assert best["trial"] == result["best_trial"]
+    assert result["seeds"]["test"][0] == result["model"]["test"]  # the model is one of them
+    assert len(result["seeds"]["test"]) == 3
+    low, high = result["interval"]
+    assert low < result["model"]["test"] < high
+    assert result["claim"]["sentence"] in output
+    assert np.sum(result["confusion"]) == 355
+    assert np.trace(result["confusion"]) == round(355 * result["model"]["test"])
+    assert result["selection"]["candidates"] == 8
+    assert result["checks"] == json.loads((folder / "checks.json").read_text())
+    assert not (folder / "finalists").exists()
     assert not list((folder / "trials").glob("*/*.lk"))
     assert "trial" in invoke("show", folder)
     assert invoke("best", folder) == (folder / "best.yaml").read_text()
