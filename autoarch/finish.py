@@ -56,7 +56,7 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
     path = folder / RESULT
     if not path.exists():
         trials, clock = study.trials(), deadline.clock
-        if incumbent(folder) is None and not all(t.reason for t in trials):
+        if incumbent(folder) is None and not (trials and all(t.reason for t in trials)):
             raise StateError(
                 "time was up before a trial came to its first rung.", got="no model",
                 fix=f"give it more: autoarch resume {shlex.quote(str(folder))} --time ...",
