@@ -142,10 +142,11 @@ def flipped(gains: Array) -> float:
             sums = np.concatenate([sums + gain, sums - gain])
         return float(np.mean(sums >= least))
     rng = np.random.default_rng(0)
-    hits, step = 1, max(1, 2**20 // len(gains))
+    hits, step, width = 1, max(1, 2**20 // len(gains)), -(-len(gains) // 8)
     for first in range(0, DRAWS, step):
-        bits = rng.integers(0, 2, (min(step, DRAWS - first), len(gains)), dtype="int8")
-        hits += int((((2.0 * bits - 1.0) * gains).sum(1) >= least).sum())
+        count = min(step, DRAWS - first)
+        signs = np.unpackbits(np.frombuffer(rng.bytes(count * width), "uint8").reshape(count, width), axis=1)
+        hits += int((2 * (signs[:, : len(gains)] @ gains) - gains.sum() >= least).sum())
     return hits / (DRAWS + 1)
 
 

@@ -99,7 +99,7 @@ def test_a_search_leaves_what_it_promises(undisturbed):
     assert result["claim"]["sentence"] in output
     assert np.sum(result["confusion"]) == 355
     assert np.trace(result["confusion"]) == round(355 * result["model"]["test"])
-    assert result["selection"]["candidates"] == 8
+    assert result["selection_bias"]["candidates"] == 8
     assert result["checks"] == json.loads((folder / "checks.json").read_text())
     assert not (folder / "finalists").exists()
     assert not list((folder / "trials").glob("*/*.lk"))
