@@ -35,7 +35,7 @@ def evaluate(
         )  # fmt: skip
     run = model if model.is_dir() else None
     if data is not None:
-        count, part = to_evaluate(trained, open_rows(data, run), batch_size)
+        count, part = to_evaluate(trained, open_rows(data, run, trained), batch_size)
     else:
         if run is None:
             raise click.UsageError("a model file names no data: give --data.")

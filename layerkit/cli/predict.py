@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from layerkit import saving, tree
-from layerkit.cli.rows import inputs, open_rows, places, preparation_of
+from layerkit.cli.rows import inputs, open_rows, places, preparation_of, say_unseen
 from layerkit.cli.shared import ANY_PATH, OUTPUT, Verb, load_trained, plugin_option, print_json
 from layerkit.data import Preparation
 from layerkit.errors import DataError
@@ -34,14 +34,16 @@ def predict(
 ) -> None:
     """Let MODEL, the folder of a run or a model file (.lk), predict for the rows of DATA.
 
-    DATA is a CSV, NPZ, .ts or Parquet file or a folder of images with the columns of the training; the target may be
-    missing. Where the data had classes, their names are given, and a number for each class.
+    DATA is a CSV, NPZ, .ts or Parquet file with the columns of the training, a folder of images, or one image; the target
+    may be missing. Where the data had classes, their names are given, and a number for each class. Of images the first
+    column is the file, of a forecast the row after which it is made.
     """
     if output is not None and output.suffix not in (".csv", ".npz"):
         raise click.BadParameter(f"'{output}' is neither .csv nor .npz.", param_hint="--output")
     trained = load_trained(model, plugins, best=best)
-    records = open_rows(data, model if model.is_dir() else None)
+    records = open_rows(data, model if model.is_dir() else None, trained)
     preparation = preparation_of(trained, records, with_targets=False)
+    unseen = say_unseen(preparation, records)
     records = preparation.samples(records, is_ahead=False)
     parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records)]
     found = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *a: np.concatenate(a), *parts)
@@ -51,7 +53,7 @@ def predict(
     elif output is not None:
         saving.write_whole(output, [_csv(columns, preparation.classes).encode()])
     if as_json:
-        shown = {"rows": records.count, "output": output and str(output)}
+        shown = {"rows": records.count, "output": output and str(output), "unseen": unseen}
         print_json(shown if output else {**shown, "predictions": {k: v.tolist() for k, v in columns.items()}})
     elif output is not None:
         click.echo(f"{records.count} rows to {output}")

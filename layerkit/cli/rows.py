@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 import builders.data
 from layerkit.cli.runs import Run
-from layerkit.data import Preparation, Records, RowBatches, Tensor, Windows
+from layerkit.data import ImageRecords, Images, Preparation, Records, RowBatches, Tensor, Windows
 from layerkit.data.preparation import Encoding
 from layerkit.data.sources import LARGE
 from layerkit.errors import DataError
@@ -19,20 +20,32 @@ from layerkit.models import Model
 CHUNK_BYTES = 64 << 20
 
 
-def open_rows(path: str, run: Path | None) -> Records:
+def open_rows(path: str, run: Path | None, model: Model) -> Records:
     """The rows of a file, a folder, or data that ship; those to test on, where the data have them.
 
     Args:
         path: what to read.
         run: the folder of the run, whose spec says how files of its kind are read (what separates the fields, ...).
+        model: images are read in the size of its input.
 
     Raises:
         DataError: there is no such file, or its name does not tell how to read it.
         FileFormatError: the file is broken.
     """
-    opened = builders.data.replaced(_source(run), Path(path)).open(Path, None)
+    source = builders.data.replaced(_source(run), Path(path))
+    if isinstance(source, Images):
+        source = _in_size(source, model)
+    opened = source.open(Path, None)
     found: Records = opened.test or opened.train
     return found
+
+
+def _in_size(source: Images, model: Model) -> Images:
+    """The source of images as the first input of the model takes them, where it says so."""
+    match tuple(model.inputs[0].shape[1:]):
+        case (int(height), int(width), (1 | 3 | 4) as channels):
+            return Images(source.path, size=(height, width), channels=channels)
+    return source
 
 
 def _source(run: Path | None) -> Any:
@@ -85,6 +98,7 @@ def to_evaluate(model: Model, records: Records, batch_size: int) -> tuple[int, A
     for tensor in (*preparation.inputs, *preparation.targets):
         for name in tensor.columns:
             records.column(name)
+    say_unseen(preparation, records)
     records = preparation.samples(records)
     rows = np.arange(records.count)
     if records.in_memory or records.nbytes <= LARGE:
@@ -100,5 +114,17 @@ def inputs(preparation: Preparation, records: Records) -> Iterator[Any]:
 
 
 def places(records: Records) -> dict[str, Any]:
-    """What tells which part of the file each sample is, where samples are not rows: of a window its last row, from 1."""
+    """What tells samples apart that are not the rows of a table: the file of an image; the last row of a window, from 1."""
+    if isinstance(records, ImageRecords):
+        return {"file": np.array(records.names)}
     return {"last_row": records.last(np.arange(records.count)) + 1} if isinstance(records, Windows) else {}
+
+
+def say_unseen(preparation: Preparation, records: Records) -> dict[str, dict[str, int]]:
+    """Say on stderr what categories the rows hold that training did not know, and how often; return them."""
+    found = preparation.unseen(records)
+    for name, counts in found.items():
+        shown = ", ".join(f"{text} ({count})" for text, count in list(counts.items())[:5])
+        more = f", and {len(counts) - 5} others" if len(counts) > 5 else ""
+        click.echo(f"column '{name}': {sum(counts.values())} of {records.count} rows have a category that training did not know, and count as missing: {shown}{more}", err=True)  # fmt: skip
+    return found

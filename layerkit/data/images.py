@@ -24,7 +24,7 @@ class ImageRecords(Records):
     The classes are the names of the sub-folders, in the order in which they sort; hidden files and folders are passed over.
 
     Args:
-        path: the folder.
+        path: the folder, or one image.
         size: height and width to which images are resized (bilinear), one number for both; those of the first image unless
             given.
         channels: 1 grey, 3 colour, 4 colour with transparency.
@@ -39,8 +39,11 @@ class ImageRecords(Records):
     def __init__(self, path: str | Path, size: tuple[int, ...] | None = None, channels: int = 3) -> None:
         self.path, self.channels = Path(path), channels
         try:
-            folders = sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
-            alone = _images(self.path)
+            is_one = self.path.is_file()
+            folders = (
+                [] if is_one else sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
+            )
+            alone = [self.path] if is_one else _images(self.path)
         except OSError as error:
             raise broken(path, "the folder cannot be read.", got=error.strerror, fix="check the path") from error
         self.files: list[Path] = []
@@ -60,6 +63,12 @@ class ImageRecords(Records):
         self.columns = {"image": Column("array", (*self.size, channels))}
         if is_labelled:
             self.columns["label"] = Column("category", categories=tuple(p.name for p in folders))
+
+    @property
+    def names(self) -> list[str]:
+        """The files, as they are called from the folder on."""
+        folder = self.path.parent if self.path.is_file() else self.path
+        return [str(file.relative_to(folder)) for file in self.files]
 
     def column(self, name: str) -> Column:
         if name == "label" and name not in self.columns:

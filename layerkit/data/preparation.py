@@ -6,6 +6,7 @@ parts, to new data, and is plain data itself, so that a trained model can carry 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -118,6 +119,23 @@ class Preparation:
         else:
             x, y = self._made(records, rows, self.inputs, targets)
         return _one_or_all(x), _one_or_all(y) if targets else None
+
+    def unseen(self, records: Records) -> dict[str, dict[str, int]]:
+        """How often each category occurs in the rows that training did not know, by column; they count as missing."""
+        found: dict[str, Counter[str]] = {}
+        names = list(dict.fromkeys(c for tensor in self.inputs for c in tensor.columns))
+        self._require(names, records)
+        for name in names:
+            known, column = set(map(str, self.encodings[name].categories)), records.column(name)
+            new = column.kind != "category" or set(column.categories) - known
+            if self.encodings[name].kind not in ("category", "one_hot") or not new:
+                continue
+            for rows in _chunks(records, np.arange(records.count)):
+                values, counts = np.unique(records.read(rows, [name])[name], return_counts=True)
+                for text, count in zip(_texts(values, column), counts.tolist(), strict=True):
+                    if text is not None and text not in known:
+                        found.setdefault(name, Counter())[text] += count
+        return {name: dict(counter.most_common()) for name, counter in found.items()}
 
     def _made(
         self, records: Records, places: Array, inputs: Sequence[Tensor], targets: Sequence[Tensor]
@@ -356,7 +374,7 @@ def _encode_texts(values: Array, column: Column, name: str, encoding: Encoding) 
         found = own[values]  # -1, which is missing, reads the last
     else:
         known, inverse = np.unique(values, return_inverse=True)
-        own = np.array([place.get(f"{v:g}" if v % 1 else str(int(v)), -1) for v in known], "int32")
+        own = np.array([-1 if text is None else place.get(text, -1) for text in _texts(known, column)], "int32")
         found = own[inverse.reshape(values.shape)]
     if encoding.kind == "class":
         if (found < 0).any():
@@ -367,6 +385,13 @@ def _encode_texts(values: Array, column: Column, name: str, encoding: Encoding) 
     if encoding.kind == "one_hot":
         return (found[:, None] == np.arange(len(encoding.categories))).astype("float32")
     return found + np.int32(1)
+
+
+def _texts(values: Array, column: Column) -> list[str | None]:
+    """Values of a column as the texts of categories; None where one is missing."""
+    if column.kind == "category":
+        return [None if v < 0 else column.categories[v] for v in values.tolist()]
+    return [None if np.isnan(v) else f"{v:g}" if v % 1 else str(int(v)) for v in values.tolist()]
 
 
 def _join(tensor: Tensor, parts: list[Array]) -> Array:

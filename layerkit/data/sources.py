@@ -18,7 +18,7 @@ from layerkit import datasets
 from layerkit.data.csv import CsvRecords, read_csv, read_header
 from layerkit.data.files import broken
 from layerkit.data.idx import read_idx
-from layerkit.data.images import ImageRecords
+from layerkit.data.images import SUFFIXES, ImageRecords
 from layerkit.data.npz import read_npz
 from layerkit.data.parquet import ParquetRecords, read_names
 from layerkit.data.records import ArrayRecords, NamesOnly, Records
@@ -292,7 +292,8 @@ def guess(path: Path) -> str | None:
     if path.is_dir():
         marks = {"train-images*": "idx", f"*{TRAIN}": "ts"}
         return next((key for mark, key in marks.items() if any(path.glob(mark))), "images")
-    return known.get(suffixes[-1].lower()) if suffixes else None
+    suffix = suffixes[-1].lower() if suffixes else ""
+    return "images" if suffix in SUFFIXES else known.get(suffix)
 
 
 def _fits(path: Path, in_memory: bool | None) -> bool:

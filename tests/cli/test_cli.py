@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -222,6 +224,82 @@ def test_a_model_saved_in_python_takes_arrays(tmp_path):
     )
     (tmp_path / "d.csv").write_text("a,b\n1,0\nsome,1\n")
     assert "holds texts" in call("predict", tmp_path / "m.lk", tmp_path / "d.csv", code=1).stderr
+
+
+MIXED = """\
+layerkit: 1
+inputs:
+  sizes: {shape: [1]}
+  colour: {shape: [], dtype: int32}
+layers:
+  - Embedding: {input_dim: 4, output_dim: 2}
+    from: colour
+    name: vector
+  - Concatenate:
+    from: [sizes, vector]
+  - Dense: 1
+    name: price
+compile: {optimizer: adam, loss: mse}
+fit: {epochs: 1}
+data:
+  csv: toys.csv
+  target: price
+  features: {sizes: size, colour: colour}
+"""
+
+
+def test_categories_that_training_did_not_know_are_told(tmp_path):
+    (tmp_path / "toys.yaml").write_text(MIXED)
+    rows = "".join(f"{i},{('red', 'blue', 'green')[i % 3]},{i / 2}\n" for i in range(30))
+    (tmp_path / "toys.csv").write_text("size,colour,price\n" + rows)
+    (tmp_path / "new.csv").write_text("size,colour\n1,red\n2,mauve\n3,\n4,mauve\n5,ochre\n")
+    call("train", tmp_path / "toys.yaml", "--run", tmp_path / "run", "--quiet")
+    result = call("predict", tmp_path / "run", tmp_path / "new.csv")
+    assert "column 'colour': 3 of 5 rows have a category that training did not know" in result.stderr
+    assert "mauve (2), ochre (1)" in result.stderr
+    assert len(result.stdout.splitlines()) == 6
+    assert call_json("predict", tmp_path / "run", tmp_path / "new.csv")["unseen"] == {
+        "colour": {"mauve": 2, "ochre": 1}
+    }
+    assert call("predict", tmp_path / "run", tmp_path / "toys.csv").stderr == ""
+    (tmp_path / "new.csv").write_text("size,colour,price\n1,red,1\n2,mauve,2\n")
+    assert "mauve (1)" in call("evaluate", tmp_path / "run", "--data", tmp_path / "new.csv").stderr
+
+
+IMAGES = """\
+layerkit: 1
+inputs:
+  photo: {shape: [6, 5, 1]}
+layers:
+  - Rescaling: $(1 / 255)
+  - Flatten
+  - Dense: {units: 2, activation: softmax}
+compile: {optimizer: adam, loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
+data:
+  images: {path: photos, size: [6, 5], channels: 1}
+"""
+
+
+def test_images_are_predicted_for_by_name(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "photos.yaml").write_text(IMAGES)
+    for i in range(8):
+        folder = tmp_path / "photos" / ("cat", "dog")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image.fromarray(np.full((9, 7, 3), 30 * i, "uint8")).save(folder / f"{i}.png")
+    call("train", tmp_path / "photos.yaml", "--run", tmp_path / "run", "--quiet")
+    rows = list(csv.DictReader(io.StringIO(call("predict", tmp_path / "run", tmp_path / "photos" / "dog").stdout)))
+    assert [row["file"] for row in rows] == ["1.png", "3.png", "5.png", "7.png"]
+    (one,) = csv.DictReader(
+        io.StringIO(call("predict", tmp_path / "run" / "model.lk", tmp_path / "photos" / "dog" / "3.png").stdout)
+    )
+    assert one["file"] == "3.png"
+    assert one["class"] == rows[1]["class"]
+    np.testing.assert_allclose([float(one[k]) for k in one if k not in ("file", "class")],
+                               [float(rows[1][k]) for k in one if k not in ("file", "class")], rtol=1e-6)  # fmt: skip
+    whole = list(csv.DictReader(io.StringIO(call("predict", tmp_path / "run", tmp_path / "photos").stdout)))
+    assert [row["file"] for row in whole][:2] == ["cat/0.png", "cat/2.png"]
 
 
 # Looking at models

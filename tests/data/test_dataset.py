@@ -124,8 +124,11 @@ def test_images(tmp_path):
     grey = _open({"images": {"path": tmp_path, "size": [3, 3], "channels": 1}})
     assert grey.train[0].shape == (4, 3, 3, 1)
     assert ImageRecords(tmp_path, [3]).size == (3, 3)
+    assert records.names == ["ant/3.png", "cat/0.png", "cat/1.png", "dog/2.png"]
     alone = ImageRecords(tmp_path / "cat")  # to predict for
     np.testing.assert_array_equal(alone.read(np.array([1]), ["image"])["image"], pixels[[1]])
+    one = ImageRecords(tmp_path / "cat" / "1.png")
+    assert (one.count, one.names, list(one.columns)) == (1, ["1.png"], ["image"])
     with pytest.raises(DataError, match="a sub-folder of images for each class"):
         _open({"images": {"path": tmp_path / "cat"}})
     (tmp_path / "ant" / "broken.png").write_bytes(b"no image")
@@ -203,6 +206,19 @@ def test_categories_count_from_one_and_unknown_is_zero(table):
     hot = _open({"csv": {"path": path}}, {"target": "label", "features": ["colour", "group"], "categories": "one_hot"})
     np.testing.assert_array_equal(hot.train[0][:, :3].sum(1), 1)
     np.testing.assert_array_equal(hot.train[0][:, 3], columns["group"])
+
+
+def test_unseen_categories_are_counted(table):
+    path, _ = table
+    data = _open({"csv": {"path": path}}, {"target": "label", "features": ["colour", "group"], "categories": "index"})
+    texts = {"colour": ("blue", "green", "mauve")}
+    new = ArrayRecords({"colour": np.array([0, 1, 2, 1, -1], "int32"), "group": np.arange(5)}, texts)
+    assert data.preparation.unseen(new) == {"colour": {"green": 2, "mauve": 1}}
+    assert data.preparation.unseen(CsvRecords(path)) == {}
+    numbers = ArrayRecords({"colour": np.array([3, 3, 7]), "group": np.arange(3)})
+    assert data.preparation.unseen(numbers) == {"colour": {"3": 2, "7": 1}}
+    with pytest.raises(DataError, match="the columns of the training: colour, group"):
+        data.preparation.unseen(ArrayRecords({"hue": np.arange(3)}))
 
 
 def test_preparation_is_plain_data(table):
@@ -323,6 +339,7 @@ def test_names_of_files_tell_their_source(tmp_path):
         ("b.npz", "npz"),
         ("c.parquet", "parquet"),
         ("d.ts", "ts"),
+        ("d.PNG", "images"),
         ("e.parquet.brotli", "parquet"),
         ("e.txt", None),
     ):
