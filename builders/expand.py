@@ -20,7 +20,7 @@ from builders.items import Item, Items, check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.steps import Expansion, Ref, Step, Use
 from builders.values import Values
-from layerkit.errors import Span, did_you_mean
+from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.registry import snake_case
 
 
@@ -247,7 +247,8 @@ class Expander:
 
     def _once(self, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
         """One call of a layer, or one use of a block."""
-        self._check_free(name, item, frame)
+        if not self._is_free(name, item, frame):
+            name = None  # what follows is about the first that has it
         if item.share is not None:
             return self._shared(item, frame, reads, name)
         assert item.entry is not None
@@ -264,10 +265,13 @@ class Expander:
         ref = self._step(item, kind, arguments, frame, reads, name)
         return self._named(frame, name, ref)
 
-    def _check_free(self, name: str | None, item: Item, frame: _Frame) -> None:
-        if name is not None and item.name_node is not None and name in _own(frame.names):
-            self.faults.report(f"two tensors are called '{name}'.", item.name_node.span, expected="names that differ", got=name,
-                               fix="choose another name for one of them")  # fmt: skip
+    def _is_free(self, name: str | None, item: Item, frame: _Frame) -> bool:
+        if name is None or item.name_node is None or name not in _own(frame.names):
+            return True
+        first = self._names.get(f"{frame.prefix}{name}{frame.suffix}")
+        self.faults.report(f"two tensors are called '{name}'.", item.name_node.span, expected="names that differ",
+                           got=f"'{name}' also at {first}" if first else name, fix="choose another name for one of them")  # fmt: skip
+        return False
 
     def _step(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
         call, keys = self._call(item, frame)
@@ -343,13 +347,30 @@ class Expander:
             fix = f"write brackets around several tensors: [{name}]"
         elif name in frame.later:
             fix = f"'{name}' is made after it: change the order"
-        elif frame.blocks.get(name) or name in self.classes or any(name == s.base for s in self.steps):
-            fix = "give that layer a name of its own: write 'name: ...' beside it"
         else:
-            fix = did_you_mean(name.partition(".")[0], known) if known else None
+            fix = self._fix(name.partition(".")[0], known, frame)
         self.faults.report(f"there is no tensor '{told}' before {what}." if what != "a spec" else f"there is no tensor '{told}'.",
                            node.span, expected=", ".join(known), got=nodes.shown(node), fix=fix)  # fmt: skip
         return self._unknown()
+
+    def _fix(self, name: str, known: list[str], frame: _Frame) -> str | None:
+        """How to mend a tensor's name that is not known: the nearest, or the layer that has to be given one."""
+        unnamed: dict[str, Step] = {}
+        for step in self.steps:
+            base = step.base.removeprefix(frame.prefix)
+            if not step.name and step.share is None and step.base.startswith(frame.prefix) and "/" not in base:
+                count = sum(other.base == step.base for other in unnamed.values())
+                unnamed[f"{base}_{count}" if count else base] = step
+        match = name if name in unnamed else nearest(name, [*known, *unnamed])
+        if match in unnamed:
+            told = nodes.short(match)
+            here = "" if match == name else f", and '{told}' here"
+            return f"tensors have the names that they are given: write 'name: {told}' beside the layer at {unnamed[match].kind.span}{here}"
+        if frame.blocks.get(name) or name in self.classes:
+            return "give that layer a name of its own: write 'name: ...' beside it"
+        if match is None and unnamed:
+            return f"use one of {', '.join(known)}, or give the layer that is meant a name: write 'name: ...' beside it"
+        return did_you_mean(name, known) if known else None
 
     def _named(self, frame: _Frame, name: str | None, ref: Ref) -> Ref:
         if name is not None:

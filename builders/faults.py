@@ -17,18 +17,24 @@ class TooManyFaults(Exception):
 
 
 class Faults:
-    """A list of faults; one that is met again at the same place, by another use of a block, counts once."""
+    """A list of faults; one that is met again at the same place, by another use of a block, is listed once.
+
+    ``len`` counts how often one was met: it grows with each, whether that is listed or not.
+    """
 
     def __init__(self, file: str, found: Iterable[LayerkitError] = ()) -> None:
         self.file = file
         self._uses: Sequence[object] = ()
         self._errors: dict[tuple[Span | None, str], LayerkitError] = {}
+        self._led: dict[tuple[Span | None, str], list[tuple[str, ...]]] = {}
+        """The different uses that led to each fault."""
         self._lines = {(e.where.file, e.where.line) for e in found if e.where is not None}
         for error in found:
             self._errors[error.where, error.summary] = error
+        self._met = len(self._errors)
 
     def __len__(self) -> int:
-        return len(self._errors)
+        return self._met
 
     def add(self, error: LayerkitError) -> None:
         """Keep an error; not one in a line that could not be read rightly to begin with.
@@ -36,11 +42,18 @@ class Faults:
         Raises:
             TooManyFaults: it is the last one that is kept.
         """
+        self._met += 1
         if error.where is not None and (error.where.file, error.where.line) in self._lines:
             return
-        if not any(key == "in" for key, _ in error.notes):
-            error.notes += [("in" if i == 0 else "", str(use)) for i, use in enumerate(reversed(self._uses))]
-        self._errors.setdefault((error.where, error.summary), error)
+        key = error.where, error.summary
+        uses = tuple(map(str, reversed(self._uses)))
+        if not any(note == "in" for note, _ in error.notes):
+            error.notes += [("in" if i == 0 else "", use) for i, use in enumerate(uses)]
+        kept = self._errors.setdefault(key, error)
+        led = self._led.setdefault(key, [])
+        if uses and uses not in led:
+            led.append(uses)
+            kept.notes = [("in", f"{len(led)} uses, first {led[0][0]}") if note == "in" and len(led) > 1 else (note, text) for note, text in kept.notes]  # fmt: skip
         if len(self._errors) >= MAX_FAULTS:
             raise TooManyFaults
 
