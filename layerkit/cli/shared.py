@@ -215,10 +215,6 @@ def load_trained(path: Path, plugins: Iterable[Path] = (), *, best: bool = False
     layers = {cls.__name__: cls for cls in plugin_layers(plugins)}
     if path.is_dir():
         run = Run.find(path)
-        if best and run.is_finished:  # the file with the best weights does not say how they are measured
-            model = load_model(run.trained(), custom_objects=layers)
-            model.load_weights(run.trained(best=True))
-            return model
         return load_model(run.trained(best=best), custom_objects=layers)
     if best:
         raise click.BadParameter("a model file holds one set of weights; give a run.", param_hint="--best")

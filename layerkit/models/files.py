@@ -31,17 +31,17 @@ PREPARATION = "/data"  # in ``preprocessing``, beside the paths of layers
 def save_model(model: Model, filepath: Any, *, overwrite: bool = True, include_optimizer: bool = True) -> None:
     """Write ``model`` to ``filepath``; the file appears whole or not at all.
 
+    Without ``include_optimizer`` the state of the training is left out; how the model is compiled stays, as in Keras.
+
     Raises:
         ArgumentError: something that has no form in a file, such as a function of your own.
         StateError: the model has no weights yet.
     """
     path = _place(model, filepath, overwrite)
     config: dict[str, Any] = {"model": model_config(model)}
-    state: dict[str, Array] | None = None
-    if include_optimizer:
-        state = training_state(model)
-        if model._compiled is not None:
-            config["compile"] = {k: serialize(v) for k, v in model._compiled.items() if v is not None}
+    state = training_state(model) if include_optimizer else None
+    if model._compiled is not None:
+        config["compile"] = {k: serialize(v) for k, v in model._compiled.items() if v is not None}
     signature = {}
     if model._graph is not None:
         signature = {

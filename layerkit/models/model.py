@@ -322,7 +322,10 @@ class Model(Trainer, Layer):
         (print_fn or print)(explain(self, analyze, x, y, show, batch_size))
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
-        """Write the model to a file: architecture, weights, and the state of training."""
+        """Write the model to a file: architecture, weights, how it is compiled, and the state of training.
+
+        ``include_optimizer=False`` leaves the last out, which with Adam is two thirds of the file.
+        """
         from layerkit.models.files import save_model
 
         save_model(self, filepath, overwrite=overwrite, include_optimizer=include_optimizer)

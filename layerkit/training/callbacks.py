@@ -249,7 +249,7 @@ class ModelCheckpoint(Monitor):
         monitor: a name in the logs.
         verbose: 1 says so.
         save_best_only: save only when ``monitor`` has become better.
-        save_weights_only: leave out the state of the optimizer.
+        save_weights_only: write what ``load_weights`` reads, not the whole model.
         mode: "min", "max", or "auto" by the name.
         save_freq: "epoch", or a number of batches.
         initial_value_threshold: the value to be better than.
@@ -295,7 +295,7 @@ class ModelCheckpoint(Monitor):
             self.best = value
         path = _fill_in(str(self.filepath), {"epoch": epoch + 1, **(logs or {})})
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.model.save(path, include_optimizer=not self.save_weights_only)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             print(f"epoch {epoch + 1}: saved {path}")
 

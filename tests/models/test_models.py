@@ -79,6 +79,20 @@ def test_functional_graph_round_trips_through_a_file(tmp_path):
     assert str(loaded.summary(print_fn=lambda text: None)) == "None"
 
 
+def test_without_the_optimizer_a_file_still_says_how_the_model_is_measured(tmp_path):
+    model = small()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "whole.lk")
+    model.save(tmp_path / "lean.lk", include_optimizer=False)
+    assert (tmp_path / "lean.lk").stat().st_size < 0.8 * (tmp_path / "whole.lk").stat().st_size
+    lean = layerkit.load_model(tmp_path / "lean.lk")
+    assert lean.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert (type(lean.optimizer).__name__, float(lean.optimizer.learning_rate)) == ("Adam", pytest.approx(0.01))
+    assert int(lean.optimizer.iterations) == 0
+    lean.fit(X, Y, verbose=0)
+    assert not layerkit.load_model(tmp_path / "lean.lk", compile=False).compiled
+
+
 def test_damaged_and_mismatched_files_are_refused(tmp_path):
     path = tmp_path / "m.lk"
     small().save(path)
