@@ -7,10 +7,11 @@ text that stands for very many layers is refused in little time.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from builders import nodes
 from builders.blocks import Block
-from builders.faults import Faults
+from builders.faults import Faults, TooManyFaults
 from builders.items import KEYS
 from builders.nodes import Node, Scalar, Sequence
 from builders.values import Common, Values
@@ -44,7 +45,9 @@ class Counter:
         Raises:
             TooManySteps: it is more than ``MAX_STEPS``, or finding out takes as many steps.
         """
-        return self._list(node, Values(Common(self.silent), values.named), blocks, ())
+        with suppress(TooManyFaults):  # those who make the calls will say so
+            return self._list(node, Values(Common(self.silent), values.named), blocks, ())
+        return 0
 
     def _list(self, node: Node | None, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]) -> int:
         total = 0
@@ -67,18 +70,42 @@ class Counter:
             return 1 + self._block(item.value, Scalar(None, item.span, ""), values, blocks, stack)
         if not isinstance(item, nodes.Mapping) or item.tag is not None:
             return 1
-        turns, inner = 1, 0
+        turns, name = 1, None
         for entry in item.entries:
             if entry.name == "repeat":
                 times = values.resolve(entry.value)
-                turns = times.value if isinstance(times, Scalar) and type(times.value) is int else 1
-            elif entry.name == "layers":
-                inner += self._list(entry.value, values.turn(0, 1), blocks, stack)
+                turns = max(0, times.value) if isinstance(times, Scalar) and type(times.value) is int else 1
+            elif entry.name == "as" and isinstance(entry.value, Scalar):
+                name = str(entry.value.value)
+        if name is None:
+            return turns * self._turn(item, values.turn(0, 1), blocks, stack, named)
+        if turns > MAX_STEPS:
+            raise TooManySteps(item.span)
+        total = 0
+        for turn in range(turns):  # each may be of another size
+            total += self._turn(item, values.turn(turn, turns, name, item.span), blocks, stack, named)
+            if total > MAX_STEPS:
+                raise TooManySteps(item.span)
+        return total
+
+    def _turn(
+        self,
+        item: nodes.Mapping,
+        values: Values,
+        blocks: Mapping[str, Block],
+        stack: tuple[str, ...],
+        named: dict[str, int],
+    ) -> int:
+        """One turn of an entry, or all of one that is not repeated."""
+        count = 1
+        for entry in item.entries:
+            if entry.name == "layers":
+                count += self._list(entry.value, values, blocks, stack)
             elif entry.name == "share":
-                inner += named.get(str(getattr(entry.value, "value", "")), 1)
+                count += named.get(str(getattr(entry.value, "value", "")), 1)
             elif entry.name not in KEYS:
-                inner += self._block(entry.name, entry.value, values, blocks, stack)
-        return max(0, turns) * (1 + inner)
+                count += self._block(entry.name, entry.value, values, blocks, stack)
+        return count
 
     def _block(
         self, name: str, arguments: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]

@@ -208,9 +208,16 @@ class Expander:
         if body is not None and not isinstance(reads, Ref):
             self.faults.report("a repeat begins with one tensor.", item.span, expected="from: one name", got="several")
             reads = self._unknown()
+        if item.turn in frame.values:
+            self.faults.report(
+                f"'{item.turn}' is the name of a value already.",
+                item.span,
+                expected="as: another name",
+                got=f"as: {item.turn}",
+            )
         last = _first(reads)
         for turn in range(turns):
-            values = frame.values.turn(turn, turns)
+            values = frame.values.turn(turn, turns, item.turn, item.span)
             use = Use(f"turn {turn + 1} of {turns}", item.span)
             inner = replace(frame, values=values, uses=(*frame.uses, use))
             if body is None:

@@ -4,13 +4,14 @@
     filters: !int {low: 16, high: 128, step: 16}
     learning_rate: !float {low: 1e-4, high: 1e-1, log: true}
 
-A hole inside another one, in one of the layers to choose from, appears when that layer has been chosen.
+A hole inside another one, in one of the layers to choose from, appears when that layer has been chosen. Bounds and options may
+be named values and formulas (``high: $depth``): a hole whose bounds depend on another one appears when that one is filled.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from builders.faults import Faults
 from builders.items import KEYS
 from builders.nodes import Node, Scalar, Sequence
 from builders.scalars import write_scalar
+from builders.values import Common, Values
 from layerkit.errors import ArgumentError, Span, UnknownNameError, did_you_mean
 
 TAGS = ("!choice", "!int", "!float")
@@ -81,8 +83,68 @@ def is_each(node: Node) -> bool:
     return isinstance(flag, Scalar) and flag.value is True
 
 
+class _Open(Exception):
+    """A bound depends on another hole."""
+
+
+def settled(node: Node, values: Values) -> Node | None:
+    """A hole with values in the place of the names in it; None while one of them is a hole itself."""
+
+    def bound(part: Node) -> Node:
+        if not isinstance(part, Scalar) or part.tag is not None:
+            return inside(part)
+        found = values.resolve(part)
+        if nodes.has_hole(found):
+            raise _Open
+        return found
+
+    def inside(part: Node) -> Node:
+        """Holes in options appear when these were chosen; names in them stay."""
+        if part.tag in TAGS:
+            return settled(part, values) or part
+        return _each(part, inside)
+
+    options = node.get("options") if isinstance(node, nodes.Mapping) else None
+    try:
+        if isinstance(node, nodes.Mapping) and isinstance(options, Sequence):
+            return replace(
+                node,
+                entries=tuple(
+                    replace(e, value=_each(options, bound)) if e.value is options else e for e in node.entries
+                ),
+            )
+        return _each(node, bound)
+    except _Open:
+        return None
+
+
+def _each(node: Node, change: Callable[[Node], Node]) -> Node:
+    """A list or a mapping with its values changed."""
+    if isinstance(node, Sequence):
+        return replace(node, items=tuple(map(change, node.items)))
+    if isinstance(node, nodes.Mapping):
+        return replace(node, entries=tuple(replace(e, value=change(e.value)) for e in node.entries))
+    return node
+
+
+def scope(path: str, root: nodes.Mapping, values: Values) -> Values:
+    """The values that a hole may use: those of ``let``; in ``let`` the ones before it, in a block none that it has as a parameter."""
+    section, name, *_ = *path.split("."), ""
+    named = dict(values.named)
+    if section == "let":
+        for later in [*named][[*named].index(name) :] if name in named else ():
+            del named[later]
+    block = root.get("blocks") if section == "blocks" else None
+    body = block.get(name) if isinstance(block, nodes.Mapping) else None
+    parameters = body.get("parameters") if isinstance(body, nodes.Mapping) else None
+    if isinstance(parameters, nodes.Mapping):
+        for entry in parameters.entries:
+            named.pop(entry.name, None)
+    return values.bound(named)
+
+
 def describe(path: str, node: Node, faults: Faults) -> Hole | None:
-    """What a hole says; None after a fault."""
+    """What a hole says, once it is ``settled``; None after a fault."""
     kind = str(node.tag)[1:]
     return _choice(path, node, faults) if kind == "choice" else _range(path, node, kind, faults)
 
@@ -167,17 +229,24 @@ def _range(path: str, node: Node, kind: str, faults: Faults) -> Hole | None:
     return None
 
 
-def listed(root: Node, turns: Mapping[Span, int], faults: Faults) -> list[Hole]:
-    """All outermost holes; one marked ``each`` counts once for each turn, as ``path[0]``, ``path[1]``."""
-    found = []
-    for path, node in find(root):
-        hole = describe(path, node, faults)
+def listed(root: nodes.Mapping, values: Values, faults: Faults) -> list[Hole]:
+    """All outermost holes; one marked ``each`` counts once for each turn, as ``path[0]``, ``path[1]``.
+
+    Args:
+        root: the spec.
+        values: those of ``let``, after all uses of holes were seen.
+        faults: for what is wrong.
+    """
+    found, turns = [], values.common.turns
+    for path, raw in find(root):
+        node = settled(raw, Values(Common(faults), scope(path, root, values).named))
+        hole = None if node is None else describe(path, node, faults)
         if hole is None:
             continue
-        if not is_each(node):
+        if not is_each(raw):
             found.append(hole)
-        elif node.span in turns:  # otherwise the number of turns is a hole itself
-            found += [replace(hole, path=f"{path}[{i}]") for i in range(turns[node.span])]
+        elif raw.span in turns:  # otherwise the number of turns is a hole itself
+            found += [replace(hole, path=f"{path}[{i}]") for i in range(turns[raw.span])]
     return found
 
 

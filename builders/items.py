@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builders import nodes
+from builders import nodes, values
 from builders.faults import Faults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.fields import signature
 
-KEYS = ("name", "from", "repeat", "layers", "share", "call", "trainable")
+KEYS = ("name", "from", "repeat", "as", "layers", "share", "call", "trainable")
 MAX_NAME = 200
 _NAME = re.compile(r"[\w-][\w .:-]*(/[\w-][\w .:-]*)*")
 
@@ -28,6 +28,8 @@ class Item:
     name_node: Scalar | None = None
     reads: Node | None = None
     repeat: Node | None = None
+    turn: str | None = None
+    """The name of the turn's number."""
     layers: Node | None = None
     share: Node | None = None
     call: Node | None = None
@@ -76,6 +78,15 @@ class Items:
             else:
                 kinds.append(entry)
         self._kind(item, kinds, node, blocks)
+        if item.repeat is None and item.turn is not None:
+            where = next(e.key.span for e in node.entries if e.name == "as")
+            self.faults.report(
+                "'as' names the turn of a repeat.",
+                where,
+                expected="repeat: 2 beside it",
+                got="no repeat",
+                fix="remove it",
+            )
         return item
 
     def _option(self, item: Item, entry: Entry) -> None:
@@ -85,6 +96,13 @@ class Items:
                 item.name_node = value
             elif not isinstance(value, Scalar):
                 self.faults.report("a name is text.", value.span, expected="text", got=nodes.shown(value))
+        elif name == "as":
+            if isinstance(value, Scalar) and values.is_name(value, self.faults):
+                item.turn = str(value.value)
+            elif not isinstance(value, Scalar):
+                self.faults.report(
+                    "'as' names the number of the turn.", value.span, expected="as: i", got=nodes.shown(value)
+                )
         elif name == "trainable":
             if isinstance(value, Scalar) and isinstance(value.value, bool):
                 item.is_trainable = value.value

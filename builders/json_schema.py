@@ -45,6 +45,10 @@ _ITEM_KEYS: dict[str, Schema] = {
     "from": {
         "description": "The tensors that it reads, by name: one, a list, or a mapping. Without it: the item before."
     },
+    "as": {
+        "type": "string",
+        "description": "The name of the number of a repeat's turn, from 0: $name, $(16 * 2 ** name).",
+    },
     "share": {"type": "string", "description": "The name of a layer that is called again."},
     "call": {"type": "object", "description": "Arguments of the call, such as mask or initial_state."},
     "trainable": {"type": "boolean", "description": "Whether training changes its weights."},

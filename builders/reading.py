@@ -161,7 +161,9 @@ class Reading:
             if holes.is_each(node) and self.common.turns.get(node.span) == 0:
                 self.faults.report("a hole for each turn stands in no repeat.", node.span, expected="a place inside repeat:",
                                    got="each: true", fix="remove 'each'")  # fmt: skip
-            elif holes.describe(path, node, self.faults) is not None:
+                continue
+            found = holes.settled(node, holes.scope(path, self.root, self.values))
+            if found is None or holes.describe(path, found, self.faults) is not None:
                 self.faults.report("a hole has no value yet.", node.span, layer=None, expected="a value", got=node.tag,
                                    fix="search, or write one value")  # fmt: skip
 

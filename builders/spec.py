@@ -188,7 +188,7 @@ class Spec:
         with suppress(TooManyFaults):
             found.expand()
         faults = Faults(self.file)
-        listed = holes.listed(self.root, found.common.turns, faults)
+        listed = holes.listed(self.root, found.values, faults)
         faults.raise_all()
         return listed
 

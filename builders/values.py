@@ -73,9 +73,12 @@ class Values(Mapping[str, Any]):
         """Other names, outside all repeats."""
         return Values(self.common, named)
 
-    def turn(self, number: int, of: int) -> Values:
-        """The same, inside one turn of a repeat."""
-        return Values(self.common, self.named, (*self.turns, (number, of)))
+    def turn(self, number: int, of: int, name: str | None = None, where: Span | None = None) -> Values:
+        """The same, inside one turn of a repeat, which may have a name for its number."""
+        named = self.named
+        if name is not None and where is not None:
+            named = {**named, name: Scalar(number, where, str(number))}
+        return Values(self.common, named, (*self.turns, (number, of)))
 
     # What formulas see
 

@@ -203,6 +203,68 @@ def test_each_needs_a_repeat_and_as_many_values():
     assert error.summary == "a hole for each turn stands in no repeat."
 
 
+BOUNDED = """layerkit: 1
+let:
+  depth: 3
+  width: !choice [8, 16]
+  most: !int {low: $depth, high: $(4 * depth)}
+inputs:
+  x: {shape: [8]}
+layers:
+  - Dense: !choice [$width, $(width * 2), 5]
+    repeat: !int {low: 1, high: $depth}
+  - Dense: {units: !int {low: $width, high: $(width + most), step: $(width // 8)}}
+    name: last
+  - Dropout: !float [0.0, $(depth / 10)]
+  - !choice
+    - Dense: {units: !int {low: 1, high: $most}}
+    - Dense: $width
+"""
+
+
+def test_bounds_and_options_may_be_named_values():
+    spec = builders.loads(BOUNDED)
+    shown = lambda spec: {h.path: h.choices or (h.low, h.high, h.step) for h in spec.holes}  # noqa: E731
+    assert list(shown(spec)) == ["let.width", "let.most", "layers.0.repeat", "layers.2.Dropout", "layers.3"]
+    assert shown(spec)["let.most"] == (3, 12, None)
+    assert shown(spec)["layers.0.repeat"] == (1, 3, None)
+    assert shown(spec)["layers.2.Dropout"] == (0.0, 0.3, None)
+    spec = spec.fill({"let.width": 16})
+    assert shown(spec)["layers.0.Dense"] == (16, 32, 5)
+    assert "layers.last.units" not in shown(spec)
+    spec = spec.fill({"let.most": 5, "layers.0.Dense": 32})
+    assert "  - Dense: $(width * 2)\n" in spec.text  # tied to the width still
+    assert shown(spec)["layers.last.units"] == (16, 21, 2)
+    spec = spec.fill({"layers.3": spec.holes[-1].choices[0]})
+    assert shown(spec)["layers.3.units"] == (1, 5, None)
+    with pytest.raises(ArgumentError, match="cannot be 6"):
+        spec.fill({"layers.3.units": 6})
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=10, deadline=None, derandomize=True)
+def test_random_fillings_of_bounds_that_depend_on_holes(chance):
+    spec = builders.loads(BOUNDED)
+    while spec.holes:
+        hole = chance.choice(spec.holes)
+        spec = spec.fill({hole.path: _draw(hole, chance)})
+    assert spec.check() == []
+
+
+@pytest.mark.parametrize(("text", "summary", "line"), [
+    ("let: {a: !int {low: 1, high: $a}}", "no named value 'a'", 1),
+    ("let:\n  a: !int {low: 1, high: $b}\n  b: 3", "no named value 'b'", 2),
+    ("let: {a: 2.5}\nfit: {epochs: !int {low: 1, high: $a}}", "is a whole number", 2),
+    ("let: {a: 0}\nfit: {epochs: !int {low: 1, high: $a}}", "has no values", 2),
+    ("let: {a: 0}\nfit: {epochs: !choice [$(a / a), 3]}", "a division by zero", 2),
+    ("blocks:\n  b:\n    parameters: {w: 3}\n    layers: [{Dense: !int {low: 1, high: $w}}]", "no named value 'w'", 4),
+])  # fmt: skip
+def test_bounds_that_have_no_value(text, summary, line):
+    with pytest.raises(SpecErrors) as caught:
+        assert builders.loads(text).holes
+    assert [(summary in e.summary, e.where.line) for e in caught.value.errors] == [(True, line)], str(caught.value)
+
+
 def test_an_anchor_survives_filling():
     text = "layerkit: 1\nlet: {a: &a !choice [1, 2], b: *a}\n"
     assert builders.loads(text).fill({"let.a": 2}).text == "layerkit: 1\nlet: {a: &a 2, b: *a}\n"

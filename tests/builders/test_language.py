@@ -501,6 +501,65 @@ def test_repeats_and_their_names():
     assert read == ["hidden_2", "hidden_1", "a_2", "a_1", "stage_2/c_2", "stage_1/b", "stage_2/c_1"]
 
 
+def test_a_repeat_that_knows_its_turn():
+    def make():
+        y = x = Input((8, 8, 3), name="x")
+        for i in range(3):
+            y = L.Conv2D(4 * 2**i, 3, strides=2 if i else 1, padding="same")(y)
+            y = L.BatchNormalization()(y)
+            for j in range(i):
+                y = L.Conv2D(i + j + 1, 1)(y)
+        return Model(x, L.Dense(2)(L.GlobalAveragePooling2D()(y)))
+
+    text = (
+        IMAGE
+        + """blocks:
+  step:
+    parameters: {filters: null, strides: 1}
+    layers:
+      - Conv2D: {filters: $filters, kernel_size: 3, strides: $strides, padding: same}
+layers:
+  - repeat: 3
+    as: i
+    layers:
+      - Conv2D: {filters: $(4 * 2 ** i), kernel_size: 3, strides: $(2 if i > 0 else 1), padding: same}
+      - BatchNormalization
+      - Conv2D: {filters: $(i + j + 1), kernel_size: 1}
+        repeat: $i
+        as: j
+  - GlobalAveragePooling2D
+  - Dense: 2
+"""
+    )
+    text = text.replace("    parameters: {filters: null, strides: 1}\n", "    parameters: {filters: , strides: 1}\n")
+    same(text, make)
+    inner = "Conv2D: {filters: $(4 * 2 ** i), kernel_size: 3, strides: $(2 if i > 0 else 1), padding: same}"
+    used = build(text.replace(inner, "step: {filters: $(4 * 2 ** i), strides: $(2 if i > 0 else 1)}"))
+    assert [w.shape for w in used.weights] == [w.shape for w in build(text).weights]
+
+
+@pytest.mark.parametrize(("entry", "summary"), [
+    ("{Dense: 3, as: i}", "'as' names the turn of a repeat"),
+    ("{Dense: 3, repeat: 2, as: 3}", "cannot be the name of a value"),
+    ("{Dense: 3, repeat: 2, as: [i]}", "'as' names the number of the turn"),
+    ("{Dense: 3, repeat: 2, as: __i}", "cannot be the name of a value"),
+    ("{Dense: 3, repeat: 2, as: width}", "is the name of a value already"),
+    ("{Dense: $(1 // i), repeat: 2, as: i}", "a division by zero"),
+    ("{repeat: 2, as: i, layers: [{Dense: 3, repeat: 2, as: i}]}", "is the name of a value already"),
+    ("{repeat: 300, as: i, layers: [{Dense: 3, repeat: $i}]}", "too many layers"),
+    ("{repeat: 1000000000, as: i, layers: [{Dense: 3, repeat: 0}]}", "too many layers"),
+    ("{Dense: $i}", "no named value 'i'"),
+])  # fmt: skip
+def test_faults_of_the_number_of_a_turn(entry, summary):
+    found = faults(f"{HEAD}let: {{width: 3}}\nlayers: [{entry}, {{Dense: 1}}]")
+    assert [summary in f.summary for f in found] == [True], "\n".join(map(str, found))
+
+
+def test_many_faults_in_what_is_repeated_are_reported():
+    text = "".join(f"  - Dense: 3\n    repeat: $no{i}\n" for i in range(120))
+    assert len(faults(f"{HEAD}layers:\n{text}")) == 100
+
+
 def test_a_repeat_goes_on_with_its_first_tensor():
     text = """layerkit: 1
 inputs: {x: {shape: [4, 3]}, memory: {shape: [6, 3]}}
