@@ -38,6 +38,12 @@ class Item:
     nest: Nest | None = None
     kernel: Kernel | None = None
     needs: set[Item] = field(default_factory=set)
+    users: set[Item] = field(default_factory=set)
+    """Those that need it."""
+    rank: int = 0
+    """More than that of all that it needs."""
+    number: int = -1
+    """Its place among all items."""
     origins: dict[str, None] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     whole: bool = False
@@ -46,6 +52,19 @@ class Item:
     """Its results are parts of buffers that others write too, elsewhere."""
     product: Product | None = None
     """A kernel whose code waits for what follows it."""
+
+    def need(self, others: Iterable[Item]) -> None:
+        """Let this be run after some others."""
+        new = set(others) - self.needs - {self}
+        self.needs |= new
+        for other in new:
+            other.users.add(self)
+        rising = [(self, 1 + max((other.rank for other in new), default=-1))]
+        while rising:
+            item, least = rising.pop()
+            if item.rank < least:
+                item.rank = least
+                rising += [(user, least + 1) for user in item.users]
 
     def reads(self) -> list[Buffer]:
         """The buffers that it reads."""
@@ -96,8 +115,10 @@ class Lowering:
     ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
-        self._by_axes: dict[tuple[Size, ...], list[Item]] = {}
-        self._sorted = 0
+        self._touching: dict[Buffer, set[Item]] = {}
+        self._single: list[Item] = []
+        self._guards: list[Item] = []
+        self._noted = 0
         self.producer: dict[Buffer, Item] = {}
         self.buffers: dict[Value, Buffer] = {}
         self.packs: dict[Any, Buffer] = {}
@@ -222,13 +243,16 @@ class Lowering:
         item.words.append(node.op.word)
         if node.origin:
             item.origins[node.origin] = None
-        self._connect(item)
-        target = self._partner(item) if join else None
-        if target is not None and target.nest is not None:
+        touched = [*nest.reads(), *(r.buffer for r in nest.results)]
+        needs = {self.producer[b] for b in touched if b in self.producer}
+        target = self._partner(nest, needs) if join else None
+        if target is not None:
             _absorb(target, item)
+            self._note(target, touched)
             item = target
         else:
             self.items.append(item)
+        item.need(needs)
         for result in nest.results:
             self.producer[result.buffer] = item
 
@@ -240,54 +264,57 @@ class Lowering:
         if node.origin:
             item.origins[node.origin] = None
             kernel.origins = kernel.origins or (node.origin,)
-        for use in (*kernel.reads, *kernel.writes):
-            if use.buffer in self.producer:
-                item.needs.add(self.producer[use.buffer])
+        buffers = [use.buffer for use in (*kernel.reads, *kernel.writes)]
+        item.need(self.producer[b] for b in buffers if b in self.producer)
         self.items.append(item)
         for use in kernel.writes:
             self.producer[use.buffer] = item
 
-    def _connect(self, item: Item) -> None:
-        assert item.nest is not None
-        for buffer in (*item.nest.reads(), *(r.buffer for r in item.nest.results)):
-            if buffer in self.producer:
-                item.needs.add(self.producer[buffer])
-
-    def _partner(self, item: Item) -> Item | None:
-        """A nest that ``item`` can become part of."""
-        nest = item.nest
-        assert nest is not None
-        reads = set(nest.reads())
-        is_late = not self._late.isdisjoint(r.buffer for r in nest.results)
-        for other in reversed(self._over(nest.axes)):
+    def _partner(self, nest: Nest, needs: set[Item]) -> Item | None:
+        """An item that a nest can become part of, the last there is; ``needs`` are those that the nest needs."""
+        reads, results = set(nest.reads()), {r.buffer for r in nest.results}
+        adds = any(isinstance(r, Store) and r.add for r in nest.results)
+        is_late = not self._late.isdisjoint(results)
+        for other in () if adds else self._alike(nest):
             mine = other.nest
-            if mine is None or not _fits(mine.reduced, nest.reduced) or other.guard or other.whole or other.part:
+            if mine is None or mine.axes != nest.axes or other.guard or other.whole or other.part:
+                continue
+            if not _fits(mine.reduced, nest.reduced) or len(mine.results) + len(nest.results) > MOST_RESULTS:
                 continue
             written = {r.buffer for r in mine.results}
-            if not (reads & (written | set(mine.reads())) or nest.axes == [1]):
+            if written & results or any(isinstance(r, Store) and r.add for r in mine.results):
                 continue
-            if len(mine.results) + len(nest.results) > MOST_RESULTS or len(reads | set(mine.reads())) > MOST_READS:
+            if len(reads | set(mine.reads())) > MOST_READS or not _sees_only_stores(nest, mine):
                 continue
-            if written & {r.buffer for r in nest.results} or any(
-                isinstance(r, Store) and r.add for r in (*mine.results, *nest.results)
-            ):
+            if _reaches(needs - {other}, other):
                 continue
-            if not _sees_only_stores(nest, mine) or _reaches(item.needs - {other}, other):
-                continue
-            if is_late and _reaches((g for g in self.items if g.guard), other):
+            if is_late and _reaches(self._guards, other):
                 continue
             if not is_late and self._guards_to_come and not self._late.isdisjoint(written):
                 continue  # a guard may need what is joined here
             return other
         return None
 
-    def _over(self, axes: Sequence[Size]) -> list[Item]:
-        """The nests over these axes, so far."""
-        for item in self.items[self._sorted :]:
+    def _alike(self, nest: Nest) -> list[Item]:
+        """The nests so far that touch what this one reads, or are as small; the last one first."""
+        for i in range(self._noted, len(self.items)):
+            item = self.items[i]
+            item.number = i
+            if item.guard:
+                self._guards.append(item)
             if item.nest is not None:
-                self._by_axes.setdefault(tuple(item.nest.axes), []).append(item)
-        self._sorted = len(self.items)
-        return self._by_axes.get(tuple(axes), [])
+                self._note(item, [*item.nest.reads(), *(r.buffer for r in item.nest.results)])
+                if item.nest.axes == [1]:
+                    self._single.append(item)
+        self._noted = len(self.items)
+        found = {item for b in nest.reads() for item in self._touching.get(b, ())}
+        if nest.axes == [1]:
+            found.update(self._single)
+        return sorted(found, key=lambda item: -item.number)
+
+    def _note(self, item: Item, touched: Iterable[Buffer]) -> None:
+        for b in touched:
+            self._touching.setdefault(b, set()).add(item)
 
     # Finishing
 
@@ -426,13 +453,13 @@ def _base(value: Value) -> Value:
 
 
 def _reaches(start: Iterable[Item], goal: Item) -> bool:
-    """Whether one of ``start`` needs ``goal``, however far."""
-    stack, seen = list(start), set()
+    """Whether one of ``start`` is ``goal``, or needs it, however far."""
+    stack, seen, rank = list(start), set(), goal.rank
     while stack:
         item = stack.pop()
         if item is goal:
             return True
-        if item not in seen:
+        if item.rank > rank and item not in seen:
             seen.add(item)
             stack.extend(item.needs)
     return False
@@ -471,7 +498,6 @@ def _absorb(target: Item, item: Item) -> None:
         else:
             target.nest.results.append(Fold(r.function, visit(r.expr), r.buffer, r.place, r.count))
     target.nest.reduced = [a or b for a, b in zip(target.nest.reduced, item.nest.reduced, strict=True)]
-    target.needs |= item.needs - {target}
     target.origins |= item.origins
     target.words += item.words
 
