@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from layerkit.dtypes import SHORT
@@ -204,7 +204,12 @@ def bind(size: Size, sizes: Mapping[str, int]) -> Size:
 
 def usual(size: Size) -> int:
     """``size``, or what it would be for batches of 32: for choices that must be made before the batch is known."""
-    return number(size.bind(dict.fromkeys(size.axes(), 32)) if isinstance(size, Dim) else size)
+    return _usual(size) if isinstance(size, Dim) else size
+
+
+@lru_cache(maxsize=4096)
+def _usual(size: Dim) -> int:
+    return number(size.bind(dict.fromkeys(size.axes(), 32)))
 
 
 def number(size: Size) -> int:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 FLOATS = ("half", "float", "double")
 INT = "i64"
@@ -437,6 +437,9 @@ class Function:
 class Module:
     """Functions that are compiled together."""
 
+    is_sketch: ClassVar[bool] = False
+    """Whether it knows no more of functions than their names."""
+
     def __init__(self, attributes: str) -> None:
         self.declarations: set[str] = set()
         self.names: set[str] = set()
@@ -503,3 +506,16 @@ class Module:
         tables = [f"{name} = internal constant {text}, align 64" for text, name in self._tables.items()]
         tables += [f"@cell.{i + 1} = internal global i64 0, align 64" for i in range(self._cells)]
         return "\n".join([*sorted(self.declarations), *tables, *self._exported, *self._definitions, self._attributes])
+
+
+class Sketch(Module):
+    """Functions that nobody will run: what calls what on which memory is found without writing their code."""
+
+    is_sketch = True
+
+    def once(self, key: Hashable, write: Callable[[], str]) -> str:
+        """The first word of ``key``, which tells functions of a kind."""
+        return str(key[0]) if isinstance(key, tuple) else ""
+
+    def add(self, function: Function, stem: str, *, exported: bool = False) -> str:
+        return stem

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from layerkit.ir import Dim, Shape, Size, product
 
@@ -44,9 +45,15 @@ Place = tuple[Affine, ...]
 
 def identity(axes: Sequence[Size]) -> Place:
     """The counters themselves: the place in a tensor whose shape is the loop axes; on an axis of size 1 it is 0."""
+    return _identity(tuple(axes))
+
+
+@lru_cache(maxsize=1024)
+def _identity(axes: Shape) -> Place:
     return tuple(Affine(tuple(int(i == j and axes[j] != 1) for i in range(len(axes)))) for j in range(len(axes)))
 
 
+@lru_cache(maxsize=1024)
 def strides(shape: Shape) -> tuple[Size, ...]:
     """Elements from one index to the next on each axis, row-major.
 
@@ -56,6 +63,7 @@ def strides(shape: Shape) -> tuple[Size, ...]:
     return tuple(product(shape[i + 1 :]) for i in range(len(shape)))
 
 
+@lru_cache(maxsize=4096)
 def linear(place: Place, shape: Shape, rank: int) -> Affine:
     """The place as a number of elements from the start; ``rank`` is the number of loop axes."""
     total = Affine((0,) * rank)
@@ -69,6 +77,7 @@ def whole(axes: Sequence[Size]) -> Affine:
     return linear(identity(axes), tuple(axes), len(axes))
 
 
+@lru_cache(maxsize=4096)
 def broadcast(place: Place, shape: Shape, to: Shape, rank: int) -> Place:
     """The place in a tensor of ``shape`` that is read where it is broadcast ``to`` another shape."""
     own = place[len(to) - len(shape) :]

@@ -19,12 +19,19 @@ def write(
     module: Module, target: Target, function: str, dtype: str, count: Size, block: Size, names: Sequence[str]
 ) -> str:
     """``(partial, out, sizes..., chunks, begin, end)``: ``block`` results of ``count`` for each unit."""
+    key = ("combine", function, dtype, count, block, tuple(names))
+    return module.once(key, lambda: _write(module, target, function, dtype, count, block, names))
+
+
+def _write(
+    module: Module, target: Target, function: str, dtype: str, count: Size, block: Size, names: Sequence[str]
+) -> str:
     partial, out = Reg("%partial", "ptr"), Reg("%out", "ptr")
     f = module.kernel([partial, out], (*names, CHUNKS))
     registers = size_registers((*names, CHUNKS))
     sizes = Sizes(f, registers)
     bounds = [f.mul(Reg(n, INT), sizes(block)) for n in ("%begin", "%end")]
-    key = ("combine", function, dtype)
+    key = ("combine.columns", function, dtype)
     name = module.once(key, lambda: _write_columns(module, target, function, dtype))
     f.run(name, [partial, out, *map(f.reg, (sizes(count), registers[CHUNKS], *bounds))])
     return module.add(f, "combine")

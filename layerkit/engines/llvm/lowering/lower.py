@@ -397,6 +397,8 @@ class Lowering:
 
     def written(self, nest: Nest, names: Sequence[str], scale: Size, stem: str) -> str:
         """The function of a nest; equal nests have one."""
+        if self.module.is_sketch:
+            return stem
         key = nest.signature(), scale, tuple(names)
         return self.module.once(
             key, lambda: self.module.add(Writer(self.module, self.target, nest, names, scale).write(), stem)

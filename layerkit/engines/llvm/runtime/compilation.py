@@ -13,7 +13,7 @@ import numpy as np
 
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines.llvm.codegen import jit
-from layerkit.engines.llvm.codegen.builder import Module
+from layerkit.engines.llvm.codegen.builder import Module, Sketch
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel
@@ -33,12 +33,15 @@ class Lowered:
         target: the processor.
         donated: outputs that may be written over an input.
         kept: inputs that mostly stay the same from call to call.
+        is_sketch: its plan is wanted, not its code.
     """
 
-    def __init__(self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int]) -> None:
+    def __init__(
+        self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int], *, is_sketch: bool = False
+    ) -> None:
         self.graph = graph
         self.names = tuple(sorted({name for v in graph.inputs for name in v.type.axes}))
-        self.module = Module(target.attributes)
+        self.module = (Sketch if is_sketch else Module)(target.attributes)
         lasting = set(kept) - set(donated.values())
         lowering = Lowering(graph, self.module, target, self.names, lasting=lasting, state=donated)
         self.kernels = lowering.kernels()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product as every
 from math import gcd, prod
 
@@ -40,7 +40,7 @@ class Frame:
     after: tuple[int, int]
     channels: int
 
-    @property
+    @cached_property
     def framed(self) -> tuple[int, int]:
         """(height, width) with the frame."""
         h, w = (n + a + b for n, a, b in zip(self.sizes, self.before, self.after, strict=True))
@@ -51,7 +51,7 @@ class Frame:
         """Whether there is no frame."""
         return not any((*self.before, *self.after))
 
-    @property
+    @cached_property
     def row(self) -> int:
         """Elements of a framed row."""
         return self.framed[1] * self.channels

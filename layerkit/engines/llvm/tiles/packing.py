@@ -224,6 +224,11 @@ def to_tiles(f: Function, shape: Tile, element: str, a: Matrix, depth: Index, ro
 
 def pack_transposed(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...]) -> str:
     """``(b, panels, sizes..., begin, end)``: panels begin..end of the transpose of b [n, k]."""
+    key = ("pack_transposed", element, k, n, names)
+    return module.once(key, lambda: _write_pack_transposed(module, target, element, k, n, names))
+
+
+def _write_pack_transposed(module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...]) -> str:
     shape = tile(target, element, n)
     b, out = Matrix(Reg("%b", "ptr"), 1, k), Reg("%panels", "ptr")
     f = module.kernel([b.at, out], names)
