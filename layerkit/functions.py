@@ -150,7 +150,7 @@ class Function:
             return self._recent[1]
         signature = (types, tree.key(structure), recent[2])
         if signature not in self._traced:
-            with _uncollected():
+            with uncollected():
                 self._traced[signature] = self._build(arrays, structure)
             if len(self._traced) > SIGNATURES:
                 self._traced.popitem(last=False)
@@ -186,7 +186,7 @@ class Function:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """No looking for cycles while a graph grows: nearly all of it stays, and each look takes longer than the last."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -42,6 +42,21 @@ class Cost:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Change(Op):
+    """What an optimizer does to a weight, element by element, in outline: (gradient, weight, slots...) -> (weight, slots...).
+
+    It stands for the rule in graphs that are not run, only looked at for what they take.
+    """
+
+    @property
+    def word(self) -> str:
+        return "change"
+
+    def infer(self, gradient: TensorType, *state: TensorType) -> tuple[TensorType, ...]:  # type: ignore[override]
+        return state
+
+
 class Program(Protocol):
     """A compiled graph; one program serves every batch size."""
 
@@ -83,8 +98,18 @@ class Engine(Protocol):
     def pipeline(self) -> Pipeline:
         """The passes that prepare a graph for it."""
 
-    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
-        """What a run of ``graph`` for these sizes takes, found without running it."""
+    def cost(
+        self,
+        graph: Graph,
+        sizes: Mapping[str, int],
+        donated: Mapping[int, int] | None = None,
+        *,
+        is_outline: bool = False,
+    ) -> Cost:
+        """What a run of ``graph`` for these sizes takes, found without running it.
+
+        A graph that ``is_outline`` may have nodes of ``Change``; the engine then finds quickly about what it takes.
+        """
 
     def state(self) -> str | None:
         """All that its programs and their cost depend on besides graphs: its code, the machine; None if that is not known."""

@@ -70,7 +70,14 @@ class ReferenceEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse()
 
-    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
+    def cost(
+        self,
+        graph: Graph,
+        sizes: Mapping[str, int],
+        donated: Mapping[int, int] | None = None,
+        *,
+        is_outline: bool = False,
+    ) -> Cost:
         """Bytes held at the worst moment, by the order of the ops.
 
         Values that are views of others take nothing themselves, convolutions take the matrix of their windows besides.

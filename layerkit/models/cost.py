@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from layerkit import engines, ops, tree
 from layerkit.autodiff import gradient
 from layerkit.engines import Cost
+from layerkit.engines.base import Change
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.errors import LayerkitError
-from layerkit.ir import BATCH, Array, Graph, Value, placeholder
+from layerkit.functions import uncollected
+from layerkit.ir import BATCH, Array, Graph, Value, make, placeholder
 from layerkit.models.config import model_config
 from layerkit.models.standins import stand_ins, targets_like
 from layerkit.ops.core import operand
 from layerkit.registry import serialize
-from layerkit.trace import Trace, tracing
+from layerkit.trace import Trace, Weight, tracing
 
 
 def show_bytes(count: float) -> str:
@@ -44,10 +47,15 @@ def show_cost(cost: Cost) -> str:
     return f"{show_bytes(cost.peak_bytes)}, {number:{'.0f' if number >= 10 else '.2g'}} {unit}"
 
 
-def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
+LARGE = 80
+"""Layers from which on a model's cost is found from an outline of its step: all of it would take seconds."""
+
+
+def training_graph(model: Any, *, is_outline: bool = False) -> tuple[Graph, dict[int, int]]:
     """The graph of one training step, and which outputs may be written over inputs.
 
-    A model that is not compiled is trained by plain steps down a mean of squares.
+    A model that is not compiled is trained by plain steps down a mean of squares. In an outline the optimizer's rule is one
+    op for each weight.
     """
     inputs, weights = stand_ins(model), model.trainable_weights
     trace = Trace(training=True)
@@ -56,7 +64,7 @@ def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
         model.optimizer.build(weights)
         y = tree.map_leaves(_symbolic, targets_like(model, 1))
         given += tree.leaves(y)
-        with tracing(trace):
+        with tracing(trace), _outlined(model.optimizer) if is_outline else nullcontext():
             results = [operand(x) for x in tree.leaves(model.train_step((inputs, y, None)))]
     else:
         with tracing(trace):
@@ -72,6 +80,24 @@ def training_graph(model: Any) -> tuple[Graph, dict[int, int]]:
     return Graph((*given, *trace.inputs.values(), *key), (*results, *trace.updates.values())), donated
 
 
+@contextmanager
+def _outlined(optimizer: Any) -> Iterator[None]:
+    """Inside, one op stands for all that the optimizer does to a weight and to what it keeps for it."""
+    rule = getattr(optimizer, "inner_optimizer", optimizer)
+
+    def step(gradient: Any, variable: Weight, learning_rate: Any) -> None:
+        state = [variable, *rule.slots[variable].values()]
+        changed = make(Change(), (gradient, *(w.value for w in state))).outputs
+        for w, value in zip(state, changed, strict=True):
+            w.assign(value)
+
+    rule.update_step = step
+    try:
+        yield
+    finally:
+        del rule.update_step
+
+
 def _symbolic(array: Array) -> Value:
     return placeholder("y", array.dtype.name, (BATCH, *array.shape[1:]))
 
@@ -79,18 +105,21 @@ def _symbolic(array: Array) -> Value:
 def training_cost(model: Any, batch_size: int) -> Cost | None:
     """The most bytes that a training step holds at a time (weights, slots, batch, and what the engine puts between), and its time.
 
-    None where a size is not known, or nothing is trained. What was found once for a model is kept beside compiled code.
+    None where a size is not known, or nothing is trained. What was found once for a model is kept beside compiled code. For
+    models of more than ``LARGE`` layers it is found from an outline of the step, and may be off by some percent.
     """
     if not model.trainable_weights or model._graph is None:
         return None
-    objects, key = ObjectCache.default(), _key(model, batch_size)
+    is_outline = len(list(model.flatten_layers())) > LARGE
+    objects, key = ObjectCache.default(), None if is_outline else _key(model, batch_size)
     if key is not None and (found := objects.get(key)) is not None:
         with suppress(ValueError, TypeError):
             return Cost(**json.loads(found))
-    graph, donated = training_graph(model)
-    if any(v.type.axes - {"b"} for v in graph.inputs):
-        return None
-    cost = engines.get(model.engine).cost(graph, {"b": batch_size}, donated)
+    with uncollected():
+        graph, donated = training_graph(model, is_outline=is_outline)
+        if any(v.type.axes - {"b"} for v in graph.inputs):
+            return None
+        cost = engines.get(model.engine).cost(graph, {"b": batch_size}, donated, is_outline=is_outline)
     if key is not None:
         objects.put(key, json.dumps(vars(cost)).encode())
     return cost

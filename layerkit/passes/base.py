@@ -46,10 +46,17 @@ def rewrite(graph: Graph, rule: Rule, inner: Callable[[Graph], Graph] | None = N
         inputs = tuple(new[x] for x in node.inputs)
         op = _with_bodies(node.op, inner) if inner else node.op
         is_same = op is node.op and all(map(is_, inputs, node.inputs))
-        rebuilt = node if is_same else make(op, inputs, node.origin)
+        rebuilt = node if is_same else _on(node, op, inputs)
         new.update(zip(node.outputs, rule(rebuilt) or rebuilt.outputs, strict=True))
     outputs = tuple(new[v] for v in graph.outputs)
     return graph if all(map(is_, outputs, graph.outputs)) else Graph(graph.inputs, outputs, graph.name)
+
+
+def _on(node: Node, op: Op, inputs: tuple[Value, ...]) -> Node:
+    """``node`` with other inputs and another op of its kind; equal types of the inputs give equal types."""
+    if op is node.op and all(a.type == b.type for a, b in zip(inputs, node.inputs, strict=True)):
+        return Node(op, inputs, node.types, node.several, node.origin)
+    return make(op, inputs, node.origin)
 
 
 def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import builders
 import layerkit
 from layerkit import layers as L
-from layerkit.models.cost import training_cost
+from layerkit.models.cost import training_cost, training_graph
 
 
 def model(units: int = 64) -> layerkit.Sequential:
@@ -50,3 +51,49 @@ def test_the_reference_engine_knows_memory_alone():
     assert cost is not None
     assert cost.seconds is None
     assert cost.peak_bytes > 0
+
+
+BLOCKS = {
+    "residual": ("image: {shape: [16, 16, 16]}", "residual: {filters: 16}", "GlobalAveragePooling2D"),
+    "wide residual": ("image: {shape: [8, 8, 128]}", "residual: {filters: 128}", "GlobalAveragePooling2D"),
+    "mobile": ("image: {shape: [16, 16, 24]}", "inverted_residual: {channels: 24, filters: 24}", "GlobalAveragePooling2D"),
+    "inception": ("image: {shape: [16, 16, 8]}", "inception: {filters: 16}", "GlobalMaxPooling2D"),
+    "dense block": ("image: {shape: [16, 16, 24]}", "dense_layer: {growth: 12}", "GlobalAveragePooling2D"),
+    "transformer": ("x: {shape: [24, 64]}", "transformer_encoder: {width: 64}", "GlobalAveragePooling1D"),
+    "convolutions": ("image: {shape: [32, 32, 16]}", "Conv2D: {filters: 16, kernel_size: 3, padding: same, activation: relu}", "Flatten"),
+    "dense": ("x: {shape: [100]}", "Dense: {units: 256, activation: relu}", "Dropout: 0.1"),
+}  # fmt: skip
+
+
+DEEP = """
+layerkit: 1
+inputs: {%s}
+layers:
+  - %s
+    repeat: 5
+  - %s
+  - Dense: 10
+compile: {optimizer: {%s}, loss: {SparseCategoricalCrossentropy: {from_logits: true}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["Adam: {}", "SGD: {learning_rate: 0.1, momentum: 0.9, global_clipnorm: 1.0}"])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_an_outline_costs_what_the_whole_step_costs(name, optimizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERKIT_CACHE_DIR", str(tmp_path))
+    path = tmp_path / "deep.yaml"
+    path.write_text(DEEP % (*BLOCKS[name], optimizer))
+    deep = builders.load(path).build()
+    whole = training_cost(deep, 32)
+    monkeypatch.setattr("layerkit.models.cost.LARGE", 0)
+    outline = training_cost(deep, 32)
+    assert outline.peak_bytes == pytest.approx(whole.peak_bytes, rel=0.1)
+    assert outline.seconds == pytest.approx(whole.seconds, rel=0.3)
+
+
+def test_an_outline_leaves_the_optimizer_as_it_was():
+    made = model()
+    training_graph(made, is_outline=True)
+    assert "update_step" not in vars(made.optimizer)
+    assert all("change" not in str(n.op.word) for n in training_graph(made)[0].nodes())

@@ -37,8 +37,18 @@ class LLVMEngine:
     def pipeline(self) -> Pipeline:
         return Pipeline.parse(f"{DEFAULT},rows")
 
-    def cost(self, graph: Graph, sizes: Mapping[str, int], donated: Mapping[int, int] | None = None) -> Cost:
-        return predict(Compilation(graph, self.pipeline(), host(), donated or {}), sizes)
+    def cost(
+        self,
+        graph: Graph,
+        sizes: Mapping[str, int],
+        donated: Mapping[int, int] | None = None,
+        *,
+        is_outline: bool = False,
+    ) -> Cost:
+        pipeline = Pipeline.parse("factor") if is_outline else self.pipeline()
+        return predict(
+            Compilation(graph, pipeline, host(), donated or {}), sizes, "outline" if is_outline else "kernels"
+        )
 
     def state(self) -> str | None:
         code = sources()

@@ -15,7 +15,8 @@ from layerkit.engines.llvm.codegen.builder import INT, Module, Reg, literal, vec
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.target import host
 
-SMALLEST, LARGEST = 1 << 20, 1 << 28  # bytes between which the speed of memory is measured
+SMALLEST, LARGEST = 1 << 20, 1 << 27  # bytes between which the speed of memory is measured
+ENOUGH_S = 0.02  # after so long a measurement is not repeated once more
 
 
 @cache
@@ -50,7 +51,7 @@ def bandwidth(moved: int) -> float:
     """
     size = SMALLEST
     while size < min(moved, LARGEST):
-        size *= 4
+        size = min(4 * size, LARGEST)
     return _bandwidth(size)
 
 
@@ -109,9 +110,9 @@ def _added(size: int) -> float:
 
 def _least(call: Callable[[], object]) -> float:
     """Seconds of the fastest of some calls."""
-    best = float("inf")
-    for _ in range(10):
+    took: list[float] = []
+    while len(took) < 3 or (len(took) < 10 and sum(took) < ENOUGH_S):
         start = time.perf_counter()
         call()
-        best = min(best, time.perf_counter() - start)
-    return best
+        took.append(time.perf_counter() - start)
+    return min(took)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from layerkit.engines.base import Change
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import affine
 from layerkit.engines.llvm.loops.affine import Affine, Place
@@ -87,12 +88,11 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
             continue
         stored |= {x for x in node.inputs if cost.get(x, 0) > 0 and _is_row_of_many(x, node.outputs[0])}
         total = weight_of(node) + sum(cost.get(x, 0) for x in set(node.inputs) if x not in stored)
-        loads = _loads(node, stored)
         for v in node.outputs:
             cost[v] = total
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
-            is_costly = total > REPEATED or loads > 1
-            is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and is_costly
+            is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast)
+            is_shared = is_shared and (total > REPEATED or _loads(node, stored) > 1)  # costly to do again
             is_shared = is_shared and (total > 2 * REPEATED or not _is_spread(v, stored))
             is_first = total > 0 and v in moving
             if is_shared or is_first or total > 150:
@@ -143,7 +143,7 @@ def _reads_through(node: Node) -> bool:
     from layerkit.ops.matrices import MatMul
     from layerkit.ops.reduction import Reduce
 
-    return isinstance(node.op, Reduce | MatMul | Concatenate)
+    return isinstance(node.op, Reduce | MatMul | Concatenate | Change)
 
 
 def _loads(node: Node, stored: set[Value]) -> int:

@@ -561,11 +561,11 @@ def _price(nest: Nest, scale: Size) -> float:
     """Rough nanoseconds of one unit on one core."""
     elements = product([scale, *nest.axes[1:]])
     count = elements if isinstance(elements, int) else 1000
-    ops = sum(_COST.get(e.word, 0.02) for e in nest.loads()) + 0.05 * len(nest.results)
+    ops = sum(COST.get(e.word, 0.02) for e in nest.loads()) + 0.05 * len(nest.results)
     return float(count) * ops
 
 
-_COST = {"exp": 0.2, "log": 0.2, "tanh": 0.3, "sigmoid": 0.3, "erf": 0.4, "sqrt": 0.1, "divide": 0.05, "uniform": 0.8, "normal": 3.0,
+COST = {"exp": 0.2, "log": 0.2, "tanh": 0.3, "sigmoid": 0.3, "erf": 0.4, "sqrt": 0.1, "divide": 0.05, "uniform": 0.8, "normal": 3.0,
          "power": 1.0, "sin": 0.6, "cos": 0.6}  # fmt: skip
 
 

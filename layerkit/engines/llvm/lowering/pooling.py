@@ -24,6 +24,10 @@ from layerkit.ops.windows import pad_widths
 
 MOST_TAPS = 64  # elements of a window whose choice is written out
 COLUMNS = 4  # positions written out
+MOVED_NS, CHOSEN_NS = (
+    0.06,
+    0.2,
+)  # nanoseconds of an element that is pooled, and of one whose window's choice is found again
 
 
 def _sweep(node: Node, x: Value, y: Value, how: str, is_backward: bool = False) -> Sweep | None:
@@ -40,10 +44,10 @@ def _sweep(node: Node, x: Value, y: Value, how: str, is_backward: bool = False) 
     return Sweep((*single, *axes), number(x.shape[-1]), how=how)
 
 
-def _add(lowering: Lowering, node: Node, function: str, sweep: Sweep) -> None:
-    """A kernel over the images of a batch; its price is that of moving them."""
+def _add(lowering: Lowering, node: Node, function: str, sweep: Sweep, each: float = MOVED_NS) -> None:
+    """A kernel over the images of a batch, of ``each`` nanoseconds for an element."""
     reads = [Use(lowering.ensure(v), rows=True) for v in node.inputs]
-    writes, price = [Use(lowering.new(node.outputs[0]), rows=True)], 0.3 * (sweep.operand + sweep.result)
+    writes, price = [Use(lowering.new(node.outputs[0]), rows=True)], each * (sweep.operand + sweep.result)
     lowering.add_kernel(Kernel(function, reads, writes, node.inputs[0].shape[0], price), node)
 
 
@@ -73,7 +77,8 @@ def max_pool_grad(lowering: Lowering, node: Node) -> None:
         return
     module, target, element = lowering.module, lowering.target, TYPES[x.dtype]
     key = ("max_pool_grad", element, sweep, lowering.names)
-    _add(lowering, node, module.once(key, lambda: _write_grad(module, target, element, sweep, lowering.names)), sweep)
+    function = module.once(key, lambda: _write_grad(module, target, element, sweep, lowering.names))
+    _add(lowering, node, function, sweep, CHOSEN_NS)
 
 
 def _write_grad(module: Module, target: Target, element: str, sweep: Sweep, names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel
 from layerkit.engines.llvm.lowering.lower import Lowering
+from layerkit.engines.llvm.lowering.outline import Outline
 from layerkit.engines.llvm.runtime.plan import Call, Plan, Slot, Work
 from layerkit.engines.llvm.runtime.schedule import Schedule, Segment, schedule
 from layerkit.ir import Array, Graph
 from layerkit.ir.fingerprint import fingerprint
 from layerkit.passes import Pipeline
+
+Detail = Literal["code", "kernels", "outline"]
 
 
 class Lowered:
@@ -33,17 +37,21 @@ class Lowered:
         target: the processor.
         donated: outputs that may be written over an input.
         kept: inputs that mostly stay the same from call to call.
-        is_sketch: its plan is wanted, not its code.
+        detail: "code" is all; "kernels" have no code; of an "outline" loops are known roughly.
     """
 
     def __init__(
-        self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int], *, is_sketch: bool = False
+        self, graph: Graph, target: Target, donated: Mapping[int, int], kept: Collection[int], detail: Detail = "code"
     ) -> None:
         self.graph = graph
         self.names = tuple(sorted({name for v in graph.inputs for name in v.type.axes}))
-        self.module = (Sketch if is_sketch else Module)(target.attributes)
+        self.module = (Module if detail == "code" else Sketch)(target.attributes)
         lasting = set(kept) - set(donated.values())
-        lowering = Lowering(graph, self.module, target, self.names, lasting=lasting, state=donated)
+        lowering: Lowering | Outline
+        if detail == "outline":
+            lowering = Outline(graph, target, self.names)
+        else:
+            lowering = Lowering(graph, self.module, target, self.names, lasting=lasting, state=donated)
         self.kernels = lowering.kernels()
         self.schedule: Schedule = schedule(self.kernels, donated, kept)
         buffers = [use.buffer for k in self.kernels for use in (*k.reads, *k.writes)]
@@ -121,9 +129,9 @@ class Compilation:
     donated: Mapping[int, int]
     kept: Collection[int] = ()
 
-    def lowered(self) -> Lowered:
+    def lowered(self, detail: Detail = "code") -> Lowered:
         """The graph after all passes, as kernels; equal each time."""
-        return Lowered(self.pipeline.run(self.graph), self.target, self.donated, self.kept)
+        return Lowered(self.pipeline.run(self.graph), self.target, self.donated, self.kept, detail)
 
     def key(self) -> str | None:
         """A name in the cache, which tells all that plan and code depend on; None if there is something else."""

@@ -13,7 +13,7 @@ from layerkit.engines.base import Cost
 from layerkit.engines.llvm.codegen.machine import bandwidth, peak
 from layerkit.engines.llvm.kernel import CHUNKS, Kernel
 from layerkit.engines.llvm.runtime import threads
-from layerkit.engines.llvm.runtime.compilation import Compilation, Lowered
+from layerkit.engines.llvm.runtime.compilation import Compilation, Detail, Lowered
 from layerkit.engines.llvm.runtime.plan import Plan
 from layerkit.engines.llvm.runtime.program import PARALLEL_NS, memory
 from layerkit.engines.llvm.runtime.report import traffic
@@ -30,17 +30,16 @@ CALL_NS, PHASE_NS = 50.0, 2_000.0
 """Of one call of a kernel; and of waiting for all threads at the end of a phase."""
 
 
-def predict(compilation: Compilation, sizes: Mapping[str, int]) -> Cost:
+def predict(compilation: Compilation, sizes: Mapping[str, int], detail: Detail) -> Cost:
     """Memory and time of a run for these sizes."""
-    lowered = compilation.lowered()
+    lowered = compilation.lowered(detail)
     plan = lowered.plan()
     return Cost(memory(plan, compilation.graph, sizes), seconds(lowered, plan, sizes, threads.threads()))
 
 
 def seconds(lowered: Lowered, plan: Plan, sizes: Mapping[str, int], count: int) -> float:
     """Seconds of a run on ``count`` threads."""
-    price = sum(work.price * work.chunks(sizes)[0] for work in plan.works)
-    if price <= PARALLEL_NS:
+    if plan.price(sizes) <= PARALLEL_NS:
         count = 1
     total = 0.0
     for phase in lowered.schedule.phases[plan.prologue :]:
@@ -63,6 +62,5 @@ def _kernel(kernel: Kernel, sizes: Mapping[str, int]) -> float:
     if flops:
         kind = kernel.function.split(".")[0].rstrip("0123456789")
         return max(flops / (SHARES.get(kind, SHARE) * peak()), by_memory) + CALL_NS
-    is_pool = "pool" in kernel.what  # moves numbers, does nothing with them; its price is that of single ones
-    by_price = 0.0 if is_pool else PRICED * kernel.price * float(bind(kernel.units, known))
+    by_price = PRICED * kernel.price * float(bind(kernel.units, known))
     return max(by_memory, by_price) + CALL_NS

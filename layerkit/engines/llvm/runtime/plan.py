@@ -7,7 +7,6 @@ a call (where buffers lie in the arena, how many chunks there are) is found here
 from __future__ import annotations
 
 import json
-from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -107,6 +106,31 @@ class Layout:
     size: int
 
 
+class _Arena:
+    """Blocks of memory that are used in some phases; each lies as low as those that are used at the same time let it."""
+
+    def __init__(self, start: int, most: int) -> None:
+        self.start = self.top = start
+        self._count = 0
+        self._blocks = np.zeros((4, most), np.int64)
+        """Where each begins and ends, the first and the last phase; in the order of where they begin."""
+
+    def put(self, size: int, first: int, last: int) -> int:
+        """The place of another block."""
+        n = self._count
+        lows, highs, firsts, lasts = self._blocks[:, :n]
+        met = (firsts <= last) & (lasts >= first)
+        ends = np.maximum.accumulate(np.concatenate(([self.start], highs[met])))
+        fits = np.flatnonzero(lows[met] - ends[:-1] >= size)
+        at = int(ends[fits[0] if len(fits) else -1])
+        k = int(np.searchsorted(lows, at))
+        self._blocks[:, k + 1 : n + 1] = self._blocks[:, k:n]
+        self._blocks[:, k] = at, at + size, first, last
+        self._count += 1
+        self.top = max(self.top, at + size)
+        return at
+
+
 @dataclass(frozen=True)
 class Plan:
     """A compiled step, but for its code.
@@ -137,6 +161,10 @@ class Plan:
     functions: int
     constants: tuple[Array, ...]
 
+    def price(self, sizes: Mapping[str, int]) -> float:
+        """Rough nanoseconds of a run on one core, by the prices of all units."""
+        return sum(work.price * work.chunks(sizes)[0] for work in self.works)
+
     def layout(self, sizes: Mapping[str, int]) -> Layout:
         """Places in one arena for all local buffers; two share memory only if their phases do not meet."""
         known: dict[Size, int] = {}
@@ -153,21 +181,12 @@ class Plan:
             if self.slots[i].lasting:  # at the same place for all sizes
                 offsets[i] = start
                 start += wanted[i]
-        top = start
-        placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
         moving = [i for i in wanted if i not in offsets]
-        for i in sorted(moving, key=lambda i: (-wanted[i], self.slots[i].first)):
-            first, last, size = self.slots[i].first, self.slots[i].last, wanted[i]
-            at = start
-            for low, high, begins, ends in placed:
-                if begins <= last and first <= ends:
-                    if at + size <= low:
-                        break
-                    at = max(at, high)
-            offsets[i] = at
-            top = max(top, at + size)
-            insort(placed, (at, at + size, first, last))
-        return Layout(offsets, top)
+        moving.sort(key=lambda i: (-wanted[i], self.slots[i].first))
+        arena = _Arena(start, len(moving))
+        for i in moving:
+            offsets[i] = arena.put(wanted[i], self.slots[i].first, self.slots[i].last)
+        return Layout(offsets, arena.top)
 
     # On disk
 

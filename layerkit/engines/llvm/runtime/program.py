@@ -55,7 +55,7 @@ class _Bound:
         layout = plan.layout(sizes)
         self.control = Control(plan, sizes, program.functions, program.is_timed)
         self.table = self.control.table
-        self.price = sum(work.price * work.chunks(sizes)[0] for work in plan.works)
+        self.price = plan.price(sizes)
         self.address = ctypes.c_void_p(self.control.address)
         arena = program.arena(layout.size)
         for i, slot in enumerate(plan.slots):

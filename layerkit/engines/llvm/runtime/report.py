@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerkit.dtypes import numpy_dtype
-from layerkit.engines.llvm.codegen.machine import bandwidth, peak
+from layerkit.engines.llvm.codegen.machine import LARGEST, bandwidth, peak
 from layerkit.engines.llvm.kernel import CHUNKS, Buffer, Kernel
 from layerkit.ir import Array
 from layerkit.ir.types import bind
@@ -71,7 +71,7 @@ def table(program: LLVMProgram, sizes: Mapping[str, int], arrays: Sequence[Array
         flops = sum(float(bind(k.flops, known)) for k in lowered.kernels)
         console.print(
             f"one thread: {total * 1e3:.3f} ms, {flops / total / 1e9:.0f} GFLOP/s; measured peak of a core {peak():.0f} GFLOP/s; "
-            f"kernels without products: share of a plain loop's GB/s over as many bytes ({bandwidth(1 << 28):.0f} from memory)",
+            f"kernels without products: share of a plain loop's GB/s over as many bytes ({bandwidth(LARGEST):.0f} from memory)",
             highlight=False,
         )
     return out.getvalue().rstrip("\n")

@@ -428,7 +428,9 @@ def kernel_grad(module: Module, target: Target, element: str, t: Tiling, names: 
 
     ``sums`` is memory to work in, of ``sums_size`` elements.
     """
-    return module.once(("winograd.kernel_grad", element, t, names), lambda: _kernel_grad(module, target, element, t, names))
+    return module.once(
+        ("winograd.kernel_grad", element, t, names), lambda: _kernel_grad(module, target, element, t, names)
+    )
 
 
 def sums_size(t: Tiling) -> int:
