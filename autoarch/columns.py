@@ -84,8 +84,8 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
         options["window"] = {**WINDOW, **({"order": time} if time is not None else {})}
         by = "time"
     else:
-        features = _useful(records, names, notes)
-        options["categories"] = "one_hot"
+        useful = _useful(records, names, notes)
+        features = sorted(useful, key=lambda name: records.columns[name].kind == "category")  # numbers first
     options |= {"target": column, "features": features, "standardize": True}
     if any(records.columns[name].missing for name in features):
         options["missing"] = "mean"

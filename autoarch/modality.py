@@ -9,7 +9,8 @@ space names it:
 - series: ``length``, ``channels``; ``padded``, 1 where shorter ones end in zeros, which are then not standardized; ``forecast``,
   1 where the target is the first channel some steps later
 - tokens: ``length``, ``vocabulary``
-- tabular: ``columns``, how many numbers a row becomes
+- tabular: ``numbers``, how many columns of them a row has; after them come its categories, as numbers from 0 on: ``offsets``
+  says where those of each column begin when they are counted together, ``values`` how many there are
 
 The section ``data`` names target, features, split and preparation; its path is the file's name alone, since ``--data`` leads there.
 """
@@ -29,6 +30,7 @@ import builders
 from autoarch.columns import Chosen, choose
 from builders import Spec
 from layerkit.data import DataOptions, DataSet, Records, open_data
+from layerkit.data.preparation import Preparation
 from layerkit.data.sources import Opened
 from layerkit.errors import ArgumentError, DataError, did_you_mean
 from layerkit.ir import Array
@@ -138,7 +140,7 @@ def look(data: str, target: str | None = None, task: Task = "auto") -> Found:
     options["split"] = _split(opened, chosen)
     dataset = open_data(_Again(opened), DataOptions(**options))
     asked = "forecast" if "window" in options else str(dataset.task)
-    facts = {"rows": dataset.rows["train"], **_answer(dataset), **_facts(modality, _sample(dataset), chosen)}
+    facts = {"rows": dataset.rows["train"], **_answer(dataset), **_facts(modality, dataset, chosen)}
     return Found(modality, asked, dataset, {chosen.key: chosen.arguments, **options}, facts, tuple(chosen.notes))
 
 
@@ -218,8 +220,9 @@ def _padded(x: Array) -> bool:
     return bool((x[:, -1] == 0).all(-1).any())
 
 
-def _facts(modality: Modality, x: Array, chosen: Chosen) -> dict[str, Any]:
-    """What the data decide in the spaces of a modality; ``x`` are rows as a model takes them."""
+def _facts(modality: Modality, dataset: DataSet, chosen: Chosen) -> dict[str, Any]:
+    """What the data decide in the spaces of a modality."""
+    x = _sample(dataset)
     if modality in ("images", "video"):
         x = x.astype("float32") if x.ndim == {"images": 4, "video": 5}[modality] else x[..., None].astype("float32")
         deviation = float(x.std()) or 1.0
@@ -231,7 +234,14 @@ def _facts(modality: Modality, x: Array, chosen: Chosen) -> dict[str, Any]:
         assert chosen.array is not None
         parts = [p for p in (chosen.opened.train, chosen.opened.test) if p is not None]
         return {"length": x.shape[1], "vocabulary": max(int(_some(p, chosen.array).max()) for p in parts) + 1}
-    return {"columns": x.shape[1]}
+    return _columns(dataset.preparation, x.shape[1])
+
+
+def _columns(preparation: Preparation, width: int) -> dict[str, Any]:
+    """How many numbers a row of a table has, and how many categories each of its other columns."""
+    found = [preparation.encodings[name] for name in preparation.inputs[0].columns]
+    sizes = [len(e.categories) + 1 for e in found if e.kind == "category"]  # 0 is missing or new
+    return {"numbers": width - len(sizes), "offsets": [sum(sizes[:i]) for i in range(len(sizes))], "values": sum(sizes)}
 
 
 def _short(value: Any) -> Any:

@@ -45,7 +45,7 @@ def test_the_digits_that_ship():
         (np.zeros((20, 4, 6, 5, 3), "float32"), "video", {"shape": [4, 6, 5, 3]}),
         (np.ones((20, 7, 2), "float32"), "series", {"length": 7, "channels": 2, "padded": 0}),
         (np.arange(20 * 7, dtype="int64").reshape(20, 7), "tokens", {"length": 7, "vocabulary": 140}),
-        (np.ones((20, 7), "float32"), "tabular", {"columns": 7}),
+        (np.ones((20, 7), "float32"), "tabular", {"numbers": 7, "offsets": [], "values": 0}),
     ],
 )
 def test_arrays_tell_by_their_axes_what_they_are(tmp_path, x, modality, facts):
@@ -75,10 +75,13 @@ def test_a_table_of_classes(tmp_path):
     rows = [(f"2020-01-{i + 1:02}", i, "red" if i % 3 else "blue", i**2 if i else "", f"note {i}", "yes" if i % 2 else "no") for i in range(30)]  # fmt: skip
     path = table(tmp_path / "rows.csv", "day,number,colour,size,note,bought", rows)
     found = look(path, "bought")
-    assert (found.modality, found.task, found.facts["columns"]) == ("tabular", "classification", 3)
+    assert (found.modality, found.task, found.facts["numbers"]) == ("tabular", "classification", 1)
+    assert found.dataset.train[0].shape == (20, 2)
+    assert set(found.dataset.train[0][:, 1]) == {1, 2}
+    assert (found.facts["offsets"], found.facts["values"]) == ([0], 3)  # missing or new, blue, red
     assert found.section == {
-        "csv": {"path": "rows.csv"}, "target": "bought", "features": ["colour", "size"], "standardize": True,
-        "categories": "one_hot", "missing": "mean", "split": {"validation": 0.16, "test": 0.2, "by": "stratified"},
+        "csv": {"path": "rows.csv"}, "target": "bought", "features": ["size", "colour"], "standardize": True,
+        "missing": "mean", "split": {"validation": 0.16, "test": 0.2, "by": "stratified"},
     }  # fmt: skip
     assert [note.split("'")[1] for note in found.notes] == ["day", "number", "note"]
     assert "'day' is left out: it tells the time of a row" in found.describe()

@@ -33,7 +33,7 @@ def rows(model, count=48):
     """Made-up inputs, and targets of classes or numbers as the model's loss wants them."""
     rng = np.random.default_rng(0)
     x = {
-        name: rng.integers(0, 2, (count, *value.shape[1:])) if "int" in value.dtype else rng.normal(size=(count, *value.shape[1:])).astype("float32")
+        name: rng.integers(0, 2, (count, *value.shape[1:])) if "int" in value.dtype else abs(rng.normal(size=(count, *value.shape[1:]))).astype("float32")
         for name, value in zip(model.input_names, model.inputs, strict=True)
     }  # fmt: skip
     outputs = model.output.shape[-1]
@@ -102,3 +102,16 @@ def test_a_forecast_moves_with_the_level_of_its_series(name):
     x = np.random.default_rng(0).normal(size=(4, 8, 2)).astype("float32")
     low, high = (model.predict(x + level, verbose=0) for level in (np.float32(0), np.float32(5)))
     np.testing.assert_allclose(high - low, 10, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("tabular_")])
+def test_tables_of_numbers_or_of_categories_alone_fit(name):
+    for seed, (numbers, offsets, values) in enumerate([(1, [], 0), (3, [], 0), (0, [0, 4], 7), (1, [0], 3)]):
+        facts = {"numbers": numbers, "offsets": offsets, "values": values}
+        model = drawn(changed(builders.load(FILES[name]), rows=100, **facts), 1, seed)[0].build()
+        x = np.ones((2, numbers + len(offsets)), "float32")
+        x[1, -1] = 2  # another number, or another category
+        found = model.predict(x, verbose=0)
+        assert np.isfinite(found).all()
+        assert (found[0] != found[1]).any()

@@ -44,6 +44,7 @@ USES = {
     "cnn_lstm": ((16, 3), "{filters: 4, units: 5}", (5,)),
     "since_last": ((8, 3), "{length: 8}", (8, 3)),
     "plus_linear": ((5,), "{outputs: 5}", (5,)),
+    "column_vectors": ((6,), "{numbers: 2, offsets: [0, 3, 5, 9], values: 12, width: 4}", (6, 4)),
     "image_features": ((8, 8, 3), "{filters: 4}", (4,)),
     "video_cnn_lstm": ((5, 8, 8, 3), "{filters: 4, units: 6}", (6,)),
     "double_conv": ((8, 8, 4), "{filters: 6}", (8, 8, 6)),
