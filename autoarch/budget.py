@@ -14,6 +14,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from autoarch.clock import MARGIN_S, Clock
+from autoarch.halving import LOOK
+from autoarch.tasks import seconds_of
 from layerkit.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Deadline:
         self.best: Trial | None = None if best is None else self._trials.get(best.trial)
         """The trial that would be trained again, if the search ended now."""
         self._begun: dict[int, float] = {}
+        self._paces: dict[int, float | None] = {}
         self._overheads: list[float] = []
 
     @property
@@ -101,25 +104,32 @@ class Deadline:
 
     def begins(self, task: Task) -> bool:
         """Whether a task is likely to end in time; then it begins now."""
-        if self.clock.allowed is None:
-            return True
-        wanted = self.predicted(task)
-        if (wanted or 0.0) > self.left:
+        trial = self._trials[task.number]
+        self._paces[task.number] = self.pace(trial)
+        if (self.predicted(task) or 0.0) > self.left:
             return False
         self._begun[task.number] = time.monotonic()
         return True
+
+    def expected(self, trial: Trial) -> dict[str, float]:
+        """What was predicted of a trial before it was trained: ``bytes``, and ``seconds`` of an epoch."""
+        look, pace = trial.results.get(LOOK), self._paces.get(trial.number)
+        found = {name: value for name, value in (look.predicted if look else {}).items() if name != "seconds"}
+        return found if pace is None else {**found, "seconds": pace}
 
     def ended(self, task: Task, rung: int, result: Result) -> None:
         """Learn from a task that ended."""
         trial, began = self._trials[task.number], self._begun.pop(task.number, None)
         before = trial.trained
         trial.results[rung] = result
-        if began is not None and result.reason is None:
+        if began is not None and result.reason is None and rung > LOOK:
             new = result.history[before:]
             self._overheads.append(max(time.monotonic() - began - sum(row["seconds"] for row in new), 0.0))
 
     def predicted(self, task: Task) -> float | None:
         """Seconds of a task; None while nothing like it was measured."""
+        if not task.epochs:
+            return None
         trial = self._trials[task.number]
         pace = self.pace(trial)
         return None if pace is None else self._overhead() + pace * max(task.epochs - trial.trained, 0)
@@ -192,11 +202,10 @@ class FinalsGuard:
 
 
 def _measured(trial: Trial) -> float | None:
-    """The seconds of an epoch; where there are several, the first, which may have compiled, does not count."""
-    history = trial.results[trial.rung].history if trial.rung >= 0 else []
-    took = [row["seconds"] for row in history if "seconds" in row]
-    return median(took[1:] or took) if took else None
+    """The seconds of an epoch."""
+    return seconds_of(trial.results[trial.rung].history).get("seconds") if trial.rung >= 0 else None
 
 
 def _predicted(trial: Trial) -> float | None:
-    return next((r.predicted["seconds"] for r in trial.results.values() if "seconds" in r.predicted), None)
+    """The seconds of an epoch, as the engine told them when the model was looked at."""
+    return trial.results[LOOK].predicted.get("seconds") if LOOK in trial.results else None

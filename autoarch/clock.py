@@ -92,8 +92,8 @@ class Clock:
                 self.write()
 
     @contextlib.contextmanager
-    def alarm(self) -> Iterator[None]:
-        """Interrupt what is done here when time is up.
+    def alarm(self, before: float = 0.0) -> Iterator[None]:
+        """Interrupt what is done here when time is up, or so many seconds ``before``.
 
         Where signals cannot be had, in other threads than the main one or on Windows, the caller looks at ``is_over``.
 
@@ -108,13 +108,13 @@ class Clock:
         def ring(number: int, frame: FrameType | None) -> None:
             raise TimeIsUp
 
-        before = signal.signal(signal.SIGALRM, ring)
+        usual = signal.signal(signal.SIGALRM, ring)
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(self.left - MARGIN_S, 0.001))
+            signal.setitimer(signal.ITIMER_REAL, max(self.left - MARGIN_S - before, 0.001))
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.signal(signal.SIGALRM, usual)
 
 
 def _read(path: Path) -> tuple[float | None, float]:

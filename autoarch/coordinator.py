@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import builders
 from autoarch import halving
 from autoarch.budget import Deadline
 from autoarch.checks import checked
-from autoarch.clock import Clock
+from autoarch.clock import Clock, TimeIsUp
 from autoarch.finish import finish
+from autoarch.halving import LOOK
 from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
@@ -29,6 +30,7 @@ from layerkit.engines.llvm.codegen.target import available_cores
 from layerkit.errors import LayerkitError, StateError
 
 PATIENCE_S = 3600.0
+MOST_REJECTED = 20  # times the size of a round: where more are outside the limits, it stays smaller
 
 
 def start(folder: Path, options: Options, seconds: float | None = None, *, beside: Sequence[str] = ()) -> None:
@@ -89,7 +91,7 @@ def work(
                     search.run(pool)
                     saving.write_whole(folder / "leaderboard.json", [leaderboard(study.trials()).encode()])
                     result = finish(folder, study, search.options, pool, watcher.phase, search.deadline)
-                _report(folder, watcher)
+                _report(folder, watcher, clock)
                 return result
     finally:
         watcher.ended()
@@ -101,12 +103,15 @@ def _open_again(folder: Path) -> None:
     shutil.rmtree(folder / "best", ignore_errors=True)
 
 
-def _report(folder: Path, watcher: Watcher) -> None:
+def _report(folder: Path, watcher: Watcher, clock: Clock) -> None:
     """Write the report; a search whose report cannot be written is no failure."""
     from autoarch.report import write
 
     try:
-        write(folder)
+        with clock.alarm():
+            write(folder)
+    except TimeIsUp:
+        watcher.phase(f"time is up: there is no report yet; autoarch report {folder} writes it")
     except (LayerkitError, OSError) as error:
         watcher.phase(f"the report cannot be written: {error}")
 
@@ -126,9 +131,13 @@ class _Search:
             self.watcher.phase(f"{'warning' if finding.is_serious else 'note'}: {finding.text}")
         self.watcher.began(self.study.trials(), self.options.trials)
         while self._has(number) or self._propose(number):
+            self._fill(number, pool)
             self._train(number, pool)
-            if self.deadline.is_over or not self._has_trained(number):
+            if self.deadline.is_over:
                 self.watcher.phase("the time for the search is used up")
+                break
+            if not self._has_trained(number):
+                self.watcher.phase("nothing was found that is within the limits and can be trained in time")
                 break
             number += 1
 
@@ -136,34 +145,59 @@ class _Search:
         return least(next(iter(self.spaces.values()))).dataset(self.options.data)
 
     def _has_trained(self, number: int) -> bool:
-        """Whether something came of a round; nothing does where all that it has takes longer than there is time."""
-        return any(t.results for t in self._trials(number))
+        """Whether something came of a round; where all was rejected or takes too long, nothing will come of the next."""
+        return any(rung > LOOK for t in self._trials(number) for rung in t.results)
 
     def _has(self, number: int) -> bool:
         return number < self.study.rounds
 
+    def _wanted(self, number: int) -> int:
+        """How many trials a round is to have; those that were rejected do not count."""
+        if self.options.trials is None:
+            return self.options.round_size
+        before = sum(t.round < number and not t.is_rejected for t in self.study.trials())
+        return min(self.options.round_size, self.options.trials - before)
+
     def _propose(self, number: int) -> bool:
         """Propose a round; False when there is nothing more to propose."""
-        trials = self.study.trials()
-        count = self.options.round_size
-        if self.options.trials is not None:
-            count = min(count, self.options.trials - len(trials))
+        count = self._wanted(number)
         if count <= 0 or self.deadline.is_over:
             return False
-        seed = derive_seed(self.options.seed, "round", number)
-        past = [self._past(t) for t in trials]
-        found = propose(self.spaces, past, count, seed=seed, sampler=self.options.sampler)
-        if not found:
+        new = self._proposals(number, count, derive_seed(self.options.seed, "round", number))
+        if not new:
             self.watcher.phase("the space is used up: all its specs were tried")
             return False
-        epochs = {s.name: s.epochs for s in self.options.spaces}
-        new = [
-            Trial(len(trials) + i, number, p.space, epochs[p.space], p.why, p.drawn, p.spec.text)
-            for i, p in enumerate(found)
-        ]
         self.study.add_round(number, new)
         self.watcher.proposed(new)
         return True
+
+    def _fill(self, number: int, pool: Pool) -> None:
+        """Look at what is proposed, and propose others instead of those that are rejected, until the round is full."""
+        while not self._has_trained(number):  # then it was as full as it gets
+            self._to_rung([t for t in self._trials(number) if not t.results], LOOK, pool)
+            trials = self._trials(number)
+            rejected = sum(t.is_rejected for t in trials)
+            missing = self._wanted(number) - (len(trials) - rejected)
+            if missing <= 0 or rejected >= MOST_REJECTED * self.options.round_size or self.deadline.is_over:
+                return
+            seed = derive_seed(self.options.seed, "round", number, len(trials))
+            new = self._proposals(number, missing, seed)
+            if not new:
+                return
+            self.study.add_trials(new)
+            self.watcher.proposed(new)
+
+    def _proposals(self, number: int, count: int, seed: int) -> list[Trial]:
+        """Up to ``count`` new trials for a round."""
+        trials = self.study.trials()
+        found = propose(
+            self.spaces, [self._past(t) for t in trials], count, seed=seed, sampler=self.options.sampler
+        )  # fmt: skip
+        epochs = {s.name: s.epochs for s in self.options.spaces}
+        return [
+            Trial(len(trials) + i, number, p.space, epochs[p.space], p.why, p.drawn, p.spec.text)
+            for i, p in enumerate(found)
+        ]
 
     def _past(self, trial: Trial) -> Past:
         score = trial.merit[0] if trial.merit is not None else None
@@ -173,7 +207,7 @@ class _Search:
         """The rungs of a round."""
         for rung in range(halving.RUNGS):
             everyone = self._trials(number)
-            going = everyone if rung == 0 else halving.promoted(everyone, rung - 1)
+            going = halving.promoted(everyone, rung - 1) if rung else [t for t in everyone if not t.is_rejected]
             self._keep(everyone, going)
             self._to_rung([t for t in going if rung not in t.results], rung, pool)
         self._keep(self._trials(number), [])
@@ -191,17 +225,24 @@ class _Search:
                         "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
                     )
                 trial = by_number[task.number]
-                if result.reason is None and offer(self.folder, trial, rung, result, self._folder(trial) / MODEL):
+                if rung == 0:
+                    result = replace(result, predicted=self.deadline.expected(trial))
+                if (
+                    rung > LOOK
+                    and result.reason is None
+                    and offer(self.folder, trial, rung, result, self._folder(trial) / MODEL)
+                ):
                     self.deadline.best = trial
                 self.study.add_result(trial.number, rung, result)
                 self.deadline.ended(task, rung, result)
-                self.watcher.result(trial.number, task.epochs, result)
+                if rung > LOOK or result.reason is not None:
+                    self.watcher.result(trial.number, task.epochs, result)
 
     def _task(self, trial: Trial, rung: int) -> Task:
         options = self.options
         return Task(
             trial.number, trial.spec, options.file_of(trial.space), options.data, derive_seed(options.seed, "trial", trial.number),
-            halving.rungs(trial.epochs)[rung], str(self._folder(trial)), str(self.folder / "prepared"), options.limits,
+            halving.rungs(trial.epochs)[rung] if rung > LOOK else 0, str(self._folder(trial)), str(self.folder / "prepared"), options.limits,
         )  # fmt: skip
 
     def _folder(self, trial: Trial) -> Path:

@@ -34,6 +34,7 @@ from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
 RESULT = "result.json"
+REPORT_S = 1.0  # before the deadline: for the report
 
 
 def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, deadline: Deadline) -> dict[str, Any]:
@@ -67,13 +68,14 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
         found = {
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
+            "rejected": sum(t.is_rejected for t in trials),
             "is_retrained": True,
             "finalists": [f.told() for f in final],
             "selection_bias": _selection(trials, options),
             "checks": [asdict(finding) for finding in checks.kept(folder)],
         }
         try:
-            with clock.alarm():
+            with clock.alarm(REPORT_S):
                 if clock.is_over:
                     raise TimeIsUp
                 _write_best(folder, winner)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autoarch.study import Trial
 
 FACTOR, RUNGS = 3, 3
+LOOK = -1  # what comes before the rungs: a model is built, and its cost predicted
 
 
 def rungs(epochs: int) -> list[int]:

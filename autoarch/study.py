@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoarch.halving import RUNGS, rungs
+from autoarch.halving import LOOK, RUNGS, rungs
 from autoarch.space import Drawn
 from autoarch.tasks import Result, merit
 from layerkit.errors import ArgumentError, FileFormatError, StateError
@@ -57,9 +57,14 @@ class Trial:
         return next((r.reason for r in self.results.values() if r.reason is not None), None)
 
     @property
+    def is_rejected(self) -> bool:
+        """Whether it was not trained: it cannot be built, or is outside the limits."""
+        return LOOK in self.results and self.results[LOOK].reason is not None
+
+    @property
     def rung(self) -> int:
-        """The highest with scores; -1 if there is none."""
-        return max((rung for rung, r in self.results.items() if r.reason is None), default=-1)
+        """The highest with scores; ``LOOK`` if there is none."""
+        return max((rung for rung, r in self.results.items() if r.reason is None), default=LOOK)
 
     @property
     def trained(self) -> int:
@@ -158,10 +163,18 @@ class Study:
 
     def add_round(self, number: int, trials: Sequence[Trial]) -> None:
         """A round with its trials, all or none."""
-        rows = [(t.number, number, t.space, t.epochs, t.why, json.dumps(asdict(t.drawn)), t.spec) for t in trials]
         with self._connection as connection:
             connection.execute("INSERT INTO rounds VALUES (?)", [number])
-            connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._insert(trials)
+
+    def add_trials(self, trials: Sequence[Trial]) -> None:
+        """More trials of a round, all or none."""
+        with self._connection:
+            self._insert(trials)
+
+    def _insert(self, trials: Sequence[Trial]) -> None:
+        rows = [(t.number, t.round, t.space, t.epochs, t.why, json.dumps(asdict(t.drawn)), t.spec) for t in trials]
+        self._connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_result(self, trial: int, rung: int, result: Result) -> None:
         """What came out at a rung."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 MODEL = "model.lk"  # in the folder of a trial that came to a rung, and of the best so far
@@ -36,10 +37,10 @@ class Task:
         file: what the text says it is a file of; what it names lies beside.
         data: a file, a folder or the name of data that ship, instead of the spec's.
         seed: of the initial weights, of dropout and of the order of the rows.
-        epochs: to reach, those included that a checkpoint knows of.
+        epochs: to reach, those included that a checkpoint knows of; 0: the model is only looked at.
         folder: where the trial has its checkpoint, its history, and in the end its model.
         prepared: where data that are prepared once for all lie.
-        limits: outside them it is not trained.
+        limits: outside them it is not trained, and more memory it does not get.
     """
 
     number: int
@@ -91,6 +92,20 @@ def merit(scores: Mapping[str, float]) -> tuple[float, float]:
     """
     loss = -scores["loss"]
     return scores.get("accuracy", loss), loss
+
+
+class RejectedError(Exception):
+    """A model is outside the limits of the search."""
+
+    def __init__(self, reason: str, parameters: int) -> None:
+        super().__init__(reason)
+        self.parameters = parameters
+
+
+def seconds_of(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The ``seconds`` of an epoch: half of them took less. The first, which warms up, counts only where it is alone."""
+    took = [row["seconds"] for row in history if "seconds" in row]
+    return {"seconds": median(took[1:] or took)} if took else {}
 
 
 def task_from(config: Mapping[str, Any]) -> Task:

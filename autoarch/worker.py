@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from autoarch.tasks import MODEL, Result, Task, task_from
+from autoarch.tasks import MODEL, RejectedError, Result, Task, seconds_of, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
 from layerkit.saving.locks import alone
 from layerkit.training.callbacks import Callback, Logs
@@ -28,17 +28,13 @@ HISTORY = "history.jsonl"
 Tell = Callable[[int, dict[str, float]], None]  # an epoch (from 1), and what it came to
 
 
-class RejectedError(Exception):
-    """The model is outside the limits of the search."""
-
-
 def run(task: Task, tell: Tell) -> Result:
     """Train, and measure on the validation part; an error becomes a result."""
     try:
         with alone(Path(task.folder) / "lock", waits=True):  # a worker that lost its coordinator ends soon
             return _train(task, tell)
     except RejectedError as error:
-        return Result(reason=f"rejected: {error}")
+        return Result(reason=f"rejected: {error}", parameters=error.parameters)
     except NonFiniteError as error:
         return Result(reason=f"diverged: {error.summary}")
     except (SpecError, SpecErrors) as error:
@@ -55,6 +51,7 @@ def run(task: Task, tell: Tell) -> Result:
 
 def _train(task: Task, tell: Tell) -> Result:
     import builders
+    from autoarch.cost import Memory, guarded, look
     from autoarch.outcomes import packed, row_losses
     from autoarch.prepared import prepared
     from layerkit.training.control import BackupAndRestore
@@ -63,27 +60,37 @@ def _train(task: Task, tell: Tell) -> Result:
     set_random_seed(task.seed)  # from here on as `layerkit train` does it
     spec = builders.loads(task.spec, task.file)
     model = spec.build()
-    _check_limits(task, model, int(spec.fit.get("batch_size") or 32))
     data = prepared(spec, task.data, model, Path(task.prepared))
+    batch_size = int(spec.fit.get("batch_size") or 32)
+    if not task.epochs:
+        return Result(parameters=model.count_params(), predicted=look(model, data, batch_size, task.limits))
     model.preparation = data.preparation
     arguments = {k: v for k, v in spec.fit.items() if k not in ("verbose", "callbacks", "epochs", "validation_split")}
     backup = BackupAndRestore(backup_dir=task.folder, delete_checkpoint=False)
-    epochs = _Epochs(path=Path(task.folder) / HISTORY, tell=tell)
+    memory = Memory()
+    epochs = _Epochs(path=Path(task.folder) / HISTORY, tell=tell, memory=memory)
     x, y = data.train
     validation = data.validation if data.validation[1] is not None else data.validation[0]
-    model.fit(
-        x, y, verbose=0, epochs=task.epochs, validation_data=validation,
-        callbacks=[*(spec.fit.get("callbacks") or []), epochs, backup], **arguments,
-    )  # fmt: skip
-    x, y = data.validation
-    found = model.evaluate(x, y, verbose=0, return_dict=True)
-    scores = {name: float(value) for name, value in found.items()}
-    odd = [name for name, value in scores.items() if not math.isfinite(value)]
-    if odd:
-        return Result(reason=f"diverged: {', '.join(odd)} on the validation part is no finite number")
-    rows = None if y is None else row_losses(model, x, y, is_class=data.preparation.task == "classification")
-    model.save(Path(task.folder) / MODEL)
-    return Result(scores, epochs.history(), model.count_params(), outcomes=None if rows is None else packed(rows))
+    start = time.perf_counter()
+    model.compile_steps(x, y, batch_size)
+    compiled = time.perf_counter() - start
+    with guarded(model, task.limits.bytes):
+        model.fit(
+            x, y, verbose=0, epochs=task.epochs, validation_data=validation,
+            callbacks=[*(spec.fit.get("callbacks") or []), memory, epochs, backup], **arguments,
+        )  # fmt: skip
+        x, y = data.validation
+        found = model.evaluate(x, y, verbose=0, return_dict=True)
+        scores = {name: float(value) for name, value in found.items()}
+        odd = [name for name, value in scores.items() if not math.isfinite(value)]
+        if odd:
+            return Result(reason=f"diverged: {', '.join(odd)} on the validation part is no finite number")
+        rows = None if y is None else row_losses(model, x, y, is_class=data.preparation.task == "classification")
+        model.save(Path(task.folder) / MODEL)
+    history = epochs.history()
+    measured = {"compile": compiled, **memory.found, **seconds_of(history)}
+    outcomes = None if rows is None else packed(rows)
+    return Result(scores, history, model.count_params(), measured=measured, outcomes=outcomes)
 
 
 class _Epochs(Callback):
@@ -91,13 +98,15 @@ class _Epochs(Callback):
 
     path: Any
     tell: Any
+    memory: Any
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         row = {name: float(value) for name, value in (logs or {}).items()}
-        row["seconds"] = round(time.perf_counter() - self._start, 6)
+        row["seconds"] = round(time.perf_counter() - self._start - self.memory.took, 6)
+        self.memory.took = 0.0
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([epoch + 1, row]) + "\n")
         self.tell(epoch + 1, row)
@@ -108,20 +117,6 @@ class _Epochs(Callback):
             return []
         rows = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.endswith("]")]
         return list(dict(json.loads(row) for row in rows).values())
-
-
-def _check_limits(task: Task, model: Any, batch_size: int) -> None:
-    from layerkit.models.cost import show_bytes, training_cost
-
-    parameters = model.count_params()
-    if task.limits.parameters is not None and parameters > task.limits.parameters:
-        message = f"{parameters:,} parameters"
-        raise RejectedError(message)
-    if task.limits.bytes is not None:
-        cost = training_cost(model, batch_size)
-        if cost is not None and cost.peak_bytes > task.limits.bytes:
-            message = f"a training step takes {show_bytes(cost.peak_bytes)}, as predicted"
-            raise RejectedError(message)
 
 
 def _line(error: LayerkitError) -> str:

@@ -28,14 +28,20 @@ from layerkit.cli.shared import Verb
               help="Specs proposed at a time.")  # fmt: skip
 @click.option("--sampler", type=click.Choice(["tpe", "random", "grid"]), default="tpe", show_default=True)
 @click.option("--params", type=click.IntRange(min=1), help="Reject models with more parameters.")
-@click.option("--memory", type=SIZE, help="Reject models whose training step takes more, such as 500MB or 2GB.")
+@click.option(
+    "--memory", type=SIZE, help="Reject models whose training takes more, as predicted, such as 500MB or 2GB."
+)
+@click.option("--flops", type=click.IntRange(min=1),
+              help="Reject models with more multiplications and additions for one row.")  # fmt: skip
+@click.option("--latency-ms", type=click.FloatRange(min=0, min_open=True),
+              help="Reject models that take longer to predict one row.")  # fmt: skip
 @click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path),
               help="A new folder, instead of searches/<name>-<n>.")  # fmt: skip
 @workers_options
 def search(
     specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int | None,
-    seconds: float | None, seed: int, round_size: int, sampler: Any, params: int | None, memory: int | None, folder: Path | None,
-    workers: int | None, patience: float, as_json: bool,
+    seconds: float | None, seed: int, round_size: int, sampler: Any, params: int | None, memory: int | None, flops: int | None,
+    latency_ms: float | None, folder: Path | None, workers: int | None, patience: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch.coordinator import start
@@ -49,7 +55,7 @@ def search(
     options = prepare(
         specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
         seed=seed, round_size=round_size, sampler=sampler,
-        limits=Limits(params, memory),
+        limits=Limits(params, memory, flops, latency_ms),
     )  # fmt: skip
     folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
     start(folder, options, seconds)

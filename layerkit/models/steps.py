@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from layerkit import tree
 from layerkit.engines import Batches
 from layerkit.errors import NonFiniteError
 from layerkit.models.nonfinite import Step, Watch, explained
@@ -43,6 +44,12 @@ class CompiledStep:
             raise explained(self.model, function, step, error, self.watch) from None
         self.model.steps_done += batches.steps if self.kind == "train" else 0
         return self._result(found)
+
+    def compile(self, data: Arrays, rows: int) -> None:
+        """Trace and compile for batches of so many rows of such data, and run nothing."""
+        batch = tree.map_leaves(lambda a: a[:rows], (data.x, data.y, data.sample_weight))
+        arrays, structure = tree.flatten(self._arguments(batch))
+        self.model._function(self.kind).trace(arrays, structure)
 
     def _arguments(self, batch: Batch) -> tuple[Any, ...]:
         self.model._ensure_ready(batch[0])

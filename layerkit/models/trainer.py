@@ -471,6 +471,14 @@ class Trainer(_Base):
     def _step(self, kind: str) -> CompiledStep:
         return CompiledStep(self, kind)
 
+    def compile_steps(self, x: Any, y: Any = None, batch_size: int | None = None) -> None:
+        """Compile what ``fit`` and ``evaluate`` run for such arrays, and run nothing; they do it themselves if need be."""
+        self._require_compiled("compile_steps")
+        data, size = adapt(self._on_host(x), y), check_batch_size(batch_size)
+        if isinstance(data, Arrays):
+            for kind in ("train", "test"):
+                self._step(kind).compile(data, size)
+
     def _metrics_reset(self) -> None:
         for metric in self.metrics:
             metric.reset_state()

@@ -11,6 +11,7 @@ import pytest
 
 from autoarch.budget import Deadline, size
 from autoarch.clock import MARGIN_S, Clock, TimeIsUp
+from autoarch.halving import LOOK
 from autoarch.pool import Pool
 from autoarch.space import Drawn
 from autoarch.study import Trial
@@ -86,8 +87,8 @@ def test_of_a_prediction_the_error_is_learned(tmp_path):
     clock = Clock(tmp_path)
     clock.allow(100)
     trials = [trial(0, 2.0), trial(1)]
-    trials[0].results[0].predicted["seconds"] = 4.0
-    trials[1].results[-1] = Result(predicted={"seconds": 10.0})
+    trials[0].results[LOOK] = Result(predicted={"seconds": 4.0})
+    trials[1].results[LOOK] = Result(predicted={"seconds": 10.0})
     assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)
 
 
