@@ -6,10 +6,12 @@ is likely to end before; one that does not, is stopped: what it trained is in it
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,15 @@ def _number(text: str, units: dict[str, int] | dict[str, float], default: float,
     if value <= 0:
         raise ArgumentError("this is no budget.", expected=expected, got=repr(text))
     return value
+
+
+def disk_bytes(folder: Path) -> int:
+    """What the files of a search take on the disk."""
+    found = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a search that is at work removes some
+            found += path.stat().st_size if path.is_file() else 0
+    return found
 
 
 class Deadline:

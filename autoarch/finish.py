@@ -115,7 +115,7 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
         notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {winner.epochs} epochs")
         shutil.rmtree(best, ignore_errors=True)
         best.mkdir()
-        shutil.copyfile(kept.model, best / "model.lk")
+        saving.write_whole(best / "model.lk", saving.chunks(kept.model))
         rows, model = {}, {"validation": winner.scores[measure]}
     saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
     return {
@@ -135,14 +135,6 @@ def best_of(trials: Sequence[Trial]) -> Trial:
         reasons = sorted({str(t.reason) for t in trials})
         raise StateError("no trial came to its end.", expected="at least one", got="; ".join(reasons[:5]) or "none yet")
     return first
-
-
-def found_in(folder: Path, trials: Sequence[Trial]) -> Trial:
-    """The winner of a search that is finished; of one that is not, the best so far."""
-    path = folder / RESULT
-    if not path.exists():
-        return best_of(trials)
-    return trials[int(json.loads(path.read_text(encoding="utf-8"))["best_trial"])]
 
 
 def _write_best(folder: Path, winner: Trial) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from autoarch.halving import rungs
 from autoarch.study import Trial
 from autoarch.tasks import MODEL, Result, merit
 from layerkit import saving
+from layerkit.errors import StateError
 
 FOLDER = "incumbent"
 SPEC, SCORE = "spec.yaml", "score.json"
@@ -28,7 +28,15 @@ SPEC, SCORE = "spec.yaml", "score.json"
 
 @dataclass(frozen=True)
 class Incumbent:
-    """A trial at a rung, and where its files are."""
+    """The best trial so far, at the rung that it came to.
+
+    Attributes:
+        folder: its files.
+        trial: its number.
+        rung, epochs: how far it was trained.
+        space, values: where it comes from.
+        scores: on the validation part.
+    """
 
     folder: Path
     trial: int
@@ -47,6 +55,32 @@ class Incumbent:
     def model(self) -> Path:
         """The file with the model."""
         return self.folder / MODEL
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a search has found so far: the winner, or the best trial."""
+
+    trial: int
+    scores: dict[str, float]
+    spec: str
+    model: Path
+
+
+def best_so_far(run: Path) -> Best:
+    """The winner of a search that is over, else the best trial so far.
+
+    Raises:
+        StateError: none has come to a rung.
+    """
+    if (run / "result.json").exists():
+        facts = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        spec = (run / "best.yaml").read_text(encoding="utf-8")
+        return Best(facts["best_trial"], facts["search_scores"], spec, run / "best" / MODEL)
+    now = incumbent(run)
+    if now is None:
+        raise StateError("no trial has come to its first rung.", expected="at least one", got="none yet")
+    return Best(now.trial, now.scores, now.spec, now.model)
 
 
 def incumbent(run: Path) -> Incumbent | None:
@@ -85,7 +119,7 @@ def offer(run: Path, trial: Trial, rung: int, result: Result, model: Path) -> bo
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     saving.write_whole(new / SPEC, [trial.spec.encode()])
-    saving.write_whole(new / MODEL, _chunks(model))
+    saving.write_whole(new / MODEL, saving.chunks(model))
     score = {
         "trial": trial.number, "rung": rung, "epochs": rungs(trial.epochs)[rung], "space": trial.space,
         "values": trial.drawn.values, "scores": result.scores,
@@ -104,9 +138,3 @@ def _key(rung: int, scores: dict[str, float], trial: int) -> tuple[float, ...]:
 
 def _numbers(run: Path) -> list[int]:
     return [int(path.name) for path in (run / FOLDER).glob("*") if path.name.isdigit()]
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            yield chunk

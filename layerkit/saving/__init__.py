@@ -9,10 +9,10 @@ from typing import Any
 
 from layerkit.registry import knowing as custom_object_scope
 from layerkit.registry import register_keras_serializable
-from layerkit.saving.archive import TEMPORARY, Contents, check, read, write, write_whole
+from layerkit.saving.archive import TEMPORARY, Contents, check, chunks, read, write, write_whole
 
 __all__ = [
-    "TEMPORARY", "Contents", "check", "custom_object_scope", "read", "register_keras_serializable", "write", "write_whole",
+    "TEMPORARY", "Contents", "check", "chunks", "custom_object_scope", "read", "register_keras_serializable", "write", "write_whole",
 ]  # fmt: skip
 
 

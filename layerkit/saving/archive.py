@@ -21,7 +21,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -308,6 +308,13 @@ class _Reader:
 
 TEMPORARY = ".layerkit-*.tmp"
 """Names of files that are being written; what is left of one was written by a process that was killed."""
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file in parts, for ``write_whole``: a copy of any size takes little memory."""
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            yield part
 
 
 def write_whole(path: str | os.PathLike[str], chunks: Iterable[tensors.Chunk]) -> None:
