@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 failed (a fault in a spec, the data or the search), 2 wrong 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -26,8 +27,10 @@ VERBS = {
 
 @click.command(cls=Verbs, package=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Search for an architecture: data go in, the best spec and its trained model come out."""
+    ctx.obj = time.monotonic()  # when the command began: ``--time`` counts from here
 
 
 def main(arguments: list[str] | None = None) -> Any:

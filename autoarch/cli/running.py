@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import click
 from autoarch import budget
 from layerkit.errors import ArgumentError
 
-BEGAN = time.monotonic()  # of the command, more or less: this is imported first of all
 RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -60,7 +58,7 @@ def run_search(
     try:
         result = work(
             folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json)),
-            seconds=seconds, began=BEGAN, command=shlex.join(["autoarch", *sys.argv[1:]]),
+            seconds=seconds, began=click.get_current_context().find_root().obj, command=shlex.join(["autoarch", *sys.argv[1:]]),
         )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)

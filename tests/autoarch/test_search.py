@@ -168,8 +168,18 @@ def test_failures_are_results_with_reasons(tmp_path):
         "rejected": good.replace("units: 10", "units: 100"),
     }
     tasks = [
-        Task(i, text, "small.yaml", None, 0, 3, str(tmp_path / str(i)), str(tmp_path / "prepared"), Limits(1000, 10**9))
-        for i, text in enumerate(texts.values())
+        Task(
+            i,
+            text,
+            "small.yaml",
+            None,
+            0,
+            0 if name == "rejected" else 3,
+            str(tmp_path / str(i)),
+            str(tmp_path / "prepared"),
+            Limits(1000, 10**9),
+        )
+        for i, (name, text) in enumerate(texts.items())
     ]
     with Pool(1, tmp_path / "log", 60) as pool:
         results = {task.number: result for task, result in pool.run(tasks)}
