@@ -71,13 +71,14 @@ def _number(text: str, units: dict[str, int] | dict[str, float], default: float,
     return value
 
 
-def disk_bytes(folder: Path) -> int:
-    """What the files of a search take on the disk."""
-    found = 0
+def disk_use(folder: Path) -> dict[str, int]:
+    """The bytes of each folder in a search's, and of the ``files`` beside them; the largest first."""
+    found: dict[str, int] = defaultdict(int)
     for path in folder.rglob("*"):
+        name = path.relative_to(folder).parts[0] if path.parent != folder else "files"
         with contextlib.suppress(FileNotFoundError):  # a search that is at work removes some
-            found += path.stat().st_size if path.is_file() else 0
-    return found
+            found[name] += path.stat().st_size if path.is_file() else 0
+    return dict(sorted(((n, size) for n, size in found.items() if size), key=lambda item: -item[1]))
 
 
 class Deadline:

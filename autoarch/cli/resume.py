@@ -14,6 +14,6 @@ from layerkit.cli.shared import Verb
 @click.argument("run", type=RUN)
 @click.option("--time", "seconds", type=TIME, help="Time from now on, however much was used before.")
 @workers_options
-def resume(run: Path, seconds: float | None, workers: int | None, patience: float, as_json: bool) -> None:
+def resume(run: Path, seconds: float | None, workers: int | None, patience: float, plain: bool, as_json: bool) -> None:
     """Go on with the search in RUN, however it ended."""
-    run_search(run, workers=workers, patience=patience, as_json=as_json, seconds=seconds)
+    run_search(run, workers=workers, patience=patience, plain=plain, as_json=as_json, seconds=seconds)

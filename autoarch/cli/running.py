@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoarch import budget
 from layerkit.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from autoarch.watching import Watcher
 
 RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -33,12 +37,13 @@ TIME, SIZE = Budget("time", budget.seconds), Budget("size", budget.size)
 
 
 def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--workers`` and ``--patience``."""
+    """Add ``--workers``, ``--patience`` and ``--plain``."""
     for option in (
         click.option(
             "--patience", type=click.FloatRange(min=1), default=3600, show_default=True,
             help="Seconds without an epoch after which a task counts as hanging.",
         ),
+        click.option("--plain", is_flag=True, help="Lines of text, no picture that changes."),
         click.option(
             "--workers", type=click.IntRange(min=1), help="Processes that train at a time, one for each processor unless given; the result does not depend on it.",
         ),
@@ -48,17 +53,17 @@ def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_search(
-    folder: Path, *, workers: int | None, patience: float, as_json: bool, seconds: float | None = None
+    folder: Path, *, workers: int | None, patience: float, plain: bool, as_json: bool, seconds: float | None = None
 ) -> None:
     """Do what is left of a search, and print what came out."""
     from autoarch.coordinator import work
-    from autoarch.watching import Plain
     from layerkit.cli.shared import print_json
 
+    began = click.get_current_context().find_root().obj
     try:
         result = work(
-            folder, workers=workers, patience=patience, watcher=Plain(lambda line: click.echo(line, err=as_json)),
-            seconds=seconds, began=click.get_current_context().find_root().obj, command=shlex.join(["autoarch", *sys.argv[1:]]),
+            folder, workers=workers, patience=patience, watcher=_watcher(folder, plain or as_json, as_json, seconds, began),
+            seconds=seconds, began=began, command=shlex.join(["autoarch", *sys.argv[1:]]),
         )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: autoarch resume {shlex.quote(str(folder))}", err=True)
@@ -88,8 +93,8 @@ def _judged(result: dict[str, Any]) -> Iterator[str]:
     if seeds.get("interval"):
         count = len(seeds["test"])
         yield f"seeds    {_shown(seeds['mean'])} on average over {count} trainings, 95 % interval {_range(seeds['interval'])}"
-    if result.get("selection"):
-        kept = result["selection"]
+    if result.get("selection_bias"):
+        kept = result["selection_bias"]
         yield f"choice   the best of {kept['candidates']} looks better by {kept['bias']:.4f} on the rows that chose it"
     if result.get("claim"):
         yield f"claim    {result['claim']['sentence']}"
@@ -97,6 +102,21 @@ def _judged(result: dict[str, Any]) -> Iterator[str]:
 
 def _range(interval: Sequence[float]) -> str:
     return " to ".join(map(_shown, interval))
+
+
+def _watcher(folder: Path, plain: bool, to_stderr: bool, seconds: float | None, began: float) -> Watcher:
+    """A picture that changes where the output is a terminal that can show it, or else lines."""
+    from rich.console import Console
+
+    from autoarch.clock import Clock
+    from autoarch.live import Live
+    from autoarch.watching import Plain
+
+    console = Console(highlight=False)
+    if plain or not console.is_terminal or console.is_dumb_terminal:
+        return Plain(lambda line: click.echo(line, err=to_stderr))
+    clock = Clock(folder, began)
+    return Live(console, (lambda: seconds - (time.monotonic() - began)) if seconds is not None else lambda: clock.left)
 
 
 def _shown(value: float | None) -> str:

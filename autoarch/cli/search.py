@@ -41,7 +41,7 @@ from layerkit.cli.shared import Verb
 def search(
     specs: tuple[Path, ...], data: str | None, target: str | None, task: Any, names: tuple[str, ...], trials: int | None,
     seconds: float | None, seed: int, round_size: int, sampler: Any, params: int | None, memory: int | None, flops: int | None,
-    latency_ms: float | None, folder: Path | None, workers: int | None, patience: float, as_json: bool,
+    latency_ms: float | None, folder: Path | None, workers: int | None, patience: float, plain: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch.coordinator import start
@@ -60,7 +60,7 @@ def search(
     folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
     start(folder, options, seconds)
     click.echo(f"run      {folder}", err=as_json)
-    run_search(folder, workers=workers, patience=patience, as_json=as_json)
+    run_search(folder, workers=workers, patience=patience, plain=plain, as_json=as_json)
 
 
 def _new_folder(name: str) -> Path:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import builders
@@ -96,35 +95,6 @@ class Facts:
     def is_several(self) -> bool:
         """Whether there are several spaces."""
         return len(self.spaces) > 1
-
-
-def score_of(trial: Trial, measure: str) -> float | None:
-    """What it came to at its highest rung."""
-    return trial.scores.get(measure)
-
-
-def history_of(trial: Trial) -> list[dict[str, float]]:
-    """A row for each epoch since the first."""
-    return max((r.history for r in trial.results.values()), key=len, default=[])
-
-
-def parameters_of(trial: Trial) -> int | None:
-    """The numbers that it learns or keeps."""
-    return next((r.parameters for r in trial.results.values() if r.parameters is not None), None)
-
-
-def epoch_seconds(trial: Trial) -> float | None:
-    """Of an epoch, as measured: half of them took less. The first compiles, and counts only where it is alone."""
-    took = [row["seconds"] for row in history_of(trial) if "seconds" in row]
-    return median(took[1:] or took) if took else None
-
-
-def cost_of(trial: Trial, name: str) -> tuple[float | None, float | None]:
-    """A cost as predicted and as measured, each at the highest rung that tells it."""
-    results = [trial.results[rung] for rung in sorted(trial.results, reverse=True)]
-    predicted = next((r.predicted[name] for r in results if name in r.predicted), None)
-    measured = next((r.measured[name] for r in results if name in r.measured), None)
-    return predicted, measured
 
 
 def read(folder: Path) -> Facts:

@@ -26,7 +26,7 @@ def repeat(facts: Facts) -> Markup:
 
 
 def _commands(facts: Facts) -> list[Markup]:
-    lines = [f"{s['command']}\n" for s in facts.sessions if "command" in s]
+    lines = [f"{s['command']}\n" for s in facts.sessions if s.get("command")]
     parts = [listing("".join(lines), "The commands of the search")] if lines else []
     if facts.state == "stopped":
         parts.append(paragraph("To go on with it: ", code(shlex.join(["autoarch", "resume", str(facts.folder)]))))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from autoarch.measures import cost_of, epoch_seconds, history_of, parameters_of, score_of
 from autoarch.report import charts
-from autoarch.report.facts import Facts, cost_of, epoch_seconds, history_of, parameters_of, score_of
+from autoarch.report.facts import Facts
 from autoarch.report.markup import Markup, bytes_, element, number, paragraph, seconds, section, table
 from autoarch.study import Trial
 from autoarch.values import short_values
