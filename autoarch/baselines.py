@@ -20,6 +20,8 @@ NEIGHBOURS = 5
 RIDGE = 1e-3
 UNITS = 64
 BATCH = 32
+PIECE = 2**22  # distances that are held at a time
+MOST_COMPARED = 2**22  # numbers of the rows among which neighbours are looked for
 
 Model = Callable[[Array], Array]  # from a matrix of features to predictions
 
@@ -73,6 +75,8 @@ def fit(
         x, y = ({n: a[kept] for n, a in x.items()} if not isinstance(x, np.ndarray) else x[kept]), y[kept]
     features = Features.fit(x, preparation)
     matrix = features.matrix(x)
+    if len(matrix) > (few := _compared(matrix)):
+        notes.append(f"neighbours were looked for among {few} of {len(matrix)} rows")
     if classes is not None:
         models = _classes(matrix, y.ravel().astype("int64"), classes, seed)
         return Baselines((*notes, *features.notes), features, models, None)
@@ -88,12 +92,13 @@ def fit(
 def _classes(x: Array, y: Array, classes: int, seed: int) -> dict[str, Model]:
     most = int(np.bincount(y, minlength=classes).argmax())
     linear, network = (_network(x, y, classes, units, seed) for units in (0, UNITS))
-    near = _neighbours(x)
+    kept = _thinned(x)
+    near, known = _neighbours(x[kept]), y[kept]
 
     def vote(rows: Array) -> Array:
         found, counts = near(rows), np.zeros((len(rows), classes))
         weights = 1 - 1e-3 * np.arange(found.shape[1])  # the nearest decides between equals
-        np.add.at(counts, (np.arange(len(rows))[:, None], y[found]), weights)
+        np.add.at(counts, (np.arange(len(rows))[:, None], known[found]), weights)
         return counts.argmax(1)
 
     return {
@@ -107,13 +112,23 @@ def _classes(x: Array, y: Array, classes: int, seed: int) -> dict[str, Model]:
 def _numbers(x: Array, y: Array, seed: int) -> dict[str, Model]:
     mean, scale = y.mean(0), np.where(y.std(0) > 0, y.std(0), 1.0)
     network = _network(x, ((y - mean) / scale).astype("float32"), None, UNITS, seed)
-    near, weights = _neighbours(x), _ridge(x, y - mean)
+    kept, weights = _thinned(x), _ridge(x, y - mean)
+    near, known = _neighbours(x[kept]), y[kept]
     return {
         "mean": lambda rows: np.broadcast_to(mean, (len(rows), len(mean))).astype("float32"),
         "linear": lambda rows: (mean + rows.astype("float64") @ weights).astype("float32"),
-        "neighbours": lambda rows: y[near(rows)].mean(1).astype("float32"),
+        "neighbours": lambda rows: known[near(rows)].mean(1).astype("float32"),
         "network": lambda rows: (mean + scale * network(rows)).astype("float32"),
     }
+
+
+def _compared(x: Array) -> int:
+    return min(len(x), max(1_000, MOST_COMPARED // max(1, x.shape[1])))
+
+
+def _thinned(x: Array) -> Array:
+    """The numbers of the rows among which neighbours are looked for, spread evenly."""
+    return np.arange(_compared(x)) * len(x) // _compared(x)
 
 
 def _persistence(last: Array, y: Array) -> Array | None:
@@ -164,17 +179,23 @@ def _neighbours(x: Array, count: int = NEIGHBOURS) -> Model:
     count = min(count, len(x))
     squares = (x.astype("float64") ** 2).sum(1).astype("float32")
     more = min(len(x), 3 * count + 1)
-    step = max(1, 2**24 // len(x))
+    step = max(1, PIECE // len(x))
+
+    def of_one(row: Array, distances: Array, cut: float) -> Array:
+        rough = np.flatnonzero(distances <= cut)
+        if len(rough) > 8 * more:  # equals
+            rough = np.sort(rough[np.argsort(distances[rough], kind="stable")[: 8 * more]])
+        exact = ((x[rough] - row).astype("float64") ** 2).sum(1)
+        return np.asarray(rough[np.argsort(exact, kind="stable")[:count]])
 
     def near(rows: Array) -> Array:
-        found = [np.zeros((0, count), "int64")]
+        found = np.empty((len(rows), count), "int64")
         for first in range(0, len(rows), step):
             part = rows[first : first + step]
             distances = squares - 2 * (part @ x.T)
-            rough = np.sort(np.argpartition(distances, more - 1, axis=1)[:, :more], axis=1)
-            exact = np.stack([((x[r] - row).astype("float64") ** 2).sum(1) for r, row in zip(rough, part, strict=True)])
-            order = np.argsort(exact, axis=1, kind="stable")[:, :count]
-            found.append(np.take_along_axis(rough, order, axis=1))
-        return np.concatenate(found)
+            cuts = np.partition(distances, more - 1, axis=1)[:, more - 1]
+            for i, row in enumerate(part):
+                found[first + i] = of_one(row, distances[i], cuts[i])
+        return found
 
     return near
