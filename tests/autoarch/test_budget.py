@@ -80,7 +80,7 @@ def test_time_is_kept_to_train_the_best_again(tmp_path):
         (2, 0.0),
     ):  # a quarter; once; nothing, for it takes over half of the time
         deadline.best = trial(number, {0: 1.0, 1: 3.0, 2: 8.0}[number])
-        assert deadline.reserve() == pytest.approx(10 + MARGIN_S + kept)
+        assert deadline.reserve() == pytest.approx(15 + MARGIN_S + kept)
 
 
 def test_of_a_prediction_the_error_is_learned(tmp_path):

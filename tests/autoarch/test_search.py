@@ -131,7 +131,7 @@ def test_two_workers_and_kills_change_nothing(undisturbed, spec, tmp_path):
     kills = 0
     for _ in range(60):
         process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        time.sleep(chance.uniform(0.3, 0.9) + 0.3 * kills)  # rising, so that it comes to its end on a slow machine too
+        time.sleep(chance.uniform(0.3, 0.9) + kills)  # rising, so that it comes to its end on a slow machine too
         if chance.random() < 0.5:
             for worker in children(process.pid):
                 os.kill(worker, signal.SIGKILL)
