@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from builders import nodes
+from builders import nodes, slips
 from builders.faults import Faults
 from builders.files import inside, is_relative
 from builders.items import KEYS
@@ -168,7 +168,7 @@ class Arguments:
         error = fault_of(owner, name, value, check, default)
         if error is None:
             return value
-        self._place(error, node, what, check)
+        self._place(error, node, what, check, owner)
         return MISSING
 
     def _path(self, node: Scalar, text: str, check: OfFile, name: str, what: str | None) -> Any:
@@ -185,12 +185,14 @@ class Arguments:
         ))  # fmt: skip
         return MISSING
 
-    def _place(self, error: LayerkitError, node: Node, what: str | None, check: Check | None) -> None:
+    def _place(self, error: LayerkitError, node: Node, what: str | None, check: Check | None, owner: type) -> None:
         at = find(node, error.argument) if isinstance(node, nodes.Mapping) and error.argument else None
         error.where, error.layer = (at or node).span, what
         if isinstance(node, Scalar):
             if isinstance(error, ArgumentError):
-                error.got, error.fix = nodes.shown(node), error.fix or _meant(node.value, check)
+                error.got = nodes.shown(node)
+            if isinstance(error, ArgumentError | UnknownNameError):
+                error.fix = _meant(node, check, owner) or error.fix
             if node.written is not None:
                 error.notes.append(("written", str(node.written)))
         self.faults.add(error)
@@ -247,13 +249,19 @@ class Arguments:
             key, inner = node.entries[0].key, node.entries[0].value  # type: ignore[assignment]
         else:
             got = ", ".join(e.name for e in node.entries) if isinstance(node, nodes.Mapping) else nodes.shown(node)
+            fix = None
+            if isinstance(node, Sequence) and len(node.items) == 1:
+                fix = "remove the '- ' in front of it"
+            if isinstance(node, nodes.Mapping) and len(node.entries) > 1:
+                fix = f"one name alone: if '{node.entries[1].name}' belongs to it, write it in braces behind the name; if not, indent it less"
             self.faults.add(
                 ArgumentError(
                     f"this is no {registry.kind}.",
                     where=node.span,
                     layer=layer,
-                    expected=f"a name, or {{name: arguments}}, of a {registry.kind}",
+                    expected=f"a name of {'an' if registry.kind[0] in 'aeiou' else 'a'} {registry.kind}, or {{name: arguments}}",
                     got=got or "nothing",
+                    fix=fix,
                 )
             )
             return False
@@ -285,12 +293,14 @@ class Arguments:
         return None
 
 
-def _meant(value: Any, check: Check | None) -> str | None:
-    """How a word that is not allowed was probably meant."""
-    if not isinstance(value, str):
-        return None
-    if isinstance(check, Instance) and bool in check.kinds and value.lower() in ("yes", "no", "on", "off"):
-        return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
+def _meant(node: Scalar, check: Check | None, owner: type) -> str | None:
+    """How a value that is not allowed was probably meant."""
+    value = node.value
+    if isinstance(check, Instance) and bool in check.kinds and str(value).lower() in ("yes", "no", "on", "off"):
+        return f"write {'true' if str(value).lower() in ('yes', 'on') else 'false'}"
+    found = None if check is None or node.text.startswith("$") else slips.mended(value, check, owner)
+    if found is not None or not isinstance(value, str):
+        return found
     words = [c for c in getattr(check, "choices", ()) if isinstance(c, str)]
     match = nearest(value, words)
     return f"did you mean '{match}'?" if match else None

@@ -7,13 +7,14 @@ are shown with the layers that led there, and with the uses of blocks and repeat
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from builders import nodes
 from builders.arguments import CODE_FAILS, MISSING, Arguments
 from builders.faults import Faults
-from builders.nodes import Node, Scalar, short
+from builders.nodes import Node, Scalar, Sequence, short
 from builders.steps import Expansion, Ref, Step
 from layerkit import tree
 from layerkit.errors import LayerkitError, ShapeError, Span, UnknownArgumentError, did_you_mean
@@ -335,9 +336,26 @@ class Graph:
         if isinstance(step.arguments, nodes.Mapping) and error.argument:
             at = step.arguments.get(error.argument)
             error.where = at.span if at is not None else error.where
+        error.fix = self._fix_of_input(step, error) or error.fix
         lines = self._chain(step)
         error.notes += [("before" if i == 0 else "", line) for i, line in enumerate(lines)]
         self.faults.add(error)
+
+    def _fix_of_input(self, step: Step, error: LayerkitError) -> str | None:
+        """What to write for the shape of an input that is read with an axis too many or too few."""
+        entry = self.inputs.get(step.reads.id) if isinstance(step.reads, Ref) else None
+        axes = re.match(r"'\w+' needs (\d+) axes", error.summary)
+        if entry is None or axes is None or not isinstance(entry.value, nodes.Mapping):
+            return None
+        shape = entry.value.get("shape")
+        sizes = shape.plain() if isinstance(shape, Sequence) and not nodes.has_hole(shape) else []
+        if len(sizes) == int(axes[1]) and sizes[0] is None:
+            told, why = sizes[1:], "a shape is that of one sample, without the batch"
+        elif len(sizes) == int(axes[1]) - 2:
+            told, why = [*sizes, 1], "the last axis counts channels, or features"
+        else:
+            return None
+        return f"inputs: {{{entry.name}: {{shape: {told}}}}}: {why}".replace("None", "null")
 
     def _chain(self, step: Step) -> list[str]:
         """The nearest steps that led to this one, with what they give, in the order of the file."""

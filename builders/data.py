@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders import slips
 from builders.nodes import Entry, Mapping, Node, Scalar, Sequence
 from layerkit import data, datasets
 from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor, Window
@@ -145,8 +146,19 @@ def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
         return cls() if given is None else cls(given)
     except LayerkitError as error:
         error.where = error.where or place(node, error.argument, _KEYS.get(error.layer or ""))
+        error.fix = error.fix or _slip(node, error)
         errors.append(_in_words_of_the_spec(error))
         return None
+
+
+def _slip(node: Node, error: LayerkitError) -> str | None:
+    """The fix for a value that is a slip of the pen."""
+    owner = next((cls for cls in (*SOURCES.values(), DataOptions, Split, Window) if cls.__name__ == error.layer), None)
+    check = fields(owner)[error.argument].check if owner is not None and error.argument in fields(owner) else None
+    given = [e.value for e in _entries(node) if e.key.value == error.argument]
+    if owner is None or check is None or not given or not isinstance(given[0], Scalar):
+        return None
+    return slips.mended(given[0].value, check, owner)
 
 
 def _in_words_of_the_spec(error: LayerkitError) -> LayerkitError:

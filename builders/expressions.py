@@ -116,7 +116,7 @@ def _parsed(text: str) -> ast.expr:
 
 def _named(name: str, names: Mapping[str, Any]) -> Any:
     if name not in names:
-        fix = did_you_mean(name, names) if names else "name it in let:"
+        fix = did_you_mean(name, names) if names else f"give it a value: let: {{{name}: ...}}"
         raise SpecError(f"there is no named value '{name}'.", expected=", ".join(names) or "a name from let:", fix=fix)
     if names[name] is HOLE:
         raise Unknown

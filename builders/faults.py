@@ -76,6 +76,9 @@ class Faults:
         """Keep the fault that ``what`` has no argument ``key``."""
         known = list(known)
         match = nearest(key, known)
+        longer = [name for name in known if name.startswith(f"{key}_")]
+        if len(longer) > 1:
+            fix, match = f"did you mean one of {', '.join(longer)}?", None
         error = UnknownArgumentError(
             f"{what} has no argument '{short(key)}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=short(key),
             fix=f"did you mean '{match}'?" if match else fix or "remove it",

@@ -83,7 +83,11 @@ class Reading:
         if not isinstance(node, kind) or not any(nodes.children(node)):  # type: ignore[arg-type]
             where = self.root.span if node is None else next(e.key.span for e in self.root.entries if e.name == key)
             got = "nothing" if node is not None and nodes.is_empty(node) else nodes.kind(node)
-            fix = "begin each layer with '- '" if key == "layers" and isinstance(node, nodes.Mapping) else None
+            fix = None
+            if isinstance(node, nodes.Mapping) and key == "layers":
+                fix = "begin each layer with '- '"
+            elif isinstance(node, nodes.Sequence) and key == "inputs":
+                fix = "remove the '- ' in front of each input"
             self.faults.report(f"a spec needs {key}.", where, expected=expected, got=got, fix=fix)
 
     def section(self, name: str) -> Node | None:
@@ -126,8 +130,9 @@ class Reading:
         inputs, outputs = self.graph.build(expansion)
         names = self._outputs(expansion)
         arguments = self.sections.compile(self.section("compile"), names)
-        self.sections.fit(self.section("fit"))
-        self.data()
+        fit = self.section("fit")
+        self.sections.fit(fit)
+        self._held_out(fit, self.data())
         self._holes()
         if len(self.faults) or outputs is None:
             return None
@@ -145,6 +150,13 @@ class Reading:
             self.faults.add(error)
             return None
         return model
+
+    def _held_out(self, fit: Node | None, data: DataSection | None) -> None:
+        """Rows to validate on are held out by ``fit`` or by ``data``."""
+        share = fit.get("validation_split") if isinstance(fit, nodes.Mapping) else None
+        if data is not None and data.options.split.validation and isinstance(share, Scalar) and share.value:
+            self.faults.report("rows are held out twice.", share.span, expected="data: {split: {validation: ...}}, or fit: {validation_split: ...}",
+                               got="both", fix="remove one of them")  # fmt: skip
 
     def _outputs(self, expansion: Expansion) -> list[str] | None:
         """The names by which losses and metrics of several outputs are given."""

@@ -8,9 +8,9 @@ from typing import Any
 from builders import nodes
 from builders.arguments import Arguments
 from builders.faults import Faults
-from builders.nodes import Node, Scalar, Sequence
+from builders.nodes import Node, Scalar, Sequence, short
 from layerkit import engines, losses, metrics, optimizers
-from layerkit.errors import did_you_mean
+from layerkit.errors import UnknownNameError, did_you_mean
 from layerkit.metrics.base import METRICS
 from layerkit.models import Model
 from layerkit.registry import Registry
@@ -76,7 +76,12 @@ class Sections:
     def _metric(self, node: Node) -> None:
         if isinstance(node, Scalar) and isinstance(node.value, str):
             with self.faults.caught(node.span):
-                metrics.check_name(node.value)
+                try:
+                    metrics.check_name(node.value)
+                except UnknownNameError as error:
+                    if "," in node.value:
+                        error.fix = f"write brackets around several: [{short(node.value)}]"
+                    raise
         else:
             self.arguments.of_registry(METRICS, node)
 

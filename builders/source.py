@@ -388,10 +388,14 @@ class _Reader:
         return not is_empty or self.text[key.end : value.start].lstrip().startswith(":")
 
     def _without_colon(self, key: Scalar) -> None:
-        name, colon, value = key.text.partition(":")
-        self._fault("a key in braces has no value.", key.span, expected=f"{_short(name)}: value", got=_short(key.text),
-                    fix=f"write a space after the colon: {_short(name)}: {_short(value)}" if colon
-                    else "write its value after ': ', or use square brackets for a list")  # fmt: skip
+        name, sign, value = next((found for sign in ":=" if (found := key.text.partition(sign))[1]), (key.text, "", ""))
+        fix = "write its value after ': ', or use square brackets for a list"
+        if sign:
+            told = f"{_short(name.strip())}: {_short(value.strip())}"
+            fix = f"write a space after the colon: {told}" if sign == ":" else f"write a colon instead of '=': {told}"
+        self._fault(
+            "a key in braces has no value.", key.span, expected=f"{_short(name)}: value", got=_short(key.text), fix=fix
+        )
 
     # Faults
 
@@ -425,7 +429,7 @@ class _Reader:
             Span(self.file, line + 1, column + 1),
             expected="YAML",
             got=_short(written) or "the end of the text",
-            fix=_advice(problem, context, lines[max(0, line - 1) : line + 1], column, error.context_mark),
+            fix=_advice(problem, context, lines[: line + 1], column, error.context_mark),
         )
 
     def _span(self, event: Any) -> Span:
@@ -457,8 +461,44 @@ def _holds_a_value(line: str) -> bool:
     return re.match(r"[\s-]*\w+: +[^\s#]", line) is not None
 
 
+_INDENT = re.compile(r"( *)(- +)?(.*)")
+
+
+def _layout(problem: str, context: str, lines: list[str], column: int) -> str | None:
+    """How to mend a line that stands in the wrong column, or that has no colon or dash; the last of ``lines`` is at fault."""
+    if lines[-1][column : column + 1] == ",":
+        return "remove the ',': outside of brackets nothing is separated by commas"
+    written = [
+        (number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if len(written) < 2 or written[-1][0] != len(lines):
+        return None
+    (above, line), (_, own) = written[-2:]
+    (indent, dash, text), (own_indent, own_dash, _) = (_INDENT.fullmatch(part).groups("") for part in (line, own))  # type: ignore[union-attr]
+    if own_dash and not dash and indent == own_indent:
+        return f"begin line {above} with '- ' too: '- {_short(text)}'"
+    bare = re.fullmatch(r"([A-Za-z_]\w*)( +[^:#]+)?", text.partition(" #")[0].rstrip())
+    if bare and not dash and ("':'" in problem or "mapping values" in problem):
+        meant = f"{bare[1]}: {(bare[2] or '').strip()}".rstrip()
+        return f"write a colon behind '{_short(bare[1])}' in line {above}: '{_short(meant)}'"
+    if "block collection" in context:
+        starts = [
+            (n, len(m[1]), len(m[1]) + len(m[2])) for n, part in written[:-1] if (m := _INDENT.fullmatch(part)) and m[2]
+        ]
+        number, at, inside = (
+            next((s for s in reversed(starts) if s[1] < len(own_indent)), starts[-1]) if starts else (0, 0, 0)
+        )
+        if number and own_dash:
+            return f"begin the '- ' in column {at + 1}, as in line {number}"
+        if number:
+            return f"begin it in column {inside + 1} if it belongs to the entry in line {number}"
+    return None
+
+
 def _advice(problem: str, context: str, lines: list[str], column: int, opened: Any) -> str | None:
-    """How to mend what PyYAML could not read; ``lines`` are the one before the fault, if any, and its own."""
+    """How to mend what PyYAML could not read; ``lines`` are those before the fault and its own."""
+    layout = _layout(problem, context, lines, column) if "flow" not in context and "quoted" not in context else None
+    lines = lines[-2:]
     if any(re.match(r" *\t", line) for line in lines) or lines[-1][column : column + 1] == "\t":
         return "indent with spaces: YAML does not allow tabs"
     if lines[-1][column - 1 : column] in ("'", '"') and "block" in context:
@@ -466,6 +506,8 @@ def _advice(problem: str, context: str, lines: list[str], column: int, opened: A
     glued = next((m for line in lines if (m := re.match(r"[\s-]*(\w+):[^\s:/]", line))), None)
     if glued and ("mapping values" in problem or "':'" in problem):
         return f"write a space after the colon of '{_short(glued[1])}:'"
+    if layout:
+        return layout
     if "quoted scalar" in context:
         is_escape = "escape" in problem or "hexdecimal" in problem
         return "double the backslash, or use single quotes" if is_escape else "close the quote"

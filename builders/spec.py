@@ -15,7 +15,7 @@ from builders.faults import Faults, TooManyFaults
 from builders.holes import Hole
 from builders.overrides import Override
 from builders.reading import Reading, name_of
-from layerkit.data import DataOptions, DataSet, tensors
+from layerkit.data import DataOptions, DataSet, Shipped, tensors
 from layerkit.errors import DataError, LayerkitError, SpecError, SpecErrors
 from layerkit.layers import Layer
 from layerkit.models import Model
@@ -140,13 +140,23 @@ class Spec:
             model: the model that ``build`` made; without it, inputs and outputs are not looked at.
 
         Returns:
-            The files that are not there (data may also come from elsewhere), and the faults.
+            The files that are not there (data may also come from elsewhere), and the faults. Data that ship are small: they are
+            looked at as ``fit`` does before the first step.
         """
         section, folder = self.data_section(), Path(self.file).parent
         if section is None:
             return [], []
+        known = tensors(model) if model is not None else {}
         missing = section.missing(folder)
-        return missing, [] if missing else section.faults(folder, **(tensors(model) if model is not None else {}))
+        faults = [] if missing else section.faults(folder, **known)
+        if model is not None and model.compiled and isinstance(section.source, Shipped) and not faults:
+            try:
+                model.check_data(*section.open(folder, path=None, **known).train)
+            except LayerkitError as error:
+                faults = list(error.errors) if isinstance(error, SpecErrors) else [error]
+        elif model is not None:
+            model.check_losses()
+        return missing, faults
 
     def dataset(
         self, path: str | Path | None = None, *, folder: str | Path | None = None, model: Model | None = None, batch_size: int | None = None

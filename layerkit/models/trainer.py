@@ -563,6 +563,27 @@ class Trainer(_Base):
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
+    def check_data(self, x: Any, y: Any = None) -> None:
+        """What ``fit`` looks at before the first step: mistakes in the data that would train something else in silence.
+
+        Raises:
+            DataError: numbers that are not finite, or targets that do not fit their loss.
+            ShapeError: inputs that do not fit.
+        """
+        self._require_compiled("check_data")
+        data = self._adapted((x, y))
+        if isinstance(data, Arrays):
+            self._check(data, True)
+
+    def check_losses(self) -> None:
+        """Warn of an output whose activation does not suit its loss, as ``fit`` does."""
+        if self._graph is None or self._compiled is None:
+            return
+        names = self._target_names(self.output)
+        for value, loss, name in zip(self._graph.outputs, self._loss.losses(names), names, strict=True):
+            if loss is not None:
+                checks.check_activation(loss, activation_of(value), name)
+
     def _check(self, data: Arrays, thorough: bool) -> None:
         """Refuse data that cannot be meant, before the first step."""
         self._ensure_ready(data.x)
@@ -583,7 +604,7 @@ class Trainer(_Base):
             shape = tuple(n if isinstance(n, int) else None for n in value.shape)
             with placed(where=getattr(maker(value), "_span", None)):
                 checks.check_target(y, shape, loss, name)
-            checks.check_activation(loss, activation_of(value), name)
+        self.check_losses()
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:

@@ -5,6 +5,7 @@ Each check reads the data once; ``fit(..., check_data=False)`` turns them off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
         raise DataError(
             f"'{type(loss).__name__}' needs class numbers, these look one-hot.",
             layer=output,
-            expected=f"shape {('rows', *shape[1:-1])} of whole numbers",
+            expected=f"shape {_of_rows(shape[1:-1])} of whole numbers",
             got=f"shape {y.shape}",
             fix="use loss='categorical_crossentropy', or y.argmax(-1)",
         )
@@ -103,8 +104,11 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
         raise DataError(
             "the targets do not fit the prediction.",
             layer=output,
-            expected=f"shape {('rows', *wanted)}",
+            expected=f"shape {_of_rows(wanted)}",
             got=f"shape {y.shape}",
+            fix="reduce the prediction to one for each row before the last layer: Flatten, a global pooling, or return_sequences=False"
+            if len(inner) < len(wanted)
+            else None,
         )
     if classes is None or not y.size:
         return
@@ -136,11 +140,16 @@ def _check_shape(y: Array, shape: tuple[Any, ...], output: str) -> None:
         raise DataError(
             "the targets do not have the shape of the prediction; broadcasting would train something else.",
             layer=output,
-            expected=f"shape {('rows', *shape[1:])}",
+            expected=f"shape {_of_rows(shape[1:])}",
             got=f"shape {y.shape}",
             fix="class numbers need loss='sparse_categorical_crossentropy'" if _counts_classes(y, shape)
             else "reshape the targets, or change the units of the last layer",
         )  # fmt: skip
+
+
+def _of_rows(sizes: Sequence[Any]) -> str:
+    """A shape in words: of rows, and of axes of which one may be unknown."""
+    return "(" + ", ".join(["rows", *("any" if n is None else str(n) for n in sizes)]) + ")"
 
 
 def _counts_classes(y: Array, shape: tuple[Any, ...]) -> bool:

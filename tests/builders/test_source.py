@@ -164,7 +164,7 @@ FAULTS = [
     ('b: 1\na: "abc\nc: 2\n', (2, 4), 'a: "abc', "close the quote"),
     ("a: 'it's'", (1, 8), "a: 'it's'", "''"),
     ("a: {b: $(x[0])}", (1, 11), "a: {b: $(x[0])}", "opened in line 1"),
-    ("- a\nb: 1", (2, 1), "b: 1", "indentation"),
+    ("- a\nb: 1", (2, 1), "b: 1", "column 3"),
     ("a: \0", (1, 4), "'\\x00'", "remove"),
     ("a: 1\r\nb: \x1b[2J", (2, 4), "'\\x1b'", "remove"),
     ("a: \ud800", (1, 4), "'\\ud800'", "remove"),

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,32 @@ def test_check_looks_at_the_names_of_columns_and_for_files(flowers):
     assert found["ok"] is True
     assert [note["got"] for note in found["specs"][0]["notes"]] == ["flwers.csv"]
     assert "there is no file or folder 'flwers.csv'" in call("train", flowers, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("loss: sparse_categorical_crossentropy", "loss: mse", "class numbers need loss='sparse_categorical_crossentropy'"),
+        ("loss: sparse_categorical_crossentropy", "loss: categorical_crossentropy", "needs one-hot targets"),
+        ("units: 10", "units: 5", "give the last layer 10 units"),
+        ("  - Flatten\n", "", "expected shape (rows, 2, 2)"),
+        ("[8, 8, 1]", "[9, 8, 1]", "fix      inputs: {image: {shape: [8, 8, 1]}}"),
+    ],
+)  # fmt: skip
+def test_check_holds_data_that_ship_against_the_model(before, after, says, tmp_path):
+    call("new", "images", "-o", tmp_path / "images.yaml")
+    text = (tmp_path / "images.yaml").read_text()
+    (tmp_path / "images.yaml").write_text(text.replace(before, after))
+    result = call("check", tmp_path / "images.yaml", code=1)
+    assert says in result.stdout
+    assert ": 1 fault\n" in result.stdout
+
+
+def test_check_warns_of_a_last_activation_that_does_not_suit_its_loss(flowers):
+    flowers.write_text(SPEC.replace(", activation: softmax", ""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert "expects probabilities" in call("check", flowers).stderr
 
 
 def test_check_of_a_spec_with_holes(flowers):

@@ -1,0 +1,74 @@
+"""Slips of the pen in a value: what somebody meant who wrote ``3x3``, ``0,5``, ``50 %``, or ``same`` in round quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from layerkit.errors import LayerkitError
+from layerkit.fields import Check
+
+QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb`\u00b4"  # as word processors write them
+TIMES = "x*\u00d7"
+
+
+def mended(value: Any, check: Check, owner: type) -> str | None:
+    """The fix for a value that ``check`` refuses, if a slip explains it and what was meant is allowed.
+
+    >>> from layerkit.fields import Number
+    >>> mended("0,5", Number(float, 0, 1), object)
+    'write 0.5: a point, not a comma, before the fraction'
+    >>> mended(50, Number(float, 0, 1), object), mended("32", Number(int), object), mended("many", Number(int), object)
+    ('write 0.5: a share of 1, not of a hundred', 'write 32 without quotes', None)
+    """
+    for meant, why in _guesses(value):
+        try:
+            check(meant, owner)
+        except (LayerkitError, ValueError, TypeError):
+            continue
+        return f"write {_yaml(meant)}{why}"
+    return None
+
+
+def _guesses(value: Any) -> Iterator[tuple[Any, str]]:
+    """What may have been meant, and why it was not that."""
+    if isinstance(value, float) and value.is_integer():
+        yield int(value), ": a whole number without a point"
+    if isinstance(value, int) and 5 <= value <= 100:
+        yield value / 100, ": a share of 1, not of a hundred"
+    if not isinstance(value, str):
+        return
+    text = value.strip()
+    plain = text.strip(QUOTES)
+    if plain != text:
+        yield plain, ": without quotes, or with plain ones"
+    if text.lower() in ("none", "nil", "nothing"):
+        yield None, " for nothing"
+    if text != text.lower():
+        yield text.lower(), " in small letters"
+    bare = text.rstrip(",;")
+    number = _number(bare)
+    if number is not None:
+        yield number, f": without '{text[-1]}' behind it" if bare != text else " without quotes"
+    if re.fullmatch(r"\d+,\d+", text):
+        yield float(text.replace(",", ".")), ": a point, not a comma, before the fraction"
+    percent = _number(text.removesuffix("%").strip()) if text.endswith("%") else None
+    if percent is not None:
+        yield percent / 100, ": a share of 1, not of a hundred"
+    if re.fullmatch(rf"\d+(\s*[{TIMES}]\s*\d+)+", text):
+        yield [int(n) for n in re.findall(r"\d+", text)], ""
+    commented = _number(text.partition("#")[0].strip()) if "#" in text else None
+    if commented is not None:
+        yield commented, ": a comment needs a space before its '#'"
+
+
+def _number(text: str) -> int | float | None:
+    try:
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    except ValueError:
+        return None
+
+
+def _yaml(value: Any) -> str:
+    return "null" if value is None else str(value)
