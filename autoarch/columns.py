@@ -14,10 +14,14 @@ from builders.data import replaced
 from layerkit.data import CSV, Images, Records, Tensor
 from layerkit.data.preparation import fit
 from layerkit.data.sources import Opened, guess
+from layerkit.data.words import split
 from layerkit.errors import DataError, LayerkitError
 
 WINDOW = {"length": 24, "horizon": 1, "stride": 1}  # of a forecast
 LARGEST = 64  # pixels of height and width of images in folders; larger ones are made smaller
+FEW = 2000  # texts of a column that are looked at
+SENTENCE = 3  # words that texts have on average, if they are sentences
+LONGEST, VOCABULARY = 200, 5000  # at most: words of a text that are read, numbers of words
 MANY = 256  # texts of a column that becomes a number for each
 USUAL_TARGETS = ("target", "label", "labels", "class", "y", "outcome")
 DATE = re.compile(r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:.*)?$")
@@ -86,7 +90,14 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     else:
         useful = _useful(records, names, notes)
         features = sorted(useful, key=lambda name: records.columns[name].kind == "category")  # numbers first
-    options |= {"target": column, "features": features, "standardize": True}
+        if features == (prose := [n for n in features if _is_prose(records, n)]):
+            options["words"] = _words(records, prose)
+        else:
+            notes += [f"'{name}' is left out: sentences are read where there is nothing else" for name in prose]
+            features = [name for name in features if name not in prose]
+    options |= {"target": column, "features": features}
+    if "words" not in options:
+        options["standardize"] = True
     if any(records.columns[name].missing for name in features):
         options["missing"] = "mean"
     return Chosen(key, arguments, opened, options, by, None, notes)
@@ -173,6 +184,8 @@ def _useful(records: Records, names: Sequence[str], notes: list[str]) -> list[st
         column = records.columns[name]
         if _is_date(records, name):
             notes.append(f"'{name}' is left out: it tells the time of a row")
+        elif _is_prose(records, name):
+            kept.append(name)
         elif column.kind == "category" and len(column.categories) > min(MANY, records.count // 2):
             notes.append(f"'{name}' is left out: {len(column.categories)} texts are too many to learn")
         elif column.kind == "whole" and _counts(records, name):
@@ -183,6 +196,23 @@ def _useful(records: Records, names: Sequence[str], notes: list[str]) -> list[st
         raise DataError("there is nothing but the target to predict from.", expected="columns of numbers, or of texts that return",
                         got="; ".join(notes) or "the target alone")  # fmt: skip
     return kept
+
+
+def _is_prose(records: Records, name: str) -> bool:
+    """Whether a column holds sentences, hardly any of them twice."""
+    column = records.columns[name]
+    if column.kind != "category" or len(column.categories) <= min(MANY, records.count // 2):
+        return False
+    few = column.categories[:: max(1, len(column.categories) // FEW)]
+    return sum(len(split(text)) for text in few) >= SENTENCE * len(few)
+
+
+def _words(records: Records, names: Sequence[str]) -> dict[str, int]:
+    """How sentences are read: so long that nine of ten are read whole."""
+    texts = [text for name in names for text in records.columns[name].categories]
+    few = texts[:: max(1, len(texts) // FEW)]
+    length = int(np.quantile([len(split(text)) for text in few], 0.9))
+    return {"length": min(length, LONGEST), "count": min(VOCABULARY, len({w for t in texts for w in split(t)}) + 2)}
 
 
 def _counts(records: Records, name: str) -> bool:

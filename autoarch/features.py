@@ -128,6 +128,8 @@ def _kinds(name: str, values: Array, preparation: Preparation | None) -> list[st
     if tensor is None:
         return None
     found = [preparation.encodings[c] for c in tensor.columns]
+    if all(e.kind == "words" for e in found):
+        return ["tokens"]
     if [e.kind for e in found] == ["array"]:
         is_tokens = values.ndim == 2 and values.dtype.kind in "iu" and (tensor.dtype or "").startswith("int")
         return ["tokens"] if is_tokens else None

@@ -129,7 +129,7 @@ def look(data: str, target: str | None = None, task: Task = "auto") -> Found:
     chosen = choose(data, target, task)
     opened, options = chosen.opened, dict(chosen.options)
     if chosen.array is None:
-        modality: Modality = "series" if "window" in options else "tabular"
+        modality: Modality = "series" if "window" in options else "tokens" if "words" in options else "tabular"
     else:
         some = _some(opened.train, chosen.array)
         modality = _by_shape(some, chosen.key)
@@ -230,6 +230,8 @@ def _facts(modality: Modality, dataset: DataSet, chosen: Chosen) -> dict[str, An
     if modality == "series":
         padded = chosen.array is not None and _padded(_some(chosen.opened.train, chosen.array))
         return {"length": x.shape[1], "channels": x.shape[2], "padded": int(padded), "forecast": int("window" in chosen.options)}  # fmt: skip
+    if "words" in chosen.options:
+        return {"length": x.shape[1], "vocabulary": chosen.options["words"]["count"]}
     if modality == "tokens":
         assert chosen.array is not None
         parts = [p for p in (chosen.opened.train, chosen.opened.test) if p is not None]

@@ -17,7 +17,7 @@ from typing import Any
 from builders import slips
 from builders.nodes import Entry, Mapping, Node, Scalar, Sequence
 from layerkit import data, datasets
-from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor, Window
+from layerkit.data import SOURCES, DataOptions, DataSet, Shipped, Split, Tensor, Window, Words
 from layerkit.data.sources import paths
 from layerkit.errors import (
     DataError,
@@ -31,7 +31,10 @@ from layerkit.errors import (
 )
 from layerkit.fields import fields
 
-_KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, "split": Split, "window": Window}.items()}
+_KEYS = {
+    cls.__name__: key
+    for key, cls in {**SOURCES, "data": DataOptions, "split": Split, "window": Window, "words": Words}.items()
+}
 """The keys of the section by the classes that they make."""
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from layerkit import activations, constraints, initializers, losses, metrics, optimizers, regularizers
-from layerkit.data import SOURCES, DataOptions, Split, Window
+from layerkit.data import SOURCES, DataOptions, Split, Window, Words
 from layerkit.fields import (
     Check,
     Instance,
@@ -167,6 +167,7 @@ def _spec() -> Schema:
                 **_call(DataOptions, lambda: signature(DataOptions))["properties"],
                 "split": _call(Split, lambda: signature(Split)),
                 "window": _any({"type": "integer", "minimum": 1}, _call(Window, lambda: signature(Window)), LATER),
+                "words": _any({"type": "integer", "minimum": 1}, _call(Words, lambda: signature(Words)), LATER),
             }),
         },
         ["layerkit", "inputs", "layers"],

@@ -20,6 +20,7 @@ from layerkit.data.sources import CSV, IDX, NPZ, SOURCES, TS, Images, Parquet, S
 from layerkit.data.splits import Split
 from layerkit.data.ts import Series, read_ts
 from layerkit.data.windows import Window, Windows
+from layerkit.data.words import Words
 
 __all__ = [
     "CSV",
@@ -46,6 +47,7 @@ __all__ = [
     "Tensor",
     "Window",
     "Windows",
+    "Words",
     "faults",
     "guess",
     "open_data",

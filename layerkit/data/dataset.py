@@ -113,6 +113,8 @@ def _shown(column: Column, encoding: Encoding) -> str:
     shown = str(column)
     if encoding.kind == "category":
         shown += f" (1 to {len(encoding.categories)}; 0 is missing or new)"
+    if encoding.kind == "words":
+        shown += f"; {len(encoding.categories)} words have a number of their own"
     if encoding.kind == "class":
         shown = f"{len(encoding.categories)} classes: " + ", ".join(encoding.categories[:10])
     if len(encoding.mean) == 1:
@@ -157,8 +159,8 @@ def open_data(
         train, validation, test = (part[np.isin(part, kept)] for part in (train, validation, test))
     preparation = fit(
         records, train, roles.inputs, roles.targets, standardize=options.standardize,
-        standardize_target=options.standardize_target, one_hot=options.categories == "one_hot", missing=options.missing,
-        task=options.task, window=window,
+        standardize_target=options.standardize_target, one_hot=options.categories == "one_hot", words=options.words,
+        missing=options.missing, task=options.task, window=window,
     )  # fmt: skip
     for tensor in roles.inputs:
         widths = {c: preparation.encodings[c].width for c in tensor.columns}
@@ -215,7 +217,12 @@ def faults(
         return []
     roles = assign(head, options, inputs, outputs)
     found = roles.faults
-    if not found and options.categories == "index" and (options.window is None or options.features is not None):
+    if (
+        not found
+        and options.categories == "index"
+        and options.words is None
+        and (options.window is None or options.features is not None)
+    ):
         for tensor in roles.inputs:
             fault = misfit(tensor, dict.fromkeys(tensor.columns, 1), head.train, roles.window)
             found += [] if fault is None else [fault]

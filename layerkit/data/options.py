@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from layerkit.data.splits import Split
 from layerkit.data.windows import Window
+from layerkit.data.words import Words
 from layerkit.errors import DataError
 from layerkit.fields import Check, Configurable, Resolved
 
@@ -29,6 +30,14 @@ def _window(value: Any) -> Window | None:
             "'window' says which rows are one sample.", expected="{length: 24, horizon: 1}", got=repr(value)
         )
     return Window(**value) if isinstance(value, Mapping) else Window(value)
+
+
+def _words(value: Any) -> Words | None:
+    if value is None or isinstance(value, Words):
+        return value
+    if not isinstance(value, Mapping | int):
+        raise DataError("'words' says how texts are read.", expected="{length: 60, count: 5000}", got=repr(value))
+    return Words(**value) if isinstance(value, Mapping) else Words(value)
 
 
 class _Columns(Check):
@@ -60,6 +69,7 @@ class DataOptions(Configurable):
         standardize_target: numbers to predict do too; loss and metrics then count in deviations, and ``layerkit predict`` gives
             back numbers as the column has them.
         categories: a category becomes its number (from 1; 0 for one that is missing or new), or a number for each category.
+        words: texts to predict from become the numbers of their words, as ``Words`` takes it; they are no categories then.
         missing: whether a missing number is an error, becomes the mean of the rows to train on, or drops its row.
         task: whether whole numbers in the target are classes.
         in_memory: whether the data are read whole; by size unless given.
@@ -72,6 +82,7 @@ class DataOptions(Configurable):
     standardize: bool = False
     standardize_target: bool = False
     categories: Literal["index", "one_hot"] = "index"
+    words: Annotated[Any, Resolved(_words, "{length: 60, count: 5000}")] = None
     missing: Literal["error", "mean", "drop"] = "error"
     task: Literal["auto", "classification", "regression"] = "auto"
     in_memory: bool | None = None

@@ -15,6 +15,7 @@ import numpy as np
 
 from layerkit.data.records import Column, Records
 from layerkit.data.windows import Window, Windows
+from layerkit.data.words import Words, most_frequent, numbers
 from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest
 from layerkit.ir import Array
 
@@ -47,19 +48,20 @@ class Encoding:
 
     A category of a feature becomes its place in ``categories`` counted from 1, and 0 where it is missing or was not seen in
     training; one of a target its place counted from 0. Numbers become ``(value - mean) / deviation``, after ``fill``
-    took the place of a missing one.
+    took the place of a missing one. A text of words becomes ``length`` numbers, those of the words in ``categories``.
     """
 
-    kind: Literal["number", "array", "category", "one_hot", "text", "class"]
+    kind: Literal["number", "array", "category", "one_hot", "text", "words", "class"]
     categories: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     fill: float | None = None
+    length: int = 1
 
     @property
     def width(self) -> int:
         """How many numbers of a row it gives."""
-        return len(self.categories) if self.kind == "one_hot" else 1
+        return len(self.categories) if self.kind == "one_hot" else self.length
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ class Preparation:
                 for key in ("inputs", "targets")
             ]  # fmt: skip
             encodings = [
-                {str(n): Encoding(e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"]) for n, e in config[key].items()}
+                {str(n): Encoding(e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"], e.get("length", 1)) for n, e in config[key].items()}
                 for key in ("columns", "target_columns")
             ]  # fmt: skip
             window = Window(**config["window"]) if "window" in config else None
@@ -215,6 +217,7 @@ def fit(
     standardize: bool = False,
     standardize_target: bool = False,
     one_hot: bool = False,
+    words: Words | None = None,
     missing: Missing = "error",
     task: Literal["auto", "classification", "regression"] = "auto",
     window: Window | None = None,
@@ -229,6 +232,7 @@ def fit(
         standardize: whether numbers get mean 0 and deviation 1; arrays do so for each place of their last axis.
         standardize_target: whether numbers of a regression's targets do too.
         one_hot: whether a category of a feature becomes a number for each category.
+        words: what texts of a feature become, if they are no categories.
         missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before.
         task: whether whole numbers in a target are classes; ``auto`` takes texts, and whole numbers from 0 on.
         window: what a sample is, if it is not a row.
@@ -241,12 +245,15 @@ def fit(
         numbers = {c: records.columns[c].shape for c, encoding in answers.items() if encoding.kind == "array"}
         answers |= {c: Encoding("array", **_standard(*found)) for c, found in _means(records, rows, numbers).items()}
     encodings: dict[str, Encoding] = {}
+    read = None if words is None else _words(records, rows, inputs, words)
     statistics: dict[str, tuple[tuple[int, ...], bool, str]] = {}
     for tensor in inputs:
         for name in tensor.columns:
             column = records.column(name)
             if tensor.dtype == "string" and column.kind == "category":
                 encodings[name] = Encoding("text")
+            elif column.kind == "category" and read is not None:
+                encodings[name] = read
             elif column.kind == "category":
                 known = tuple(column.categories)
                 encodings[name] = Encoding("one_hot" if one_hot else "category", known)
@@ -310,6 +317,17 @@ def _target(records: Records, rows: Array, name: str, task: str, missing: Missin
     return Encoding("array")
 
 
+def _words(records: Records, rows: Array, inputs: Sequence[Tensor], words: Words) -> Encoding:
+    """The words of all texts to predict from, in the rows to train on."""
+    names = dict.fromkeys(c for t in inputs for c in t.columns if records.column(c).kind == "category")
+    counts: dict[str, Array] = {n: np.zeros(len(records.columns[n].categories) + 1, "int64") for n in names}
+    for part in _chunks(records, rows) if names else ():
+        for name, values in records.read(part, list(names)).items():
+            counts[name] += np.bincount(values + 1, minlength=len(counts[name]))
+    texts = ((t, int(n)) for name in names for t, n in zip(records.columns[name].categories, counts[name][1:], strict=True) if n)  # fmt: skip
+    return Encoding("words", most_frequent(texts, words.count), length=words.length)
+
+
 def _shape(tensor: Tensor, column: Column) -> tuple[int, ...]:
     """The shape in which the column's arrays go into the model: pictures may get an axis of channels."""
     if column.kind != "array":
@@ -347,6 +365,10 @@ def _means(records: Records, rows: Array, shapes: Mapping[str, tuple[int, ...]])
 
 
 def _encode(values: Array, column: Column, name: str, encoding: Encoding) -> Array:
+    if encoding.kind == "words":
+        known, back = np.unique(values, return_inverse=True)
+        place = {word: i for i, word in enumerate(encoding.categories)}
+        return numbers(_texts(known, column), place, encoding.length)[back]
     if encoding.kind in ("category", "one_hot", "class", "text"):
         return _encode_texts(values, column, name, encoding)
     if column.kind == "category":

@@ -174,3 +174,20 @@ def test_a_folder_of_images_is_made_small_and_grey(tmp_path):
     assert found.notes == ("images of 96 x 128 pixels are made smaller: 48 x 64",)
     spec = found.spaces(["cnn"])[0][1]
     assert least(spec).dataset(tmp_path / "pets").train[0].shape == (12, 48, 64, 1)
+
+
+def test_sentences_alone_are_tokens_and_beside_other_columns_left_out(tmp_path):
+    rows = [
+        (f"a {'good' if i % 2 else 'bad'} thing number {['one', 'two', 'three'][i % 3]} {i}", i % 7, i % 2)
+        for i in range(40)
+    ]
+    found = look(table(tmp_path / "notes.csv", "note,good", [(text, y) for text, _, y in rows]), "good")
+    assert (found.modality, found.task) == ("tokens", "classification")
+    assert found.section["words"] == {"length": 6, "count": 50}  # 8 words, 40 numbers, 0 and 1
+    assert found.facts["vocabulary"] == 50
+    assert found.dataset.train[0].shape == (26, 6)
+    for _, spec in found.spaces():
+        assert least(spec).build().input_shape == (None, 6)
+    found = look(table(tmp_path / "more.csv", "note,size,good", rows), "good")
+    assert (found.modality, found.section["features"]) == ("tabular", ["size"])
+    assert "'note' is left out: sentences are read where there is nothing else" in found.describe()
