@@ -186,20 +186,30 @@ class Library:
                 yield str(key.value), None if is_required else value
 
     def _inputs(self, node: Node | None) -> Iterator[str]:
-        if nodes.is_empty(node):
-            yield "input"
-            return
-        items = node.items if isinstance(node, Sequence) else (node,)
+        """The names of the tensors that a block reads; at least one."""
+        found: list[str] = []
+        items = (
+            () if nodes.is_empty(node) else node.items if isinstance(node, Sequence) and node.tag is None else (node,)
+        )
         for item in items:
-            if isinstance(item, Scalar) and is_name(item, self.faults):
-                yield str(item.value)
-            elif not isinstance(item, Scalar) and item is not None:
+            if not isinstance(item, Scalar) or item.tag is not None:
+                assert item is not None
                 self.faults.report(
                     "'inputs' of a block is a list of names, or a mapping with shapes.",
                     item.span,
                     expected="inputs: [query, value], or inputs: {x: {shape: [8]}}",
                     got=nodes.kind(item),
                 )
+            elif item.value in found:
+                self.faults.report(
+                    f"two inputs are called '{item.value}'.",
+                    item.span,
+                    expected="names that differ",
+                    got=nodes.shown(item),
+                )
+            elif is_name(item, self.faults):
+                found.append(str(item.value))
+        yield from found or ["input"]
 
     # Files
 

@@ -155,7 +155,7 @@ class Graph:
         if word in self.step.blocks:
             block = self.step.blocks[word]
             if key not in self.made and block.entries is not None:
-                model = self._model(self.expander.model(key, node, self.step), block.title or word)
+                model = self._model(self.expander.argument(key, node, self.step), block.title or word)
                 if model is None:
                     return None
                 self.made[key] = model

@@ -103,9 +103,25 @@ class Counter:
                 count += self._list(entry.value, values, blocks, stack)
             elif entry.name == "share":
                 count += named.get(str(getattr(entry.value, "value", "")), 1)
+            elif entry.name in self.classes:
+                count += self._argument(entry.value, values, blocks, stack)
             elif entry.name not in KEYS:
                 count += self._block(entry.name, entry.value, values, blocks, stack)
         return count
+
+    def _argument(self, node: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]) -> int:
+        """The calls in blocks that stand for layers as arguments."""
+        if isinstance(node, Scalar):
+            text = node.value
+            if isinstance(text, str) and text.startswith("$") and text[1:] in values.named:
+                text = getattr(values.named[text[1:]], "value", None)
+            return self._block(text, Scalar(None, node.span, ""), values, blocks, stack) if isinstance(text, str) else 0
+        if isinstance(node, Sequence):
+            return sum(self._argument(n, values, blocks, stack) for n in node.items)
+        return sum(
+            self._block(e.name, e.value, values, blocks, stack) + self._argument(e.value, values, blocks, stack)
+            for e in node.entries
+        )
 
     def _block(
         self, name: str, arguments: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]

@@ -115,6 +115,14 @@ class Expander:
         self._number()
         return outputs
 
+    def argument(self, kind: Scalar, arguments: Node, like: Step) -> Expansion | None:
+        """The steps of a block that is a model, as an argument of the layer ``like``; None after a fault."""
+        try:
+            return self._model_of(kind, arguments, like)
+        except TooManySteps as error:
+            self._too_many(error)
+            return None
+
     def _unused(self, frame: _Frame) -> None:
         """The steps of blocks that nothing uses, for their faults; nothing is known of what they read and are given."""
         written = (
@@ -435,10 +443,10 @@ class Expander:
         tensors = [self._unknown()] if given is None else list(given.values())
         ref = self._step(item, kind, arguments, frame, tensors[0] if len(tensors) == 1 else tensors, name)
         step = self._by_id[ref.id]
-        step.body = self.model(kind, arguments, step)
+        step.body = self._model_of(kind, arguments, step)
         return ref
 
-    def model(self, kind: Scalar, arguments: Node, like: Step) -> Expansion | None:
+    def _model_of(self, kind: Scalar, arguments: Node, like: Step) -> Expansion | None:
         """The steps of a block that is a model, in the place of ``like`` or as its argument; None after a fault."""
         word = str(kind.value)
         block = like.blocks[word]

@@ -17,6 +17,8 @@ LAYERS = f"{HEAD}layers:\n"
 _BOMB = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
 _CHAIN = "".join(f"  v{i}: $(v{i - 1} * v{i - 1} * v{i - 1})\n" for i in range(1, 40))
 _NESTED = "".join(f"  b{i}:\n    layers:\n      - b{i + 1}\n        \n      - b{i + 1}\n" for i in range(60))
+_MODELS = "".join(f"  m{i}: {{inputs: {{t: {{shape: [4]}}}}, layers: [m{i + 1}, m{i + 1}]}}\n" for i in range(18))
+_ARGUMENTS = "".join(f"  b{i}: {{layers: [TimeDistributed: b{i + 1}, TimeDistributed: b{i + 1}]}}\n" for i in range(18))
 
 TEXTS = {
     "constructs an object": f"{LAYERS}  - !!python/object/apply:os.system ['true']\n",
@@ -39,6 +41,13 @@ TEXTS = {
     "blocks that double": f"{HEAD}blocks:\n{_NESTED}  b60: {{layers: [ReLU]}}\nlayers: [b0]\n",
     "block that uses itself": f"{HEAD}blocks: {{a: {{layers: [a]}}}}\nlayers: [a]\n",
     "blocks in a circle": f"{HEAD}blocks: {{a: {{layers: [b]}}, b: {{layers: [a]}}}}\nlayers: [a]\n",
+    "models that double": f"{HEAD}blocks:\n{_MODELS}  m18: {{inputs: {{t: {{shape: [4]}}}}, layers: [ReLU]}}\nlayers: [m0]\n",
+    "arguments that double": f"{HEAD}blocks:\n{_ARGUMENTS}  b18: {{layers: [ReLU]}}\nlayers: [b0]\n",
+    "model that is its own argument": f"{HEAD}blocks: {{a: {{inputs: {{t: {{shape: [4]}}}}, layers: [TimeDistributed: a]}}}}\nlayers: [TimeDistributed: a]\n",
+    "huge repeat that counts": f"{LAYERS}  - repeat: 1000000000\n    as: i\n    layers: [{{Dense: 3, repeat: 0}}]\n",
+    "repeats that grow": LAYERS + "".join(f"{'    ' * i}  - repeat: {30 if i == 0 else f'$(30 + i{i - 1})'}\n{'    ' * i}    as: i{i}\n{'    ' * i}    layers:\n" for i in range(8)) + f"{'    ' * 8}  - Dense: 3\n",
+    "bounds that grow": f"{HEAD}let:\n  v0: 10\n{_CHAIN}layers:\n  - Dense: !int {{low: 1, high: $(v39)}}\n",
+    "bound by itself": f"{HEAD}let: {{a: !int {{low: 1, high: $a}}}}\nlayers:\n  - Dense: $a\n",
     "deep nesting": "[" * 100_000,
     "deep nesting of keys": "".join(" " * i + "a:\n" for i in range(2000)),
     "deep braces": "a: " + "{a: " * 50_000,

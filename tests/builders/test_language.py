@@ -397,6 +397,13 @@ outputs: {narrow: joined.1, last: last}
     assert model.get_layer("joined").output_names == ["sum", "narrow"]
 
 
+@pytest.mark.parametrize("inputs", ["!choice [a, b]", "[!choice [a, b]]", "!int {low: 1, high: 2}", "[]", "{}", "[1]"])
+@pytest.mark.parametrize("use", ["m", "Dense: 1"])
+def test_inputs_of_blocks_that_are_no_names(inputs, use):
+    found = faults(f"{HEAD}blocks:\n  m: {{inputs: {inputs}, layers: [{{Dense: 3}}]}}\nlayers: [{use}]")
+    assert bool(found) == (inputs != "[]")
+
+
 def test_models_are_numbered_repeated_and_arguments():
     def make():
         inner = lambda name=None: L.TimeDistributed(tower("tower"), name=name)  # noqa: E731
@@ -441,6 +448,8 @@ layers:
     ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dens: 3}]}\nlayers: [m]", "no layer 'Dens'", 5),
     ("  m: {inputs: {t: {shape: [8]}}, layers: [m]}\nlayers: [m]", "uses itself", 5),
     ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3, name: d}]}\nlayers: [{m: , name: a}, {ReLU: , from: a/d}]", "no tensor 'a/d'", 6),
+    ("  m: {inputs: [[a]], layers: [{Dense: 3}]}\nlayers: [m]", "is a list of names", 5),
+    ("  m: {inputs: [a, a], layers: [{Dense: 3}]}\nlayers: [m]", "two inputs are called 'a'", 5),
     ("  m: {name: n, layers: [{Dense: 3}]}\nlayers: [m]", "is no model, which has a name", 5),
     ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3}]}\nlayers: [{m: , name: a}, {ReLU: , from: a.k}]", "no output 'k'", 6),
     ("  m: {inputs: {t: {shape: [8]}}, layers: [{Dense: 3}], outputs: z}\nlayers: [m]", "no tensor 'z'", 5),
