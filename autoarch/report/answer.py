@@ -11,6 +11,10 @@ from autoarch.report.facts import Facts
 from autoarch.report.markup import Markup, element, escape, number, paragraph, section, table
 
 LEVEL = "95 %"
+CHECKED = (
+    "Nothing odd was found. Looked for were rows in two parts, constant columns, columns that tell the target, rare classes, "
+    "missing values and parts of few rows."
+)
 
 
 def answer(facts: Facts) -> Markup:
@@ -24,7 +28,9 @@ def _searched(facts: Facts) -> str:
     parts = ", ".join(f"{count:,} for {_part(part)}" for part, count in rows.items())
     failed = len(facts.failed)
     counted = f"{len(facts.trials)} trials" if len(facts.trials) != 1 else "1 trial"
-    ends = f", {failed} of them without a score" if failed else ""
+    idle = sum(not t.results for t in facts.trials)
+    ends = f", {failed} of them failed or rejected" if failed else ""
+    ends += f", {idle} of them not trained yet" if idle and not facts.result else f", {idle} of them not trained for lack of time" if idle else ""  # fmt: skip
     return (
         f"The space {spaces} was searched" if not facts.is_several else f"{spaces} were searched"
     ) + f" on the data {Path(facts.data).name or facts.data}{f' ({parts})' if parts else ''}: {counted}{ends}."
@@ -38,6 +44,8 @@ def _verdict(facts: Facts) -> Markup:
     result, winner = facts.result, facts.winner
     if not result:
         state = "The search is still going on" if facts.state == "going on" else "The search was stopped before its end"
+        if facts.trials and len(facts.failed) == len(facts.trials) and facts.state == "stopped":
+            return element("strong", "Every trial failed: there is no model.", class_="bad")
         if winner is None:
             return element("strong", f"{state}; no trial has a score yet.")
         best = f"the best so far is trial {winner.number} with {_measured(facts)}"
@@ -119,7 +127,7 @@ def checks(facts: Facts) -> Markup:
     if found is None:
         return Markup()
     if not found:
-        return section("Checks of the data", paragraph("Nothing was found."))
+        return section("Checks of the data", paragraph(CHECKED))
     items = [
         element("li", element("strong", "Serious: ", class_="bad") if one.get("is_serious") else None, one.get("text"))
         for one in found
@@ -135,7 +143,14 @@ def finalists(facts: Facts) -> Markup:
     parts: list[Markup] = []
     if final:
         said = "The best trials were trained again from scratch with several seeds; the winner has the best mean on the validation part."  # fmt: skip
-        heads = ["trial", *(["space"] if facts.is_several else []), "mean", f"{LEVEL} interval", "each seed", "failed"]
+        heads = [
+            "trial",
+            *(["space"] if facts.is_several else []),
+            "mean",
+            f"{LEVEL} interval",
+            "each seed",
+            *(["failed"] if any(one.get("failed") for one in final) else []),
+        ]
         rows = [_finalist(one, facts.is_several) for one in final]
         trials = [one.get("trial") for one in final]
         best = trials.index(result["best_trial"]) if result.get("best_trial") in trials else None
@@ -153,17 +168,18 @@ def _finalist(one: Mapping[str, Any], is_several: bool) -> list[Any]:
     return [
         number(one.get("trial"), "d"), *([one.get("space")] if is_several else []), number(one.get("mean"), ".4f"),
         _range(one["interval"]) if one.get("interval") else "", ", ".join(f"{v:.4f}" for v in one.get("validation") or []),
-        "; ".join(map(str, one.get("failed") or [])),
+        *(["; ".join(map(str, one["failed"]))] if one.get("failed") else []),
     ]  # fmt: skip
 
 
 def _luck(found: Mapping[str, float], measure: str) -> Markup:
     """What ``selection.luck`` estimated, in a sentence."""
+    ends = f", {found['bias']:.4f} more" if found["bias"] > 0 else ", no more: luck is not seen in the choice"
     return paragraph(
-        f"The best of {found['candidates']} trials was chosen by its score on {found['rows']:,} rows of the validation part, and "
-        f"looks better there than it is: its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to be "
-        f"expected on others ({LEVEL} interval {_range((found['low'], found['high']))}), {found['bias']:.4f} more. This is estimated "
-        "by a bootstrap over rows and candidates (Tsamardinos et al. 2018). The sealed test took no part in the choice."
+        f"The best of {found['candidates']} trials was chosen by its score on {found['rows']:,} rows of the validation part, which "
+        f"makes it look better there than it is. Its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to "
+        f"be expected on others ({LEVEL} interval {_range((found['low'], found['high']))}){ends}. This is estimated by a bootstrap "
+        "over rows and candidates (Tsamardinos et al. 2018). The sealed test took no part in the choice."
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import builders
-from autoarch import checks
+from autoarch import checks, clock
 from autoarch.options import Options, options_from
 from autoarch.sessions import sessions
 from autoarch.study import Study, Trial, ranked
@@ -32,6 +32,7 @@ class Facts:
         result: what ``finish`` found; nothing before that.
         state: of the run.
         sessions: the commands that worked on it, and where.
+        clock: the seconds that it was allowed and spent, where they were limited.
         training: what ``layerkit train`` noted of the winner's training: versions, processor, the data's hash.
         findings: of the checks of the data; None where there were none.
     """
@@ -42,6 +43,7 @@ class Facts:
     result: Mapping[str, Any]
     state: State
     sessions: list[dict[str, Any]]
+    clock: Mapping[str, Any]
     training: Mapping[str, Any]
     findings: list[dict[str, Any]] | None = None
 
@@ -109,7 +111,17 @@ def read(folder: Path) -> Facts:
     result = _json(folder / "result.json")
     state: State = "finished" if result else "going on" if _is_held(folder / "lock") else "stopped"
     training = {**_json(folder / "best" / "environment.json"), **_json(folder / "best" / "run.json")}
-    return Facts(folder, options, trials, result, state, sessions(folder), training, _findings(folder))
+    return Facts(
+        folder,
+        options,
+        trials,
+        result,
+        state,
+        sessions(folder),
+        _json(folder / clock.FILE),
+        training,
+        _findings(folder),
+    )
 
 
 def _is_held(path: Path) -> bool:

@@ -7,17 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, bytes_, code, element, folded, listing, paragraph, section, table
+from autoarch.report.markup import Markup, bytes_, code, element, folded, listing, paragraph, seconds, section, table
 from autoarch.values import short_value
 
 
 def repeat(facts: Facts) -> Markup:
     """Commands, seed, versions, machine, data, options, specs."""
     parts = [
-        paragraph(
-            "The same commands with the same data and versions, on a processor with the same features, find the same trials, the same "
-            "winner and the same weights, with any number of workers.", kind="note",
-        ),
+        paragraph(_said(facts), kind="note"),
         *_commands(facts),
         table(["", ""], _facts(facts), label="What the result depends on"),
         *(folded(f"The space {s.name}", listing(s.spec, f"The space {s.name}")) for s in facts.options.spaces),
@@ -25,13 +22,25 @@ def repeat(facts: Facts) -> Markup:
     return section("Repeat it", *parts)
 
 
+def _said(facts: Facts) -> str:
+    if facts.clock.get("allowed") is None:
+        return "The same commands with the same data and versions, on a processor with the same features, find the same trials, the same winner and the same weights, with any number of workers."  # fmt: skip
+    return "The time was limited: how many trials there are, and so who wins, depends on how fast the machine was. The winner's spec gives the same weights wherever data, versions and the processor's features are the same."  # fmt: skip
+
+
 def _commands(facts: Facts) -> list[Markup]:
     lines = [f"{s['command']}\n" for s in facts.sessions if s.get("command")]
     parts = [listing("".join(lines), "The commands of the search")] if lines else []
     if facts.state == "stopped":
-        parts.append(paragraph("To go on with it: ", code(shlex.join(["autoarch", "resume", str(facts.folder)]))))
+        parts += [
+            paragraph("To go on with it:"),
+            listing(shlex.join(["autoarch", "resume", str(facts.folder)]), "To go on"),
+        ]
     if facts.result.get("train"):
-        parts.append(paragraph("To train the winner alone, to the same bits: ", code(facts.result["train"])))
+        parts += [
+            paragraph("To train the winner alone, to the same bits:"),
+            listing(facts.result["train"], "To train it"),
+        ]
     return parts
 
 
@@ -39,6 +48,9 @@ def _facts(facts: Facts) -> list[list[Any]]:
     options = asdict(facts.options)
     options.pop("spaces")
     rows = [[name.replace("_", " "), value] for name, value in _flat(options)]
+    for name, key in (("time allowed", "allowed"), ("time spent", "spent")):
+        if facts.clock.get(key) is not None:
+            rows.append([name, seconds(facts.clock[key])])
     rows.append(["the data's SHA-256", code(facts.training["data_sha256"])] if "data_sha256" in facts.training else ["the data", facts.data])  # fmt: skip
     for i, session in enumerate(facts.sessions, 1):
         which = f" ({i})" if len(facts.sessions) > 1 else ""
@@ -60,7 +72,7 @@ def _facts(facts: Facts) -> list[list[Any]]:
 def _machine(session: dict[str, Any]) -> str:
     memory = session.get("memory_bytes")
     held = f", {bytes_(memory)} of memory" if memory else ""
-    return f"{session.get('platform', '')}, {session.get('cores')} cores{held}, {session.get('workers')} workers"
+    return f"{session.get('platform', '')}, {session.get('cores')} cores{held}; workers: {session.get('workers')}"
 
 
 def _flat(options: dict[str, Any], before: str = "") -> list[tuple[str, str]]:

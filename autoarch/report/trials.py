@@ -8,7 +8,7 @@ from collections.abc import Callable
 from autoarch.measures import cost_of, epoch_seconds, history_of, parameters_of, score_of
 from autoarch.report import charts
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, bytes_, element, number, paragraph, seconds, section, table
+from autoarch.report.markup import Markup, Number, bytes_, element, number, paragraph, seconds, section, table
 from autoarch.study import Trial
 from autoarch.values import short_values
 
@@ -35,13 +35,17 @@ def leaderboard(facts: Facts) -> Markup:
             number(rank, "d"), number(trial.number, "d"),
             *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in (*names, *others)),
             *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
-            number(parameters_of(trial), ",d"), *([number(cost_of(trial, "flops")[0], ",.3g")] if has["multiply-adds"] else []),
+            number(parameters_of(trial), ",d"), *([_short(cost_of(trial, "flops")[0])] if has["multiply-adds"] else []),
             seconds(epoch_seconds(trial)), element("span", trial.why, class_="whole"),
             element("span", *failed, *([" "] if failed else []), values, class_="values"),
         ])  # fmt: skip
     best = facts.ranked.index(facts.winner) if facts.winner is not None else None
     said = "Ranked by how far a trial came, then by its score on the validation part; timings differ from run to run and rank nothing."  # fmt: skip
     return section("Leaderboard", paragraph(said, kind="note"), table(heads, rows, label="Leaderboard", sortable=True, marked=best))  # fmt: skip
+
+
+def _short(value: float | None) -> Number:
+    return Number(value, "" if value is None else charts.short(value))
 
 
 # Learning curves ------------------------------------------------------------------------------------------------------
@@ -106,7 +110,8 @@ def pareto(facts: Facts) -> Markup:
     shown = [_pareto(facts, name, of, done) for name, of in costs if sum(of(t) is not None for t in facts.scored) > 1]
     if not shown:
         return Markup()
-    said = f"Filled marks trained to the end; the line joins those of them that no other beats in both cost and {facts.measure}. Hollow ones were stopped earlier. The large mark is the best trial."  # fmt: skip
+    filled = "Filled marks trained to the end" if any(t.is_complete for t in done) else "No trial trained to the end"
+    said = f"{filled}; the line joins those that no other beats in both cost and {facts.measure}. Hollow ones were stopped earlier. The large mark is the best trial."  # fmt: skip
     extra = [charts.key("line front", "Pareto front")]
     legend = charts.legend(facts.spaces[:6] if facts.is_several else ["trial"], extra=extra)
     return section("Score against cost", paragraph(said, kind="note"), legend, element("div", *shown, class_="charts"))
