@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from autoarch import baselines
-from autoarch.claim import Claim, claim
+from autoarch.claim import claim
 from autoarch.intervals import student, wilson
-from autoarch.outcomes import losses, predicted, row_losses
+from autoarch.outcomes import losses, predicted
 from layerkit.data import DataSet
 from layerkit.ir import Array
 
@@ -36,8 +36,21 @@ class Part:
     @classmethod
     def of(cls, dataset: DataSet, name: str) -> Part:
         """A part of a data set; of one that is not read whole, rows that are evenly spread over it."""
-        part = getattr(dataset, name) if dataset.in_memory else dataset.some(name, MOST_ROWS)
-        return cls(*part)
+        x, y = getattr(dataset, name) if dataset.in_memory else dataset.some(name, MOST_ROWS)
+        return cls(x, _in_units(dataset, y))
+
+
+def _in_units(dataset: DataSet, values: Any) -> Any:
+    """Targets, or predictions of them, in the units of the data, whatever a model is trained on."""
+    if dataset.task == "classification" or not isinstance(values, np.ndarray):
+        return values
+    return dataset.preparation.restored(dataset.preparation.targets[0].name, values)
+
+
+def _predicted(model: Any, dataset: DataSet, part: Part) -> Array | None:
+    """The class, or the values, of each row; None where they are not those of the target."""
+    found = _in_units(dataset, predicted(model, part.x, is_class=dataset.task == "classification"))
+    return found if found is not None and isinstance(part.y, np.ndarray) and found.size == part.y.size else None
 
 
 def verdict(
@@ -56,9 +69,9 @@ def verdict(
     names = [n for n in ("validation", "test") if dataset.rows.get(n)]
     parts = {name: Part.of(dataset, name) for name in names}
     found: dict[str, Any] = {"rows": dataset.rows, "measure": "accuracy" if is_class else "mean_squared_error"}
-    known = {name: row_losses(model, part.x, part.y, is_class=is_class) for name, part in parts.items()}
-    own = {name: rows for name, rows in known.items() if rows is not None}
-    if len(own) < len(known):
+    made = {name: _predicted(model, dataset, part) for name, part in parts.items()}
+    own = {name: losses(p, parts[name].y, is_class=is_class) for name, p in made.items() if p is not None}
+    if len(own) < len(parts):
         return found | {
             "model": {},
             "baselines": {},
@@ -71,22 +84,19 @@ def verdict(
     score = _accuracy if is_class else _error
     found["model"] = {name: score(rows) for name, rows in own.items()}
     found["interval"] = interval(own["test"], is_class=is_class, block=block)
-    found["seeds"] = _seeds([model, *others], parts["test"], score, is_class=is_class)
+    predictions = [made["test"], *(_predicted(other, dataset, parts["test"]) for other in others)]
+    scores = [score(losses(p, parts["test"].y, is_class=is_class)) for p in predictions if p is not None]
+    found["seeds"] = {"test": scores, "mean": float(np.mean(scores)), "interval": student(scores)}
     found["baselines"] = {
         name: {part: score(values) for part, values in rows.items()}
         | {"interval": interval(rows["test"], is_class=is_class, block=block)}
         for name, rows in plain.items()
     }
-    made = claim(own["test"], {name: rows["test"] for name, rows in plain.items()}, block=block)
-    found["claim"] = told(made)
-    found["beats_baselines"] = made.is_better if plain else None
+    said = claim(own["test"], {name: rows["test"] for name, rows in plain.items()}, block=block)
+    found["claim"] = asdict(said) | {"sentence": said.sentence}
+    found["beats_baselines"] = said.is_better if plain else None
     found["notes"] = notes
-    return found | _picture(model, dataset, parts["test"], is_class=is_class)
-
-
-def told(made: Claim) -> dict[str, Any]:
-    """A claim as plain data."""
-    return asdict(made) | {"sentence": made.sentence}
+    return found | _picture(predictions[0], parts["test"].y, dataset.classes if is_class else None)
 
 
 def interval(losses: Array, *, is_class: bool, block: int = 1) -> tuple[float, float] | None:
@@ -125,26 +135,16 @@ def _baselines(dataset: DataSet, parts: Mapping[str, Part], seed: int) -> tuple[
     return found, list(plain.notes)
 
 
-def _seeds(models: Sequence[Any], test: Part, score: Any, *, is_class: bool) -> dict[str, Any]:
-    """The measure of each model on the test part, with their mean and its interval."""
-    rows = [row_losses(model, test.x, test.y, is_class=is_class) for model in models]
-    scores = [score(found) for found in rows if found is not None]
-    return {"test": scores, "mean": float(np.mean(scores)), "interval": student(scores)}
-
-
-def _picture(model: Any, dataset: DataSet, test: Part, *, is_class: bool) -> dict[str, Any]:
+def _picture(made: Any, y: Array, classes: Sequence[str] | None) -> dict[str, Any]:
     """The confusion matrix (a row for each true class), or how far off the predictions are."""
-    found = predicted(model, test.x, is_class=is_class)
-    assert found is not None
-    if is_class:
-        names = list(dataset.classes or ())
-        if len(names) > MOST_CLASSES:
+    if classes is not None:
+        if len(classes) > MOST_CLASSES:
             return {}
-        matrix = np.zeros((len(names), len(names)), "int64")
-        np.add.at(matrix, (test.y.ravel().astype("int64"), found.ravel()), 1)
-        return {"classes": names, "confusion": matrix.tolist()}
-    true, made = (np.asarray(v, "float64").reshape(len(test.y), -1) for v in (test.y, found))
-    off = made - true
+        matrix = np.zeros((len(classes), len(classes)), "int64")
+        np.add.at(matrix, (y.ravel().astype("int64"), made.ravel()), 1)
+        return {"classes": list(classes), "confusion": matrix.tolist()}
+    true, said = (np.asarray(v, "float64").reshape(len(y), -1) for v in (y, made))
+    off = said - true
     kept = np.arange(min(SAMPLE, len(true))) * len(true) // min(SAMPLE, len(true))
     variance = true.var(0).mean()
     return {"residuals": {
@@ -152,5 +152,5 @@ def _picture(model: Any, dataset: DataSet, test: Part, *, is_class: bool) -> dic
         "mean_absolute": float(np.abs(off).mean()),
         "quantiles": {str(q): float(np.quantile(off, q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
         "explained": float(1 - (off**2).mean() / variance) if variance else None,
-        "sample": {"true": true[kept].tolist(), "predicted": made[kept].tolist()},
+        "sample": {"true": true[kept].tolist(), "predicted": said[kept].tolist()},
     }}  # fmt: skip

@@ -1,0 +1,78 @@
+"""The verdict on models whose predictions are known: units, intervals, the claim, what is drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autoarch.intervals import wilson
+from autoarch.verdict import interval, verdict
+from layerkit.data import SOURCES, DataOptions, open_data
+
+
+class Says:
+    """A model that says what a function of its inputs says."""
+
+    loss = "mse"
+
+    def __init__(self, function):
+        self.function = function
+
+    def predict(self, x, verbose):
+        return self.function(x)
+
+
+@pytest.mark.slow
+def test_numbers_are_told_in_the_units_of_the_data(tmp_path):
+    """A walk around 300 whose deviation is 50 or so: the target is standardised, persistence and errors are not."""
+    walk = 300 + np.cumsum(5 * np.random.default_rng(0).normal(size=400))
+    (tmp_path / "walk.csv").write_text("\n".join(["y", *(f"{v:.4f}" for v in walk)]) + "\n")
+    options = DataOptions(
+        target="y", features=["y"], window={"length": 6}, standardize=True, standardize_target=True,
+        split={"validation": 0.2, "test": 0.2},
+    )  # fmt: skip
+    dataset = open_data(SOURCES["csv"](str(tmp_path / "walk.csv")), options)
+    found = verdict(Says(lambda x: x[:, -1]), dataset)
+    steps = np.diff(walk)[-74:]  # of 80 rows the last 74 have a window before them
+    assert found["rows"]["test"] == 74
+    assert found["baselines"]["persistence"]["test"] == pytest.approx(np.mean(steps**2), rel=1e-3)
+    assert found["model"]["test"] == pytest.approx(
+        np.mean(steps**2), rel=1e-3
+    )  # one scale for both columns: it persists
+    assert found["residuals"]["sample"]["true"][0] == pytest.approx([walk[-74]], rel=1e-4)
+    assert found["residuals"]["quantiles"]["0.5"] == pytest.approx(np.median(-steps), abs=0.05)
+    assert found["beats_baselines"] is False
+    assert {c["test"] for c in found["claim"]["comparisons"]} == {"signs of blocks of 7 rows"}
+
+
+@pytest.mark.slow
+def test_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 4, 2)).astype("float32"), rng.integers(0, 3, 300)
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    dataset = open_data(
+        SOURCES["npz"](str(tmp_path / "rows.npz")), DataOptions(split={"validation": 0.2, "test": 0.2, "seed": 1})
+    )
+    answers = {row.tobytes(): answer for row, answer in zip(x, y, strict=True)}
+
+    def knows(x):
+        return np.eye(3)[[answers[row.tobytes()] for row in x]]
+
+    found = verdict(Says(knows), dataset, others=[Says(lambda x: 1 - knows(x))])
+    assert found["model"] == {"validation": 1, "test": 1}
+    assert found["interval"] == pytest.approx(wilson(60, 60))
+    assert found["seeds"]["test"][0] == 1
+    assert found["seeds"]["test"][1] < 0.5  # of two that are alike wrong, the first is said
+    assert found["beats_baselines"]
+    assert np.array_equal(found["confusion"], np.diag(np.bincount(dataset.test[1])))
+    assert not verdict(Says(lambda x: np.eye(3)[np.zeros(len(x), int)]), dataset)["beats_baselines"]
+
+
+def test_intervals_of_blocks_are_wider():
+    losses = np.repeat(np.random.default_rng(0).integers(0, 2, 20), 10).astype(
+        "float64"
+    )  # ten rows at a time are alike
+    low, high = interval(losses, is_class=True)
+    wide = interval(losses, is_class=True, block=10)
+    assert wide[0] < low - 0.05
+    assert wide[1] > high + 0.05
