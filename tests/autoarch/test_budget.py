@@ -129,3 +129,32 @@ def test_a_search_ends_in_time_and_takes_more(tmp_path):
     invoke("resume", run, "--time", "60s")  # it ends when its trial has come to its end
     assert [row["epochs"] for row in json.loads((run / "leaderboard.json").read_text())] == [9]
     assert json.loads((run / "clock.json").read_text())["allowed"] > 60
+
+
+def test_an_interpreter_that_crashes_is_a_reason(tmp_path, monkeypatch):
+    crash = tmp_path / "python"
+    crash.write_text("#!/bin/sh\nkill -ABRT $$\n")
+    crash.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crash))
+    with Pool(1, tmp_path / "log", 60) as pool:
+        ((_, result),) = pool.run([task(0, 1)])
+    assert result.reason == "died: " + "; ".join(["the process ended with code -6"] * 3)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_search_and_is_no_reason(tmp_path):
+    """Files cannot grow over 100 kB, as on a disk without room: the data cannot be prepared."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "small.yaml").write_text(SPEC)
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "autoarch", "search", tmp_path / "small.yaml", "--trials", "1", "--run", run]
+    full = subprocess.run(
+        command, env={**environment(), "LAYERKIT_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )  # fmt: skip
+    assert full.returncode == 1
+    assert "a worker cannot go on" in full.stderr
+    assert f"autoarch resume {run}" in full.stderr
+    invoke("resume", run)
+    (row,) = json.loads((run / "leaderboard.json").read_text())
+    assert (row["reason"], row["epochs"]) == (None, 9)
