@@ -38,7 +38,7 @@ def searched(folder: Path, seconds: float, memory: int, seed: int) -> tuple[floa
 
 def costs(folder: Path, name: str) -> list[tuple[float, float]]:
     """Predicted and measured cost of all trials that were trained."""
-    from autoarch.report.facts import cost_of
+    from autoarch.measures import cost_of
     from autoarch.study import Study
 
     with Study.open(folder, alone=False) as study:

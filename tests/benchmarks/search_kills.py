@@ -75,7 +75,7 @@ def disturbed(folder: Path, search: list[object], workers: int, seconds: float, 
     kills: list[str] = []
     process = begin("search", *search, "--workers", workers, "--run", folder)
     while True:
-        wait = chance.uniform(0.1, 0.9) * seconds * (1 + 0.2 * len(kills))  # rising, so that it comes to its end
+        wait = chance.uniform(0.05, 0.4) * seconds * (1 + 0.15 * len(kills))  # rising, so that it comes to its end
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
