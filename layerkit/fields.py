@@ -436,6 +436,9 @@ def fault_of(owner: type, name: str, value: Any, check: Check | None, default: A
 def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name; missing, surplus and misspelt ones are errors."""
     sig = signature(cls)
+    needed = _needed(cls)
+    if not args and needed is not None and needed <= kwargs.keys() <= sig.parameters.keys():
+        return {name: kwargs[name] for name in sig.parameters if name in kwargs}  # as bind does, which takes longer
     names = list(sig.parameters)
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in sig.parameters.values())
     for name in kwargs:
@@ -458,6 +461,16 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
             got=", ".join([*map(repr, args), *(f"{k}=..." for k in kwargs)]) or "nothing",
         ) from None
     return dict(bound.arguments)
+
+
+@per_class
+def _needed(cls: type) -> frozenset[str] | None:
+    """The arguments that have to be given; None where some are not taken by name."""
+    parameters = signature(cls).parameters.values()
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if any(p.kind not in by_name for p in parameters):
+        return None
+    return frozenset(p.name for p in parameters if p.default is REQUIRED or p.default is inspect.Parameter.empty)
 
 
 def _unknown(cls: type, name: str, names: Sequence[str]) -> UnknownArgumentError:

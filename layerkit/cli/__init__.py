@@ -5,6 +5,8 @@ Exit codes: 0 ok, 1 failed (a fault in a spec, a file, the data or the training)
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Any
 
 import click
@@ -41,4 +43,8 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command."""
+    gc.set_threshold(
+        50_000, 20
+    )  # models and graphs live until the end: looking for garbage among them is slow, and in vain
+    atexit.register(gc.freeze)  # at the end too
     return cli(arguments, prog_name="layerkit")

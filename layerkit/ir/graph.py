@@ -34,7 +34,7 @@ def origin(layer: str) -> Iterator[None]:
         _ORIGIN.reset(token)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Node:
     """One use of an op."""
 
@@ -46,8 +46,12 @@ class Node:
     origin: str = ""
     outputs: tuple[Value, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "outputs", tuple(Value(self, i, t) for i, t in enumerate(self.types)))
+    def __init__(
+        self, op: Op, inputs: tuple[Value, ...], types: tuple[TensorType, ...], several: bool = False, origin: str = ""
+    ) -> None:
+        outputs = tuple([Value(self, i, t) for i, t in enumerate(types)])
+        # graphs have thousands of nodes, and this takes a third of the time of setting fields that are frozen
+        self.__dict__.update(op=op, inputs=inputs, types=types, several=several, origin=origin, outputs=outputs)
 
     @property
     def inputs_key(self) -> tuple[int, ...]:
@@ -95,7 +99,7 @@ class Arithmetic:
         def __invert__(self) -> Any: ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Value(Arithmetic):
     """One output of a node: a tensor whose numbers are not known yet.
 
@@ -105,6 +109,9 @@ class Value(Arithmetic):
     node: Node
     index: int
     type: TensorType
+
+    def __init__(self, node: Node, index: int, type: TensorType) -> None:
+        self.__dict__.update(node=node, index=index, type=type)
 
     __array_ufunc__ = None  # let ``array + value`` come to us
     __array_priority__ = 100

@@ -284,7 +284,7 @@ class Layer(Configurable):
                     yield from walk(f"{key}/{k}", item)
 
         for key, value in vars(self).items():
-            if key not in ("_owner", "_config", "_graph", "_flat"):
+            if isinstance(value, _HOLDERS) and key not in ("_owner", "_config", "_graph", "_flat"):
                 yield from walk(key, value)
 
     def adopt(self) -> None:
@@ -538,6 +538,9 @@ class Layer(Configurable):
             for x in tree.leaves(outputs):
                 rows = ops.maximum(ops.shape(x)[0], 1)
                 self.add_loss(self.activity_regularizer(x) / ops.cast(rows, dtype_of(x)))
+
+
+_HOLDERS = (Layer, list, tuple, dict)  # a tuple: a union would be made anew at each use
 
 
 Layer.__init__._is_declared = True  # type: ignore[attr-defined]

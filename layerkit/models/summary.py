@@ -154,6 +154,8 @@ def multiply_adds(model: Any) -> dict[str, Size]:
     found: dict[str, Size] = dict.fromkeys(paths, 0)
     for node in forward_graph(model, 1).nodes():
         count = node.op.multiply_adds(*(x.type for x in node.inputs))
+        if isinstance(count, int) and count == 0:
+            continue
         owner = next((p for p in paths if node.origin == p or node.origin.startswith(p + "/")), None)
         if owner is not None:
             found[owner] = found[owner] + count

@@ -21,6 +21,7 @@ from layerkit.ir import apply as apply_op
 Operand = Value | Array
 Tensor = Any  # what users may pass: a Value, an array, a number, a list, a weight, an unknown size
 Axis = int | Sequence[int] | None
+_TENSORS = (Value, np.ndarray)  # a tuple: a union would be made anew at each use
 
 
 def operand(x: Tensor, dtype: str | None = None) -> Any:
@@ -35,9 +36,12 @@ def operand(x: Tensor, dtype: str | None = None) -> Any:
 
 def operands(*xs: Tensor, floating: bool = False) -> list[Any]:
     """All of ``xs`` as operands of one dtype, the one to which they promote; a float one if ``floating``."""
+    kind = xs[0].type.dtype if isinstance(xs[0], Value) else ""
+    if all(isinstance(x, Value) and x.type.dtype == kind for x in xs) and (not floating or dtypes.is_floating(kind)):
+        return list(xs)
     resolved = [_resolve(x) for x in xs]
-    strong = [dtype_of(x) for x in resolved if isinstance(x, Value | np.ndarray)]
-    weak = [x for x in resolved if not isinstance(x, Value | np.ndarray)]
+    strong = [dtype_of(x) for x in resolved if isinstance(x, _TENSORS)]
+    weak = [x for x in resolved if not isinstance(x, _TENSORS)]
     dtype = reduce(dtypes.promote, strong) if strong else reduce(dtypes.promote, map(_weak_dtype, weak))
     if strong:
         for x in weak:
@@ -49,7 +53,7 @@ def operands(*xs: Tensor, floating: bool = False) -> list[Any]:
 
 def apply(op: Op, *inputs: Any) -> Any:
     """Use ``op`` on operands; bfloat16 and float16 are computed with as float32, and results rounded to them."""
-    stored = [] if op.moves else [dtype_of(x) for x in inputs if dtype_of(x) in dtypes.STORAGE]
+    stored = [] if op.moves else [kind for kind in map(dtype_of, inputs) if kind in dtypes.STORAGE]
     if not stored:
         return apply_op(op, *inputs)
     narrow = reduce(dtypes.promote, stored)
@@ -71,7 +75,7 @@ def type_of(x: Any) -> TensorType:
 
 
 def _resolve(x: Tensor) -> Any:
-    if isinstance(x, Value | np.ndarray):
+    if isinstance(x, _TENSORS):
         return x
     if isinstance(x, np.generic):
         return np.asarray(x)

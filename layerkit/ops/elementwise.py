@@ -262,8 +262,9 @@ class Binary(Op):
             )
         rule = BINARY[self.function]
         _check_dtype(self.function, rule.takes, x.dtype)
-        shape = broadcast_shapes(self.function, (x.shape, y.shape))
-        return TensorType("bool" if rule.gives == "bool" else x.dtype, shape)
+        shape = x.shape if x.shape == y.shape else broadcast_shapes(self.function, (x.shape, y.shape))
+        dtype = "bool" if rule.gives == "bool" else x.dtype
+        return x if (dtype, shape) == (x.dtype, x.shape) else TensorType(dtype, shape)
 
     def reference(self, x: Array, y: Array) -> Array:
         return np.asarray(BINARY[self.function].numpy(x, y))

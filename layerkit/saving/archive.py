@@ -18,13 +18,11 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import secrets
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -329,7 +327,7 @@ def write_whole(path: str | os.PathLike[str], chunks: Iterable[tensors.Chunk]) -
     if path.is_dir() or (path.exists() and not path.is_file()):
         fix = f"give a file name, such as {str(path / 'model.lk')!r}"
         raise ArgumentError(f"{str(path)!r} is not a file.", expected="the path of a file", got="a folder", fix=fix)
-    temporary = path.with_name(f".layerkit-{secrets.token_hex(8)}.tmp")  # short: names have at most 255 bytes
+    temporary = path.with_name(f".layerkit-{os.urandom(8).hex()}.tmp")  # short: names have at most 255 bytes
     ours = False
     try:
         try:
@@ -369,6 +367,8 @@ def _is_listing(entry: object) -> bool:
 
 
 def _library_version() -> str:
+    from importlib import metadata  # which loads much that nothing else needs
+
     try:
         return metadata.version("layerkit")
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed

@@ -84,7 +84,9 @@ def _known(what: str, measure: Callable[[], float]) -> float:
     return found
 
 
-def _added(size: int) -> float:
+@cache
+def _addition() -> tuple[Callable[..., int], int]:
+    """Code that adds two arrays of float32 into a third, so many elements at a time."""
     target = host()
     lanes, vectors = target.lanes(4), 4
     module = Module(target.attributes)
@@ -95,8 +97,13 @@ def _added(size: int) -> float:
             a, b, c = (f.at(f.at(p, loop.index, "float"), v * lanes, "float") for p in f.params[:3])
             f.store(f.binary("fadd", f.load(a, kind), f.load(b, kind)), c)
     module.add(f, "add", exported=True)
-    run = jit.load(jit.compiled(str(module), target), target).function("add", *[c_void_p] * 3, c_int64)
-    count = size // 12 // (lanes * vectors) * lanes * vectors
+    code = jit.load(jit.compiled(str(module), target), target)
+    return code.function("add", *[c_void_p] * 3, c_int64), lanes * vectors
+
+
+def _added(size: int) -> float:
+    run, step = _addition()
+    count = size // 12 // step * step
     arrays = [np.ones(count, "float32") for _ in range(3)]
     places = [x.ctypes.data for x in arrays]
     repeats = max(1, (1 << 22) // size)

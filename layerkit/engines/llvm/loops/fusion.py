@@ -21,13 +21,16 @@ from layerkit.ops.checks import RequireFinite
 from layerkit.ops.core import SizeOf
 from layerkit.ops.elementwise import Binary, Cast, StopGradient, Unary, View, Where
 from layerkit.ops.indexing import Gather, Iota
+from layerkit.ops.matrices import MatMul
 from layerkit.ops.random import Random
-from layerkit.ops.reduction import Broadcast
+from layerkit.ops.reduction import Broadcast, Reduce
 from layerkit.ops.shape import Concatenate, Reshape, Reverse, Slice, Transpose
 
 ELEMENTWISE = (Unary, Binary, Where, Cast, View)
 MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient, RequireFinite)
+ALIASES, ARITHMETIC, COPYING = (Reshape, StopGradient, RequireFinite), (Unary, Binary), (Where, Cast, View, Gather)
 LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
+THROUGH = (Reduce, MatMul, Concatenate, Change)  # fused loops with something more: they read expressions, not memory
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
          "greater_equal", "maximum", "minimum", "logical_not", "logical_and", "logical_or", "divide"}  # fmt: skip
 
@@ -52,16 +55,16 @@ def is_looped(node: Node) -> bool:
 
 def is_alias(node: Node) -> bool:
     """Whether the output has its input's elements in the same order."""
-    return isinstance(node.op, Reshape | StopGradient | RequireFinite)
+    return isinstance(node.op, ALIASES)
 
 
 def weight_of(node: Node) -> int:
     """How much work an element takes: 0 for moving, 1 for arithmetic, more for functions."""
     if isinstance(node.op, Random):
         return 40
-    if isinstance(node.op, Unary | Binary):
+    if isinstance(node.op, ARITHMETIC):
         return 1 if node.op.word in CHEAP else 12
-    return 1 if isinstance(node.op, Where | Cast | View | Gather) else 0
+    return 1 if isinstance(node.op, COPYING) else 0
 
 
 def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
@@ -75,12 +78,13 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
     sliced: Counter[Value] = Counter()
     stored: set[Value] = set(graph.outputs)
     for node in nodes:
+        is_read_from_memory = not is_looped(node) and not isinstance(node.op, THROUGH)
         for x in set(node.inputs):
             if isinstance(node.op, Slice):  # slices side by side compute each element once, all together
                 sliced[x] += usual(node.outputs[0].type.size)
             else:
                 readers[x] += 1
-            if not is_looped(node) and not _reads_through(node):
+            if is_read_from_memory:
                 stored.add(x)
     cost: dict[Value, int] = {}
     for node in nodes:
@@ -136,14 +140,6 @@ def _moving(nodes: Sequence[Node], lasting: Collection[Value]) -> set[Value]:
         if steady.issuperset(x for x in node.inputs if not isinstance(x.node.op, Const)) and node.inputs:
             steady |= {v for v in node.outputs if isinstance(v.type.size, int)}
     return {x for node in nodes if not steady.issuperset(node.outputs) for x in node.inputs if x in steady}
-
-
-def _reads_through(node: Node) -> bool:
-    """Ops that are fused loops with something more: they read expressions, not memory."""
-    from layerkit.ops.matrices import MatMul
-    from layerkit.ops.reduction import Reduce
-
-    return isinstance(node.op, Reduce | MatMul | Concatenate | Change)
 
 
 def _loads(node: Node, stored: set[Value]) -> int:
