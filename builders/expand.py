@@ -8,7 +8,7 @@ the list may get is limited before it grows.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,42 +16,13 @@ from builders import nodes
 from builders.blocks import Block
 from builders.counting import MAX_NESTED, MAX_STEPS, Counter, TooManySteps
 from builders.faults import Faults
+from builders.frames import Frame, Used, first, numbered, own_names, with_first
 from builders.items import Item, Items, check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.steps import Expansion, Ref, Step, Use
 from builders.values import Values
 from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.registry import snake_case
-
-
-@dataclass
-class _Frame:
-    """What is known at one place: in the list of the spec, in a block that is used, in a turn of a repeat."""
-
-    values: Values
-    names: MutableMapping[str, Ref]
-    blocks: Mapping[str, Block]
-    last: Ref | None = None
-    prefix: str = ""
-    suffix: str = ""
-    uses: tuple[Use, ...] = ()
-    stack: tuple[str, ...] = ()
-    """The blocks that we are in."""
-    is_trainable: bool | None = None
-    later: frozenset[str] = frozenset()
-    """All names given in this list."""
-    numbers: dict[str, int] = field(default_factory=dict)
-    """How many uses without a name there were of each block."""
-    shares: MutableMapping[str, _Used] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Used:
-    """A use of a block, to be shared."""
-
-    steps: range
-    inputs: tuple[Ref, ...]
-    outputs: dict[str, Ref]
 
 
 @dataclass
@@ -80,7 +51,7 @@ class Expander:
 
     def expand(self, root: nodes.Mapping, values: Values, blocks: Mapping[str, Block]) -> Expansion:
         """All of a spec."""
-        frame = _Frame(values, ChainMap(), blocks, shares=ChainMap())
+        frame = Frame(values, ChainMap(), blocks, shares=ChainMap())
         try:
             Counter(self.classes).count(root.get("layers"), values, blocks)
             found = self._body(root.get("inputs"), root.get("layers"), root.get("outputs"), frame, "a spec")
@@ -91,7 +62,7 @@ class Expander:
         return found
 
     def _body(
-        self, inputs: Node | None, layers: Node | None, outputs: Node | None, frame: _Frame, what: str
+        self, inputs: Node | None, layers: Node | None, outputs: Node | None, frame: Frame, what: str
     ) -> Expansion:
         """The steps of a spec, or of a model in it; their names are given by ``_number``."""
         found = self._inputs(inputs, frame)
@@ -103,7 +74,7 @@ class Expander:
 
     def inline(self, kind: Scalar, arguments: Node, like: Step, inputs: list[Ref]) -> Any:
         """The steps of one use of a block, as an argument of the layer ``like``; its outputs."""
-        frame = _Frame(
+        frame = Frame(
             Values.none(self.faults), ChainMap(), like.blocks, uses=like.uses, stack=like.stack, shares=ChainMap()
         )
         item = Item(nodes.Entry(kind, arguments), kind.span)
@@ -123,7 +94,7 @@ class Expander:
             self._too_many(error)
             return None
 
-    def _unused(self, frame: _Frame) -> None:
+    def _unused(self, frame: Frame) -> None:
         """The steps of blocks that nothing uses, for their faults; nothing is known of what they read and are given."""
         written = (
             frame.blocks.maps[:2] if isinstance(frame.blocks, ChainMap) else []
@@ -146,7 +117,7 @@ class Expander:
 
     # The parts of a spec
 
-    def _inputs(self, node: Node | None, frame: _Frame) -> dict[int, nodes.Entry]:
+    def _inputs(self, node: Node | None, frame: Frame) -> dict[int, nodes.Entry]:
         found = {}
         if not isinstance(node, nodes.Mapping) or not node.entries:
             frame.last = self._unknown()
@@ -159,7 +130,7 @@ class Expander:
         frame.last = Ref(next(iter(found))) if len(found) == 1 else None
         return found
 
-    def _list(self, node: Node | None, frame: _Frame) -> None:
+    def _list(self, node: Node | None, frame: Frame) -> None:
         if not isinstance(node, Sequence):
             frame.last = self._unknown()
             return
@@ -169,7 +140,7 @@ class Expander:
 
     # One entry of a list
 
-    def _item(self, node: Node, frame: _Frame) -> Ref:
+    def _item(self, node: Node, frame: Frame) -> Ref:
         """Make the steps of an entry; what the next one reads."""
         self._spend(node.span)
         item = self.items.read(frame.values.head(node), frame.blocks)
@@ -186,7 +157,7 @@ class Expander:
             return self._named(frame, name, self._unknown())
         return self._repeated(item, frame, reads, turns)
 
-    def _given(self, item: Item, frame: _Frame) -> Any:
+    def _given(self, item: Item, frame: Frame) -> Any:
         if item.reads is None:
             if frame.last is None:
                 known = ", ".join(frame.names)
@@ -196,7 +167,7 @@ class Expander:
             return frame.last
         return self._reads(frame.values.resolve(item.reads), frame, "this layer")
 
-    def _turns(self, item: Item, frame: _Frame) -> int | None:
+    def _turns(self, item: Item, frame: Frame) -> int | None:
         assert item.repeat is not None
         node = frame.values.resolve(item.repeat)
         if node.tag is not None:
@@ -210,7 +181,7 @@ class Expander:
             self._spend(node.span, node.value)
         return node.value
 
-    def _repeated(self, item: Item, frame: _Frame, reads: Any, turns: int) -> Ref:
+    def _repeated(self, item: Item, frame: Frame, reads: Any, turns: int) -> Ref:
         """The body ``turns`` times, each turn on what the one before it made."""
         body = item.layers
         if body is not None and not isinstance(reads, Ref):
@@ -223,7 +194,7 @@ class Expander:
                 expected="as: another name",
                 got=f"as: {item.turn}",
             )
-        last = _first(reads)
+        last = first(reads)
         for turn in range(turns):
             values = frame.values.turn(turn, turns, item.turn, item.span)
             use = Use(f"turn {turn + 1} of {turns}", item.span)
@@ -233,16 +204,16 @@ class Expander:
                 last = self._once(item, inner, reads, name)
             else:
                 last = self._turn(item, body, inner, last, turn, frame)
-            reads = _with_first(reads, last)
+            reads = with_first(reads, last)
         if item.name and body is None and turns:  # without a number: of the last turn
             ended = f"{item.name}_{turns}"
             frame.names.update({item.name + k[len(ended) :]: r for k, r in [*frame.names.items()] if k[len(ended) :][:1] in ("/", ".") and k.startswith(ended)})  # fmt: skip
         return self._named(frame, item.name, last)
 
-    def _turn(self, item: Item, body: Node, inner: _Frame, start: Ref, turn: int, frame: _Frame) -> Ref:
+    def _turn(self, item: Item, body: Node, inner: Frame, start: Ref, turn: int, frame: Frame) -> Ref:
         """One turn of a repeat that has a list of its own; its names are then known outside with the turn's number."""
         own: dict[str, Ref] = {"input": start}
-        shares: dict[str, _Used] = {}
+        shares: dict[str, Used] = {}
         if item.name:
             inner.prefix, inner.suffix = f"{frame.prefix}{item.name}{frame.suffix}_{turn + 1}/", ""
         else:
@@ -253,14 +224,14 @@ class Expander:
         self._list(body, inner)
         del own["input"]
         for name, ref in own.items():
-            outside = f"{item.name}_{turn + 1}/{name}" if item.name else _numbered(name, turn, own)
+            outside = f"{item.name}_{turn + 1}/{name}" if item.name else numbered(name, turn, own)
             frame.names[outside] = ref
             if not item.name:
                 frame.names[name] = ref  # without a number: of the last turn
         assert inner.last is not None
         return inner.last
 
-    def _once(self, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+    def _once(self, item: Item, frame: Frame, reads: Any, name: str | None) -> Ref:
         """One call of a layer, or one use of a block."""
         if not self._is_free(name, item, frame):
             name = None  # what follows is about the first that has it
@@ -280,15 +251,15 @@ class Expander:
         ref = self._step(item, kind, arguments, frame, reads, name)
         return self._named(frame, name, ref)
 
-    def _is_free(self, name: str | None, item: Item, frame: _Frame) -> bool:
-        if name is None or item.name_node is None or name not in _own(frame.names):
+    def _is_free(self, name: str | None, item: Item, frame: Frame) -> bool:
+        if name is None or item.name_node is None or name not in own_names(frame.names):
             return True
         first = self._names.get(f"{frame.prefix}{name}{frame.suffix}")
         self.faults.report(f"two tensors are called '{name}'.", item.name_node.span, expected="names that differ",
                            got=f"'{name}' also at {first}" if first else name, fix="choose another name for one of them")  # fmt: skip
         return False
 
-    def _step(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
+    def _step(self, item: Item, kind: Scalar, arguments: Node, frame: Frame, reads: Any, name: str | None) -> Ref:
         call, keys = self._call(item, frame)
         block = frame.blocks.get(str(kind.value)) if str(kind.value) not in self.classes else None
         base = block.title if block is not None and block.title else snake_case(str(kind.value))
@@ -315,7 +286,7 @@ class Expander:
                                got=f"'{name}' also at {self._names[name]}", fix="choose another name for one of them")  # fmt: skip
         self._names.setdefault(name, where)
 
-    def _call(self, item: Item, frame: _Frame) -> tuple[dict[str, Any], dict[str, Span]]:
+    def _call(self, item: Item, frame: Frame) -> tuple[dict[str, Any], dict[str, Span]]:
         """The further arguments of the call: texts are names of tensors."""
         if item.call is None:
             return {}, {}
@@ -337,7 +308,7 @@ class Expander:
 
     # Tensors by name
 
-    def _reads(self, node: Node, frame: _Frame, what: str) -> Any:
+    def _reads(self, node: Node, frame: Frame, what: str) -> Any:
         if node.tag is not None:
             return self._unknown()
         if isinstance(node, Scalar):
@@ -346,7 +317,7 @@ class Expander:
             return [self._reads(n, frame, what) for n in node.items]
         return {e.name: self._reads(e.value, frame, what) for e in node.entries}
 
-    def _tensor(self, node: Scalar, frame: _Frame, what: str) -> Ref:
+    def _tensor(self, node: Scalar, frame: Frame, what: str) -> Ref:
         name = str(node.value) if node.value is not None else ""
         told = nodes.short(name)
         found, output = frame.names.get(name), None
@@ -368,7 +339,7 @@ class Expander:
                            node.span, expected=", ".join(known), got=nodes.shown(node), fix=fix)  # fmt: skip
         return self._unknown()
 
-    def _fix(self, name: str, known: list[str], frame: _Frame) -> str | None:
+    def _fix(self, name: str, known: list[str], frame: Frame) -> str | None:
         """How to mend a tensor's name that is not known: the nearest, or the layer that has to be given one."""
         unnamed: dict[str, Step] = {}
         for step in self.steps:
@@ -387,7 +358,7 @@ class Expander:
             return f"use one of {', '.join(known)}, or give the layer that is meant a name: write 'name: ...' beside it"
         return did_you_mean(name, known) if known else None
 
-    def _named(self, frame: _Frame, name: str | None, ref: Ref) -> Ref:
+    def _named(self, frame: Frame, name: str | None, ref: Ref) -> Ref:
         if name is not None:
             frame.names[name] = ref
         return ref
@@ -395,20 +366,20 @@ class Expander:
     # Blocks
 
     def _use(
-        self, item: Item, arguments: Node, frame: _Frame, reads: Any, name: str | None
-    ) -> tuple[_Used, dict[str, Ref]]:
+        self, item: Item, arguments: Node, frame: Frame, reads: Any, name: str | None
+    ) -> tuple[Used, dict[str, Ref]]:
         """The steps of a block; its outputs, the first one also under ""."""
         assert item.entry is not None
         word = str(item.entry.key.value)
         block = frame.blocks[word]
-        first = len(self.steps)
+        start = len(self.steps)
         values = self._bound(block, word, arguments, item.span, frame.stack)
         given = self._inputs_of(block, reads, item)
         if values is None or given is None or block.layers is None:
-            return _Used(range(0), (), {}), {"": self._unknown()}
+            return Used(range(0), (), {}), {"": self._unknown()}
         full = frame.prefix + (f"{name}{frame.suffix}" if name else self._use_name(word, frame))
         names: ChainMap[str, Ref] = ChainMap(dict(given))
-        inner = _Frame(
+        inner = Frame(
             values, names, block.blocks, next(iter(given.values())), f"{full}/", "",
             (*frame.uses, Use(f"{full} ({word})", item.span, block)), (*frame.stack, word), frame.is_trainable,
             shares=ChainMap(),
@@ -416,8 +387,8 @@ class Expander:
         with self.faults.within(inner.uses):
             self._list(block.layers, inner)
             outputs = self._outputs_of(block, inner)
-        used = _Used(range(first, len(self.steps)), tuple(given.values()), outputs)
-        for key, ref in _own(names).items():
+        used = Used(range(start, len(self.steps)), tuple(given.values()), outputs)
+        for key, ref in own_names(names).items():
             if key not in given:
                 outputs.setdefault(f"/{key}", ref)
         return used, outputs
@@ -437,7 +408,7 @@ class Expander:
             return None
         return block.bind(arguments, where, self.faults)
 
-    def _model(self, item: Item, kind: Scalar, arguments: Node, frame: _Frame, reads: Any, name: str | None) -> Ref:
+    def _model(self, item: Item, kind: Scalar, arguments: Node, frame: Frame, reads: Any, name: str | None) -> Ref:
         """One use of a block that is a model: a single step."""
         given = self._inputs_of(frame.blocks[str(kind.value)], reads, item)
         tensors = [self._unknown()] if given is None else list(given.values())
@@ -454,14 +425,14 @@ class Expander:
         if values is None or block.layers is None:
             return None
         uses = (*like.uses, Use(f"{like.name or like.base} ({word})", kind.span, block))
-        frame = _Frame(values, ChainMap(), block.blocks, uses=uses, stack=(*like.stack, word), shares=ChainMap())
+        frame = Frame(values, ChainMap(), block.blocks, uses=uses, stack=(*like.stack, word), shares=ChainMap())
         inner = Expander(self.faults, self.classes, self._common)
         with self.faults.within(uses):
             found = inner._body(block.entries, block.layers, block.outputs, frame, f"the end of '{block.name}'")
             inner._number()
         return found
 
-    def _use_name(self, word: str, frame: _Frame) -> str:
+    def _use_name(self, word: str, frame: Frame) -> str:
         base = snake_case(word)
         while True:
             number = frame.numbers.get(base, 0)
@@ -490,7 +461,7 @@ class Expander:
         )  # fmt: skip
         return None
 
-    def _outputs_of(self, block: Block, inner: _Frame) -> dict[str, Ref]:
+    def _outputs_of(self, block: Block, inner: Frame) -> dict[str, Ref]:
         """What a use of the block gives: under "" the first output, and each by its name or number."""
         if nodes.is_empty(block.outputs):
             assert inner.last is not None
@@ -506,7 +477,7 @@ class Expander:
             return {"": self._unknown()}
         return {"": next(iter(named.values())), **{f".{k}": ref for k, ref in named.items()}}
 
-    def _export(self, frame: _Frame, name: str | None, used: _Used, outputs: dict[str, Ref]) -> Ref:
+    def _export(self, frame: Frame, name: str | None, used: Used, outputs: dict[str, Ref]) -> Ref:
         if name is not None:
             for end, ref in outputs.items():
                 frame.names[name + end] = ref
@@ -515,7 +486,7 @@ class Expander:
 
     # Shared layers
 
-    def _shared(self, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+    def _shared(self, item: Item, frame: Frame, reads: Any, name: str | None) -> Ref:
         node = frame.values.resolve(item.share) if item.share is not None else None
         if node is None or node.tag is not None:
             return self._named(frame, name, self._unknown())
@@ -537,7 +508,7 @@ class Expander:
         self._add(step)
         return self._named(frame, name, Ref(step.id))
 
-    def _share_block(self, used: _Used, item: Item, frame: _Frame, reads: Any, name: str | None) -> Ref:
+    def _share_block(self, used: Used, item: Item, frame: Frame, reads: Any, name: str | None) -> Ref:
         """The steps of a use once more, with the layers of that use."""
         given = [reads] if isinstance(reads, Ref) else list(reads.values()) if isinstance(reads, dict) else reads
         if len(given) != len(used.inputs):
@@ -554,7 +525,7 @@ class Expander:
                 return [there(v) for v in x]
             return {k: there(v) for k, v in x.items()} if isinstance(x, dict) else x
 
-        first = len(self.steps)
+        start = len(self.steps)
         for number in used.steps:
             self._spend(item.span)
             source = self.steps[number]
@@ -565,7 +536,7 @@ class Expander:
                 self.broken.add(step.id)
             self._add(step)
         outputs = {k: there(ref) for k, ref in used.outputs.items()}
-        return self._export(frame, name, _Used(range(first, len(self.steps)), tuple(given), outputs), outputs)
+        return self._export(frame, name, Used(range(start, len(self.steps)), tuple(given), outputs), outputs)
 
     # Counting
 
@@ -605,26 +576,3 @@ class Expander:
         for step in self.steps:
             if step.share is not None:
                 step.name = self._by_id[step.share].name
-
-
-def _own(names: MutableMapping[str, Ref]) -> MutableMapping[str, Ref]:
-    return names.maps[0] if isinstance(names, ChainMap) else names
-
-
-def _first(reads: Any) -> Ref:
-    found = reads if isinstance(reads, Ref) else next(iter(reads.values() if isinstance(reads, dict) else reads))
-    return found if isinstance(found, Ref) else _first(found)
-
-
-def _with_first(reads: Any, ref: Ref) -> Any:
-    """``reads`` with another first tensor."""
-    if isinstance(reads, dict):
-        return {k: ref if i == 0 else v for i, (k, v) in enumerate(reads.items())}
-    return ref if isinstance(reads, Ref) else [ref, *reads[1:]]
-
-
-def _numbered(name: str, turn: int, known: Mapping[str, Ref]) -> str:
-    """``name_2`` for the second turn; of ``block/layer`` and ``block.output`` the block is numbered."""
-    cuts = [i for i, c in enumerate(name) if c in "/." and name[:i] in known]
-    cut = cuts[0] if cuts else len(name)
-    return f"{name[:cut]}_{turn + 1}{name[cut:]}"

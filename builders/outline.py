@@ -23,6 +23,10 @@ from layerkit.models import Model, Sequential
 from layerkit.registry import serialize, snake_case
 
 
+class Word(str):
+    """The word of a block, as an argument."""
+
+
 @dataclass
 class Call:
     """One call of a layer.
@@ -224,7 +228,7 @@ class _Reader:
             held = value._owner[1] if value._owner is not None else None
             kind, arguments = self._arguments(value, held or str(value.name), is_argument=True)
             if isinstance(value, Model):
-                return {kind: {}}
+                return Word(kind)
             if not value.trainable and "trainable" not in arguments:
                 arguments["trainable"] = False
             return {kind: {**arguments, "name": value.name} if value._is_named else arguments}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, compiled, outline
+from builders.outline import Call, Outline, Repeat, Word, compiled, outline
 from builders.spec import Spec
 from layerkit import tree
 from layerkit.constraints import CONSTRAINTS
@@ -70,7 +70,7 @@ class _Writer:
         yield "import layerkit"
         yield f"from layerkit import {'data, ' if section is not None else ''}layers"
         for name, block in self.outline.blocks.items():
-            yield from ["", "", f"def make_{identifier(name)}(name={value(block.title or name, {})}):"]
+            yield from ["", "", f"def make_{identifier(name)}(name={value(block.title or name)}):"]
             yield from _Function(block, self.outline, is_block=True).lines()
         yield from ["", "", "def build():"]
         yield from _Function(self.outline, self.outline).lines(self._compile())
@@ -79,7 +79,7 @@ class _Writer:
 
     def _compile(self) -> list[str]:
         given = compiled(self.model)
-        return list(call("model.compile", [], given, {})) if given else []
+        return list(call("model.compile", [], given)) if given else []
 
     def _main(self, section: Any) -> Iterator[str]:
         yield f"layerkit.utils.set_random_seed({self.seed})"
@@ -93,7 +93,7 @@ class _Writer:
         fit = dict(self.spec.fit)
         if section.options.split.validation:
             fit["validation_data"] = Text("dataset.validation")
-        yield from call("model.fit", [Text("x"), Text("y")], fit, {})
+        yield from call("model.fit", [Text("x"), Text("y")], fit)
         yield "if dataset.test is not None:"
         yield "    print(model.evaluate(*dataset.test, return_dict=True))"
 
@@ -120,16 +120,16 @@ class _Function:
             variable = self._variable(name)
             shape = Text(repr(tuple(arguments["shape"])))
             rest = {k: v for k, v in arguments.items() if k != "shape"} | {"name": name}
-            yield from self._indented(call("layerkit.Input", [shape], rest, {}), f"{variable} = ")
+            yield from self._indented(call("layerkit.Input", [shape], rest), f"{variable} = ")
         self.chain = "x" if "x" not in self.taken else "y" if "y" not in self.taken else "hidden"
         self.taken.add(self.chain)
         self.last = next(iter(self.variables.values()))
         yield from self._calls(self.outline.calls, "    ")
         inputs = [self.variables[n] for n in self.outline.inputs]
-        given = Text(inputs[0] if len(inputs) == 1 else "{" + ", ".join(f"{value(n, {})}: {self.variables[n]}" for n in self.outline.inputs) + "}")  # fmt: skip
+        given = Text(inputs[0] if len(inputs) == 1 else "{" + ", ".join(f"{value(n)}: {self.variables[n]}" for n in self.outline.inputs) + "}")  # fmt: skip
         outputs = Text(self.last if self.outline.outputs is None else self._tensors(self.outline.outputs))
         made_model = list(
-            call("layerkit.Model", [given, outputs], {"name": Text("name") if self.is_block else self.outline.name}, {})
+            call("layerkit.Model", [given, outputs], {"name": Text("name") if self.is_block else self.outline.name})
         )
         if not compiling:
             yield from self._indented(made_model, "return ")
@@ -180,12 +180,12 @@ class _Function:
 
     def _layer(self, each: Call) -> Iterator[str]:
         if each.kind in self.whole.blocks:
-            yield f"make_{identifier(each.kind)}({'' if each.out == each.kind else value(each.out, {})})"
+            yield f"make_{identifier(each.kind)}({'' if each.out == each.kind else value(each.out)})"
             return
         arguments = dict(each.arguments) | ({"trainable": False} if each.is_frozen else {})
         if each.name is not None:
             arguments["name"] = each.name
-        yield from construct(f"layers.{each.kind}", type(each.layer), arguments, self.whole.blocks)
+        yield from construct(f"layers.{each.kind}", type(each.layer), arguments)
 
     def _tensors(self, names: Any) -> str:
         """The variables of tensors, nested as their names are; other values as they are written."""
@@ -218,9 +218,7 @@ def identifier(name: str) -> str:
     return f"_{found}" if not found or found[0].isdigit() or keyword.iskeyword(found) else found
 
 
-def construct(
-    function: str, cls: type, arguments: Mapping[str, Any], blocks: Mapping[str, Any], one_line: bool = False
-) -> Iterator[str]:
+def construct(function: str, cls: type, arguments: Mapping[str, Any], one_line: bool = False) -> Iterator[str]:
     """An object of a class: what it needs by place, the rest by name."""
     places = []
     rest = dict(arguments)
@@ -228,14 +226,12 @@ def construct(
         if parameter.default is not parameter.empty or parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.name not in rest:  # fmt: skip
             break
         places.append(rest.pop(parameter.name))
-    return call(function, places, rest, blocks, one_line)
+    return call(function, places, rest, one_line)
 
 
-def call(
-    function: str, places: Sequence[Any], named: Mapping[str, Any], blocks: Mapping[str, Any], one_line: bool = False
-) -> Iterator[str]:
+def call(function: str, places: Sequence[Any], named: Mapping[str, Any], one_line: bool = False) -> Iterator[str]:
     """A call in one line, or one line for each argument."""
-    parts = [value(v, blocks) for v in places] + [f"{k}={value(v, blocks)}" for k, v in named.items()]
+    parts = [value(v) for v in places] + [f"{k}={value(v)}" for k, v in named.items()]
     line = f"{function}({', '.join(parts)})"
     if one_line or len(line) <= WIDTH - 20:
         yield line
@@ -245,20 +241,20 @@ def call(
     yield ")"
 
 
-def value(given: Any, blocks: Mapping[str, Any]) -> str:
+def value(given: Any) -> str:
     """Plain data as Python; ``{name: arguments}`` of a class of the library as its constructor."""
+    if isinstance(given, Word):
+        return f"make_{identifier(given)}()"
     if isinstance(given, Mapping):
         if len(given) == 1:
             ((name, arguments),) = given.items()
-            if name in blocks:
-                return f"make_{identifier(name)}()"
             for module, registry in _MODULES.items():
                 cls = registry.classes.get(name)
                 if cls is not None and isinstance(arguments, Mapping):
-                    return "".join(construct(f"{module}.{name}", cls, arguments, blocks, one_line=True))
-        return "{" + ", ".join(f"{value(k, blocks)}: {value(v, blocks)}" for k, v in given.items()) + "}"
+                    return "".join(construct(f"{module}.{name}", cls, arguments, one_line=True))
+        return "{" + ", ".join(f"{value(k)}: {value(v)}" for k, v in given.items()) + "}"
     if isinstance(given, list | tuple):
-        return "[" + ", ".join(value(v, blocks) for v in given) + "]"
+        return "[" + ", ".join(value(v) for v in given) + "]"
     if isinstance(given, str) and not isinstance(given, Text):
         return '"' + given.replace("\\", "\\\\").replace('"', '\\"') + '"' if given.isprintable() else repr(given)
     return repr(given)
@@ -266,5 +262,5 @@ def value(given: Any, blocks: Mapping[str, Any]) -> str:
 
 def made(thing: Any) -> str:
     """A source or options of data as Python."""
-    parts = [f"{k}={made(v) if isinstance(v, Configurable) else value(v, {})}" for k, v in thing.config.items()]
+    parts = [f"{k}={made(v) if isinstance(v, Configurable) else value(v)}" for k, v in thing.config.items()]
     return f"data.{type(thing).__name__}({', '.join(parts)})"

@@ -193,6 +193,7 @@ def test_models_of_the_same_layers_are_one_block():
     assert text.count("- Dense: 12") == 1
     assert "  - first\n  - first:\n    name: second\n" in text
     assert "  third_tower:\n    name: Third tower\n" in text
+    assert "  - TimeDistributed: layer\n  - TimeDistributed: third_tower\n" in text
 
 
 def test_a_layer_in_two_models_is_refused():
