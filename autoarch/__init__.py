@@ -1,10 +1,10 @@
 """Architecture search: a spec with holes goes in, the best spec without holes and its trained model come out.
 
-``modality`` looks at data and chooses ``spaces/``; ``space`` asks Optuna what goes into the holes; ``halving`` says who trains
-on; ``study`` keeps what is known, in a file of SQLite that the ``coordinator`` alone writes; ``pool`` hands ``tasks`` to
-processes that train (``worker``) on data that are ``prepared`` once; ``watching`` is told what happens, and ``live`` draws it; ``finish`` trains the
-winner once more by its spec, and opens the test part; ``baselines`` are what it has to beat; ``report`` makes a page of all that. ``cli`` and ``python`` are how
-people use all this.
+``modality`` looks at data and chooses ``spaces/``; ``space`` asks Optuna what goes into the holes; ``halving`` says who
+trains on; ``study`` keeps what is known, in a file of SQLite that the ``coordinator`` alone writes; ``pool`` hands ``tasks``
+to processes that train (``worker``) on data that are ``prepared`` once; ``watching`` is told what happens, and ``live``
+draws it; ``finish`` trains the winner once more by its spec, and opens the test part; ``baselines`` are what it has to beat;
+``report`` makes a page of all that. ``cli`` and ``python`` are how people use all this.
 
 Names load when they are first used (PEP 562).
 """

@@ -158,7 +158,7 @@ class Live(Watcher):
         about = ""
         if math.isfinite(left):
             share = spent / (spent + max(left, 0.0) + 1e-9)
-        elif self._wanted is not None and self._trained >= FEWEST and total:
+        elif self._wanted is not None and self._trained >= FEWEST and total > done:  # not while finalists train
             about, left = "about ", max(total - done, 0.0) * spent / self._trained
         number = max((t.round for t in self._round), default=0)
         reached = max((len(t.results) for t in self._round), default=0)

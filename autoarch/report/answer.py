@@ -177,7 +177,7 @@ def _luck(found: Mapping[str, float], measure: str) -> Markup:
     ends = f", {found['bias']:.4f} more" if found["bias"] > 0 else ", no more: luck is not seen in the choice"
     return paragraph(
         f"The best of {found['candidates']} trials was chosen by its score on {found['rows']:,} rows of the validation part, which "
-        f"makes it look better there than it is. Its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to "
+        f"can make it look better there than it is. Its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to "
         f"be expected on others ({LEVEL} interval {_range((found['low'], found['high']))}){ends}. This is estimated by a bootstrap "
         "over rows and candidates (Tsamardinos et al. 2018). The sealed test took no part in the choice."
     )  # fmt: skip

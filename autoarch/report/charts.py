@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 440, 290
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 30, 50  # room for the numbers and names of the axes
 COLOURS = 6  # in the style of the page: c0 ... c5
 SHAPES = ("circle", "square", "triangle", "diamond")
+WIDE = 20  # the largest number by the smallest
 HUGE = 1e100  # a number that no axis shows, like its inverse on a logarithmic one
 MOST_POINTS = 120  # of a line; it is no wider than a few hundred pixels
 
@@ -124,6 +125,16 @@ def scale(values: Iterable[float], start: float, end: float, *, log: bool = Fals
         return Scale(low / room, high * room, start, end, True)
     room = (high - low) * 0.04 or abs(high) * 0.05 or 0.5
     return Scale(low - room if low < 0 or low - room > 0 else 0.0, high + room, start, end)
+
+
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether numbers differ so much that a logarithmic axis shows more of them.
+
+    Example:
+        >>> is_wide([0.01, 0.02, 3.0]), is_wide([0.5, 1.0]), is_wide([0.0, 1.0])
+        (True, False, False)
+    """
+    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
 
 
 def _can_be_shown(value: float, log: bool) -> bool:
@@ -312,7 +323,7 @@ def intervals(title: str, x_name: str, rows: Sequence[tuple[str, float, Sequence
     step, top = 34, 8
     height = top + step * len(rows) + 50
     values = [v for _, value, interval in rows for v in (value, *(interval or ()))]
-    x = scale(values, 14, WIDTH - 14)
+    x = scale(values, 14, WIDTH - 14, log=is_wide(values))
     low = height - 46
     marks = []
     shown = _apart([(x(v), short(v)) for v in x.ticks()])

@@ -94,6 +94,9 @@ def importance(facts: Facts) -> Markup:
         if len(found) > 1:
             parts.append(element("h3", one.title))
         parts.append(table(heads, rows, label=f"Importance of choices: {one.title}"))
+    few = [s for s in facts.spaces if s not in {f.title for f in found}]
+    if few:
+        parts.append(paragraph(f"Too few trials with a score ({FEWEST} are needed) for the choices in {', '.join(few)}.", kind="note"))  # fmt: skip
     return section("Importance of choices", *parts)
 
 

@@ -76,9 +76,9 @@ def code(text: Any) -> Markup:
     return element("code", text)
 
 
-def listing(text: str, label: str) -> Markup:
-    """A file, as text."""
-    return element("pre", element("code", text), tabindex="0", aria_label=label)
+def listing(text: str, label: str, *, wraps: bool = False) -> Markup:
+    """A file, as text; lines that are too long go on in the next if it ``wraps``."""
+    return element("pre", element("code", text), tabindex="0", aria_label=label, class_="wraps" if wraps else None)
 
 
 def folded(title: str, *children: Any) -> Markup:

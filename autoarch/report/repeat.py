@@ -30,16 +30,16 @@ def _said(facts: Facts) -> str:
 
 def _commands(facts: Facts) -> list[Markup]:
     lines = [f"{s['command']}\n" for s in facts.sessions if s.get("command")]
-    parts = [listing("".join(lines), "The commands of the search")] if lines else []
+    parts = [listing("".join(lines), "The commands of the search", wraps=True)] if lines else []
     if facts.state == "stopped":
         parts += [
             paragraph("To go on with it:"),
-            listing(shlex.join(["autoarch", "resume", str(facts.folder)]), "To go on"),
+            listing(shlex.join(["autoarch", "resume", str(facts.folder)]), "To go on", wraps=True),
         ]
     if facts.result.get("train"):
         parts += [
             paragraph("To train the winner alone, to the same bits:"),
-            listing(facts.result["train"], "To train it"),
+            listing(facts.result["train"], "To train it", wraps=True),
         ]
     return parts
 

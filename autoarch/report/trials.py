@@ -80,7 +80,7 @@ def _spread(trials: list[Trial]) -> list[Trial]:
 
 def _curves(facts: Facts, name: str, part: str, shown: list[Trial], histories: dict[int, list[dict[str, float]]], values: list[float]) -> Markup:  # fmt: skip
     key = name if part == "training" else f"val_{name}"
-    log = name == "loss" and min(values) > 0 and max(values) > 20 * min(values)
+    log = name == "loss" and charts.is_wide(values)
     longest = max(len(histories[t.number]) for t in shown)
     title = f"{charts.capital(name)}, {part}"
     ordered = sorted(values)  # one that went astray does not flatten all others
@@ -125,7 +125,15 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
     if facts.measure == "loss":
         scores = [s for s in scores if s <= scores[int(0.95 * (len(scores) - 1))]]
     title = f"{charts.capital(facts.measure)} against {name}"
-    frame = charts.frame(title, name, f"{facts.measure}, validation", costs, scores, log_x=log)
+    frame = charts.frame(
+        title,
+        name,
+        f"{facts.measure}, validation",
+        costs,
+        scores,
+        log_x=log,
+        log_y=facts.measure == "loss" and charts.is_wide(scores),
+    )
     best = charts.front((points[t.number][0], facts.sign * points[t.number][1]) for t in done if t.number in points)
     marks = [charts.steps(frame, [(cost, facts.sign * score) for cost, score in best])]
     for trial in sorted(facts.scored, key=lambda t: t is facts.winner):

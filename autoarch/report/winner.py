@@ -41,7 +41,8 @@ def _picture(facts: Facts) -> Markup:
     data = base64.b64encode(svg.encode()).decode("ascii")
     words = f"Drawing of the architecture: {len(model.layers)} layers, {model.count_params():,} parameters"
     picture = element("img", src=Markup(f"data:image/svg+xml;base64,{data}"), alt=words)
-    return element("figure", element("figcaption", element("b", words)), picture, class_="drawing")
+    box = element("div", picture, tabindex="0", role="region", aria_label=words)
+    return element("figure", element("figcaption", element("b", words)), box, class_="drawing")
 
 
 def mistakes(facts: Facts) -> Markup:

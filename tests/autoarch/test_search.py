@@ -89,6 +89,8 @@ def test_a_search_leaves_what_it_promises(undisturbed):
     assert result["baselines"]["linear"]["test"] > 0.9
     assert result["model"]["test"] > 0.9
     assert "majority" in output
+    assert "better than" in (folder / "report.html").read_text()
+    assert json.loads((folder / "sessions.jsonl").read_text().splitlines()[0])["versions"]["layerkit"]
     assert [len(f["validation"]) for f in result["finalists"]] == [3, 3]
     best = max(result["finalists"], key=lambda f: f["mean"])
     assert best["trial"] == result["best_trial"]
