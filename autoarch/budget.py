@@ -7,6 +7,7 @@ is likely to end before; one that does not, is stopped: what it trained is in it
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections import defaultdict
@@ -147,25 +148,24 @@ class Deadline:
         return None if pace is None else self._overhead() + pace * max(task.epochs - trial.trained, 0)
 
     def pace(self, trial: Trial) -> float | None:
-        """Seconds of an epoch of a trial: as it was measured; or as predicted, by as much as others were mispredicted."""
+        """Seconds of an epoch of a trial.
+
+        As it was measured; else as the engine predicted it, times what the engine was wrong by for trials of the same space
+        (for all, where there are none yet), the more alike the more they count; without a prediction what half of them take.
+        """
         own = _measured(trial)
         if own is not None:
             return own
-        ratios: dict[str, list[float]] = defaultdict(list)
-        paces: dict[str, list[float]] = defaultdict(list)
-        for other in self._trials.values():
-            took = _measured(other)
-            if took is None:
-                continue
-            for group in (other.space, ""):
-                paces[group].append(took)
-                if (predicted := _predicted(other)) is not None:
-                    ratios[group].append(took / predicted)
-        group = trial.space if trial.space in paces else ""
+        done = [(t, took) for t in list(self._trials.values()) if (took := _measured(t)) is not None]
+        done = [(t, took) for t, took in done if t.space == trial.space] or done
         predicted = _predicted(trial)
-        if predicted is not None and ratios[group]:
-            return predicted * median(ratios[group])
-        return median(paces[group]) if paces[group] else predicted
+        if predicted is None:
+            return median([took for _, took in done]) if done else None
+        wrong = [
+            (math.exp(-_unlike(t, trial)), math.log(took / p)) for t, took in done if (p := _predicted(t)) is not None
+        ]
+        total = sum(weight for weight, _ in wrong)
+        return predicted * math.exp(sum(w * ratio for w, ratio in wrong) / total) if total else predicted
 
     def reserve(self) -> float:
         """Seconds that are kept for the end: the finals, the best trained again from scratch, test, baselines, report."""
@@ -216,6 +216,12 @@ class FinalsGuard:
 def _measured(trial: Trial) -> float | None:
     """The seconds of an epoch."""
     return seconds_of(trial.results[trial.rung].history).get("seconds") if trial.rung >= 0 else None
+
+
+def _unlike(one: Trial, other: Trial) -> float:
+    """In how many values two trials differ; holes that only one has count half."""
+    a, b = ({(path, repr(value)) for path, value in t.drawn.values.items()} for t in (one, other))
+    return len(a ^ b) / 2
 
 
 def _predicted(trial: Trial) -> float | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORWARD = 1 / 3  # of a training step: the way back takes twice as long as the way there
 EPOCH_S = 0.0015  # what is done around the steps of an epoch
+TABLES_BYTES = 32 << 10  # of addresses and the like, beside the order of the rows
 REPEATS = 20  # predictions for one row that are timed
 HOPELESS = 3.0  # times the latency that is allowed: is not measured any more
 OWN_BYTES = 32 << 20  # that Python itself may take while a model trains: logs, what is written to disk
@@ -53,11 +54,11 @@ def look(model: Any, data: Prepared, batch_size: int, limits: Limits) -> dict[st
             raise RejectedError(message, parameters)
     cost = training_cost(model, batch_size)
     if cost is not None:
-        found["bytes"] = cost.peak_bytes + _kept(model)
+        rows = _rows(data.train[0]), _rows(data.validation[0])
+        found["bytes"] = cost.peak_bytes + _kept(model) + TABLES_BYTES + 8 * (rows[0] or 0)
         if limits.bytes is not None and found["bytes"] > limits.bytes:
             message = f"training takes {show_bytes(found['bytes'])}, as predicted"
             raise RejectedError(message, parameters)
-        rows = _rows(data.train[0]), _rows(data.validation[0])
         if cost.seconds is not None and None not in rows:
             found["seconds"] = EPOCH_S + cost.seconds * ((rows[0] or 0) + FORWARD * (rows[1] or 0)) / batch_size
     if limits.latency_ms is not None:

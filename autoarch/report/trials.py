@@ -22,10 +22,10 @@ def leaderboard(facts: Facts) -> Markup:
         return Markup()
     names = ["accuracy", "loss"] if facts.measure == "accuracy" else ["loss"]
     others = sorted({n for t in facts.scored for n in t.scores} - set(names))[:2]
-    has = {"multiply-adds": any(cost_of(t, "flops")[0] is not None for t in facts.trials)}
+    has = {"operations": any(cost_of(t, "flops")[0] is not None for t in facts.trials)}
     heads = [
         "rank", "trial", *(n.replace("_", " ") for n in (*names, *others)), *(["space"] if facts.is_several else []), "epochs",
-        "parameters", *(["multiply-adds"] if has["multiply-adds"] else []), "time of an epoch", "proposed by", "values",
+        "parameters", *(["operations"] if has["operations"] else []), "time of an epoch", "proposed by", "values",
     ]  # fmt: skip
     rows = []
     for rank, trial in enumerate(facts.ranked, 1):
@@ -35,7 +35,7 @@ def leaderboard(facts: Facts) -> Markup:
             number(rank, "d"), number(trial.number, "d"),
             *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in (*names, *others)),
             *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
-            number(parameters_of(trial), ",d"), *([_short(cost_of(trial, "flops")[0])] if has["multiply-adds"] else []),
+            number(parameters_of(trial), ",d"), *([_short(cost_of(trial, "flops")[0])] if has["operations"] else []),
             seconds(epoch_seconds(trial)), element("span", trial.why, class_="whole"),
             element("span", *failed, *([" "] if failed else []), values, class_="values"),
         ])  # fmt: skip
@@ -105,7 +105,7 @@ def pareto(facts: Facts) -> Markup:
     costs: list[tuple[str, Callable[[Trial], float | None]]] = [
         ("parameters", parameters_of),
         ("seconds of an epoch", epoch_seconds),
-        ("multiply-adds of a row", lambda t: cost_of(t, "flops")[0]),
+        ("operations for a row", lambda t: cost_of(t, "flops")[0]),
     ]
     shown = [_pareto(facts, name, of, done) for name, of in costs if sum(of(t) is not None for t in facts.scored) > 1]
     if not shown:

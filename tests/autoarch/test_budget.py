@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -89,7 +90,14 @@ def test_of_a_prediction_the_error_is_learned(tmp_path):
     trials = [trial(0, 2.0), trial(1)]
     trials[0].results[LOOK] = Result(predicted={"seconds": 4.0})
     trials[1].results[LOOK] = Result(predicted={"seconds": 10.0})
-    assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)
+    assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)  # half of what was predicted
+    other = trial(2, 8.0)  # in its space it took twice as long, but it is less like the new one
+    other.results[LOOK] = Result(predicted={"seconds": 4.0})
+    for t, width in zip((*trials, other), (16, 16, 32), strict=True):
+        t.drawn.values["width"] = width
+    found = Deadline(clock, [*trials, other], None, 1).pace(trials[1])
+    weight = math.exp(-1)
+    assert found == pytest.approx(10 * 2 ** ((-1 + weight) / (1 + weight)))
 
 
 def test_what_does_not_begin_has_no_result(tmp_path):
