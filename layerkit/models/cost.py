@@ -47,7 +47,7 @@ def show_cost(cost: Cost) -> str:
     return f"{show_bytes(cost.peak_bytes)}, {number:{'.0f' if number >= 10 else '.2g'}} {unit}"
 
 
-LARGE = 80
+LARGE = 40
 """Layers from which on a model's cost is found from an outline of its step: all of it would take seconds."""
 
 

@@ -85,6 +85,7 @@ def test_an_outline_costs_what_the_whole_step_costs(name, optimizer, tmp_path, m
     path = tmp_path / "deep.yaml"
     path.write_text(DEEP % (*BLOCKS[name], optimizer))
     deep = builders.load(path).build()
+    monkeypatch.setattr("layerkit.models.cost.LARGE", 10**6)
     whole = training_cost(deep, 32)
     monkeypatch.setattr("layerkit.models.cost.LARGE", 0)
     outline = training_cost(deep, 32)
