@@ -48,7 +48,7 @@ def native(module: Module, name: str, target: Target) -> tuple[jit.Library, int]
     f = module.function(params)
     f.run(name, params)
     module.add(f, "entry", exported=True)
-    library = jit.load(jit.to_object(str(module), target), target)
+    library = jit.load([jit.to_object(str(module), target)], target)
     return library, library.address("entry")
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from layerkit.engines.llvm import LLVMEngine
+from layerkit.engines.llvm.codegen import jit
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.engines.llvm.codegen.jit import to_object
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime import compilation
 from layerkit.engines.llvm.runtime.compilation import Compilation
@@ -131,7 +133,8 @@ def test_a_plan_reads_back_as_it_was(folder: Path) -> None:
 
 def test_what_is_in_the_cache_is_not_lowered_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(made())
-    assert len(ObjectCache.default().entries()) == 2
+    functions = made().lowered().plan().functions
+    assert len(ObjectCache.default().entries()) == 1 + 1 + len(functions)  # the plan, the code, where each function is
     monkeypatch.setattr(Compilation, "lowered", None)
     check(made())
     check(made(TEXT.replace("w", "v").replace("f(", "g(")))  # names do not count
@@ -148,7 +151,7 @@ def test_what_is_in_the_cache_is_not_lowered_again(folder: Path, monkeypatch: py
         lambda plan: b"0" * 64 + plan[64:],  # code that is not there
         lambda plan: plan.replace(b'"slots"', b'"plots"'),
         lambda plan: plan.replace(b'*b"', b'*(b"'),
-        lambda plan: plan[:64] + (2).to_bytes(8, "little") + b"[]",
+        lambda plan: plan[:65] + (2).to_bytes(8, "little") + b"[]",
     ],
 )
 def test_a_plan_that_is_none_is_made_again(folder: Path, damage: Callable[[bytes], bytes]) -> None:
@@ -166,11 +169,46 @@ def test_a_plan_that_is_none_is_made_again(folder: Path, damage: Callable[[bytes
 def test_code_that_was_removed_is_compiled_again(folder: Path) -> None:
     check(made())
     cache, key = ObjectCache.default(), made().key()
+    before = {path.stem for path in cache.entries()}
     for path in cache.entries():
         if path.stem != key:
             path.unlink()
     check(made())
-    assert len(cache.entries()) == 2
+    assert {path.stem for path in cache.entries()} == before
+
+
+def test_code_that_is_named_but_gone_is_compiled_again(folder: Path) -> None:
+    check(made())
+    cache, key = ObjectCache.default(), made().key()
+    assert key is not None
+    plan = cache.get(key)
+    assert plan is not None
+    for path in cache.entries():
+        if path.stem == key or path.stem.encode() in plan.partition(b"\n")[0]:
+            path.unlink()
+    check(made())
+
+
+def test_functions_that_another_graph_had_are_not_compiled_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(made())
+    known = set(made().lowered().plan().functions)
+    more = made(TEXT.replace("  return %3, %4", "  %5 = tanh(%4) : f32[5]\n  return %3, %4, %5"))
+    assert known & set(more.lowered().plan().functions)
+    compiled: list[str] = []
+    monkeypatch.setattr(jit, "to_object", lambda text, target: compiled.append(text) or to_object(text, target))
+    _, total, squashed = LLVMProgram(more)(X, W)
+    np.testing.assert_array_equal(total, ((X @ W) * SCALE).sum(0))
+    np.testing.assert_allclose(squashed, np.tanh(total), rtol=1e-5)
+    for text in compiled:
+        assert not any(f"@{name}(" in text for name in known)
+
+
+def test_parts_with_the_same_functions_load_together(folder: Path) -> None:
+    """Two processes may compile the same at the same time."""
+    module, plan = made().lowered().module, made().lowered().plan()
+    text = module.part(plan.functions)
+    library = jit.load([to_object(text, host()), to_object(text, host())], host())
+    assert all(library.address(name) for name in plan.functions)
 
 
 def test_keys_tell_apart_what_makes_other_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def library(switched_off: str, lanes: int) -> jit.Library:
                 x = f.load(f.at(f.params[0], loop.index, element), kind)
                 f.store(getattr(vmath, word)(f, x), f.at(f.params[1], loop.index, element))
             module.add(f, f"{word}.{element}", exported=True)
-    return jit.load(jit.to_object(str(module), target), target)
+    return jit.load([jit.to_object(str(module), target)], target)
 
 
 def numbers(dtype: str) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_division_of_whole_numbers_never_traps(word: str, dtype: str) -> None:
         a, b = (elements.load(f, f.at(f.params[i], loop.index, kind), dtype, 1) for i in (0, 1))
         elements.store(f, elements.binary(f, word, a, b, dtype), f.at(f.params[2], loop.index, kind), dtype)
     module.add(f, "run", exported=True)
-    code = jit.load(jit.to_object(str(module), target), target)
+    code = jit.load([jit.to_object(str(module), target)], target)
     z = np.zeros_like(x)
     code.function("run", *[ctypes.c_void_p] * 3, ctypes.c_int64)(*(v.ctypes.data for v in (x, y, z)), len(x))
     with np.errstate(all="ignore"):

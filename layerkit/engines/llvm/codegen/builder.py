@@ -8,6 +8,8 @@ IR is written in finished SSA form: no optimisation pass is needed before code g
 
 from __future__ import annotations
 
+import hashlib
+import re
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -200,7 +202,7 @@ class Function:
         self.run(name, [memory, begin, end])
 
     def _declare(self, name: str, args: Sequence[Reg], result: str) -> None:
-        if name not in self.module.names:
+        if not self.module.has(name):
             types = ", ".join(a.type for a in args)
             self.module.declarations.add(f"declare {result} @{name}({types})")
 
@@ -434,34 +436,54 @@ class Function:
         return "{\nentry:\n" + "\n".join(lines) + "\n}\n"
 
 
+CELL = "@cell."
+_NAME = re.compile(r"@([\w.$-]+)")
+
+
+def _digest(text: str) -> str:
+    """What names a text.
+
+    >>> _digest("")
+    'e3b0c44298fc1c149afb'
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
 class Module:
-    """Functions that are compiled together."""
+    """Functions that are compiled together.
+
+    A function, a table and a cell are named by a hash of their text, in which the names of others stand: so equal ones have
+    equal names in all modules, and code that was compiled for one module can be used by another.
+    """
 
     is_sketch: ClassVar[bool] = False
     """Whether it knows no more of functions than their names."""
 
     def __init__(self, attributes: str) -> None:
         self.declarations: set[str] = set()
-        self.names: set[str] = set()
         self._functions: dict[str, str] = {}  # text -> name
-        self._definitions: list[str] = []
-        self._tables: dict[str, str] = {}
-        self._cells = 0
+        self._definitions: dict[str, str] = {}  # name -> what stands before it, "@", it and its text
         self._exported: list[str] = []
         self._known: dict[Hashable, str] = {}
         self._attributes = attributes
 
+    def has(self, name: str) -> bool:
+        """Whether there is a function of this name."""
+        return name in self._definitions
+
     def table(self, numbers: Sequence[int]) -> Reg:
         """Constant i64 numbers in memory; equal tables are one."""
         text = f"[{len(numbers)} x i64] [{', '.join(f'i64 {n}' for n in numbers)}]"
-        if text not in self._tables:
-            self._tables[text] = f"@table.{len(self._tables)}"
-        return Reg(self._tables[text], "ptr")
+        name = f"table.{_digest(text)}"
+        self._definitions[name] = f"@{name} = internal constant {text}, align 64"
+        return Reg(f"@{name}", "ptr")
 
     def cell(self) -> Reg:
-        """An i64 in memory that begins as 0 and stays from call to call; no result may depend on it."""
-        self._cells += 1
-        return Reg(f"@cell.{self._cells}", "ptr")
+        """An i64 in memory that begins as 0 and stays from call to call; no result may depend on it.
+
+        A function has one, whoever calls it.
+        """
+        return Reg(CELL, "ptr")
 
     def once(self, key: Hashable, write: Callable[[], str]) -> str:
         """The name that ``write`` gave to the function it wrote for ``key``; it is called for new keys only."""
@@ -493,19 +515,41 @@ class Module:
         text = f"({params}) #0 {function.text()}"
         key = text if not exported else f"{stem}{text}"
         if key not in self._functions:
-            name = stem
-            if not exported:
-                number = len(self._functions)
-                name = f"{stem}.{number}"
-            self.names.add(name)
+            digest = _digest(f"{function.result}{text}")
+            if CELL in text:
+                cell = f"cell.{digest}"
+                self._definitions[cell] = f"@{cell} = internal global i64 0, align 64"
+                text = text.replace(CELL, f"@{cell}")
+            name = stem if exported else f"{stem}.{digest}"
             self._functions[key] = name
-            self._definitions.append(f"define {'' if exported else 'internal '}{function.result} @{name}{text}")
+            self._definitions[name] = f"define {'' if exported else 'internal '}{function.result} @{name}{text}"
         return self._functions[key]
 
+    def part(self, names: Sequence[str]) -> str:
+        """A module of these functions, which others can find, and of all that they need.
+
+        Several parts that are loaded together may have the same functions.
+        """
+        chosen = dict.fromkeys(names)
+        todo, used = list(chosen), set[str]()
+        while todo:
+            needed = set(_NAME.findall(self._definitions[todo.pop()]))
+            used |= needed
+            new = [name for name in sorted(needed) if name not in chosen and name in self._definitions]
+            chosen |= dict.fromkeys(new)
+            todo += new
+        found = [self._definitions[name] for name in chosen]
+        for i in range(len(names)):
+            found[i] = found[i].replace("define internal", "define weak_odr", 1)
+        declared = [text for text in sorted(self.declarations) if used.intersection(_NAME.findall(text))]
+        return "\n".join([*declared, *found, self._attributes])
+
+    def size(self, name: str) -> int:
+        """The length of a function's text."""
+        return len(self._definitions[name])
+
     def __str__(self) -> str:
-        tables = [f"{name} = internal constant {text}, align 64" for text, name in self._tables.items()]
-        tables += [f"@cell.{i + 1} = internal global i64 0, align 64" for i in range(self._cells)]
-        return "\n".join([*sorted(self.declarations), *tables, *self._exported, *self._definitions, self._attributes])
+        return "\n".join([*sorted(self.declarations), *self._definitions.values(), *self._exported, self._attributes])
 
 
 class Sketch(Module):

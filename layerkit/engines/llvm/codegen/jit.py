@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
 
+from layerkit.engines.llvm.codegen.builder import Module
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.engines.llvm.codegen.target import Target
 
 SWITCHED = (22,)
 """Versions of LLVM in which passes of the code generator are switched on and off."""
+
+
+PIECE = 256_000
+"""Characters of IR after which another piece begins: each costs some milliseconds, and is loaded whole."""
 
 
 class Library:
@@ -29,13 +34,6 @@ class Library:
     def address(self, name: str) -> int:
         """The address of an exported function."""
         found: int = self._engine.get_function_address(name)
-        if not found:
-            raise KeyError(name)
-        return found
-
-    def data(self, name: str) -> int:
-        """The address of an exported table."""
-        found: int = self._engine.get_global_value_address(name)
         if not found:
             raise KeyError(name)
         return found
@@ -101,6 +99,46 @@ def compiled(text: str, target: Target) -> bytes:
     return ObjectCache.default().compiled(key(text, target), lambda: to_object(text, target))
 
 
+def compiled_parts(module: Module, names: Sequence[str], target: Target) -> dict[str, bytes]:
+    """Object files that together have these functions, by their names in the cache.
+
+    What other modules had too is in the cache already; the rest is compiled in pieces, so that others can use them.
+    """
+    objects = ObjectCache.default()
+    found: dict[str, bytes] = {}
+    missing = []
+    for name in names:
+        where = objects.get(_place(name, target))
+        if where is not None and where.decode() not in found and (code := objects.get(where.decode())) is not None:
+            found[where.decode()] = code
+        if where is None or where.decode() not in found:
+            missing.append(name)
+    for piece in _pieces(module, missing):
+        text = module.part(piece)
+        place = key(text, target)
+        found[place] = objects.compiled(place, lambda text=text: to_object(text, target))  # type: ignore[misc]
+        for name in piece:
+            objects.put(_place(name, target), place.encode())
+    return found
+
+
+def _place(name: str, target: Target) -> str:
+    """The name in the cache of what tells where a function was compiled."""
+    return key(f"function {name}", target)
+
+
+def _pieces(module: Module, names: Sequence[str]) -> list[list[str]]:
+    pieces: list[list[str]] = []
+    size = PIECE
+    for name in names:
+        if size >= PIECE:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(name)
+        size += module.size(name)
+    return pieces
+
+
 def key(text: str, target: Target) -> str:
     """The name in the cache of the machine code for IR."""
     import llvmlite
@@ -108,13 +146,14 @@ def key(text: str, target: Target) -> str:
     return key_of(text, target.triple, target.cpu, target.features, llvmlite.__version__)
 
 
-def load(code: bytes, target: Target) -> Library:
-    """An object file, loaded into this process."""
+def load(codes: Sequence[bytes], target: Target) -> Library:
+    """Object files, loaded into this process together."""
     import llvmlite.binding as llvm
 
     empty = llvm.parse_assembly("")
     empty.triple = target.triple
     engine = llvm.create_mcjit_compiler(empty, _machine(target, 1))
-    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    for code in codes:
+        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return Library(engine)

@@ -39,7 +39,7 @@ def _peak() -> float:
         total = f.binary("fadd", total, x)
     f.store(total, f.params[0])
     module.add(f, "peak", exported=True)
-    run = jit.load(jit.compiled(str(module), target), target).function("peak", c_void_p, c_int64)
+    run = jit.load([jit.compiled(str(module), target)], target).function("peak", c_void_p, c_int64)
     out = np.zeros(lanes, "float32")
     return 2.0 * lanes * chains * turns / _least(lambda: run(out.ctypes.data, turns)) / 1e9
 
@@ -97,7 +97,7 @@ def _addition() -> tuple[Callable[..., int], int]:
             a, b, c = (f.at(f.at(p, loop.index, "float"), v * lanes, "float") for p in f.params[:3])
             f.store(f.binary("fadd", f.load(a, kind), f.load(b, kind)), c)
     module.add(f, "add", exported=True)
-    code = jit.load(jit.compiled(str(module), target), target)
+    code = jit.load([jit.compiled(str(module), target)], target)
     return code.function("add", *[c_void_p] * 3, c_int64), lanes * vectors
 
 

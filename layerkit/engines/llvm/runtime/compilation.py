@@ -96,7 +96,7 @@ class Lowered:
             tuple(self.slots[b] for b in self.outputs), dict(found.aliases),
             tuple(sorted({u.buffer.index for k in early for u in k.reads if u.buffer.kind == "input"})),
             tuple(tuple(self.slots[k.writes[0].buffer] for s in p for k in s.kernels if k.guard) for p in found.phases),
-            len(self.functions), tuple(constants),
+            tuple(self.functions), tuple(constants),
         )  # fmt: skip
 
     def _work(self, segment: Segment) -> Work:
@@ -143,22 +143,21 @@ class Compilation:
         versions = f"numpy {np.__version__} llvmlite {llvmlite.__version__}"
         return key_of(fingerprint(self.graph), str(self.pipeline), how, repr(self.target), versions, sources() or "")
 
-    def compiled(self) -> tuple[Plan, bytes]:
-        """The plan and the machine code, from the cache on disk if they are there."""
+    def compiled(self) -> tuple[Plan, list[bytes]]:
+        """The plan and the machine code, from the cache on disk as far as they are there."""
         objects, key = ObjectCache.default(), self.key()
         if key is not None and (found := objects.get(key)) is not None:
             with suppress(ValueError):
-                plan = Plan.decoded(found[64:])
-                code = objects.get(found[:64].decode())
-                if code is not None:
-                    return plan, code
+                places, _, plan = found.partition(b"\n")
+                codes = [objects.get(place) for place in places.decode().split()]
+                if None not in codes:
+                    return Plan.decoded(plan), [code for code in codes if code is not None]
         lowered = self.lowered()
-        plan, text = lowered.plan(), str(lowered.module)
-        del lowered
-        code = jit.compiled(text, self.target)
+        made = lowered.plan()
+        parts = jit.compiled_parts(lowered.module, made.functions, self.target)
         if key is not None:
-            objects.put(key, jit.key(text, self.target).encode() + plan.encoded())
-        return plan, code
+            objects.put(key, " ".join(parts).encode() + b"\n" + made.encoded())
+        return made, list(parts.values())
 
 
 def _is_ours(op: type) -> bool:

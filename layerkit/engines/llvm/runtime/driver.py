@@ -8,7 +8,7 @@ whose guard was not 0: nothing after that phase has run. ``Control`` writes the 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -41,7 +41,7 @@ class Control:
         ticks: what each kernel has taken, if it is ``timed``.
     """
 
-    def __init__(self, plan: Plan, sizes: Mapping[str, int], functions: int, timed: bool) -> None:
+    def __init__(self, plan: Plan, sizes: Mapping[str, int], functions: Sequence[int], timed: bool) -> None:
         chunks = [work.chunks(sizes) for work in plan.works]
         values = [*(sizes[n] for n in plan.names), *(count for _, _, count in chunks)]
         first_size = len(plan.slots)
@@ -49,7 +49,6 @@ class Control:
         self.table = np.array([0] * first_size + values, np.uint64)
         given = [(first_size + i, 0) for i in range(len(plan.names))]
         shares = [bind(slot.size, sizes) if slot.copies >= 0 else 0 for slot in plan.slots]
-        known = np.ctypeslib.as_array(ctypes.cast(functions, ctypes.POINTER(ctypes.c_int64)), (plan.functions,))
 
         phases: list[tuple[int, ...]] = []
         works: list[tuple[int, ...]] = []
@@ -66,7 +65,7 @@ class Control:
                     if call.counted >= 0:
                         arguments.append((first_count + call.counted, 0))
                     units = bind(call.units, sizes)
-                    calls.append((int(known[call.function]), begin, len(arguments), units))  # type: ignore[arg-type]
+                    calls.append((functions[call.function], begin, len(arguments), units))  # type: ignore[arg-type]
             total = sum(n for _, _, n in chunks[start : start + count])
             phases.append((start, start + count, before, before + len(guards), total))
         self.ticks = np.zeros(len(calls), np.int64)
@@ -91,7 +90,7 @@ class Driver:
     """The native code."""
 
     def __init__(self, target: Target) -> None:
-        self._library = jit.load(jit.compiled(_write(target), target), target)
+        self._library = jit.load([jit.compiled(_write(target), target)], target)
         self.prepare = self._library.function("prepare", ctypes.c_void_p, result=ctypes.c_int64)
         self.step = self._library.function("step", ctypes.c_void_p, result=ctypes.c_int64)
         self.step_address, self.parallel_address = map(self._library.address, ("step", "parallel"))

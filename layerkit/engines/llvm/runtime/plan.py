@@ -145,7 +145,7 @@ class Plan:
         aliases: outputs that are written over the input of the same state: output -> input.
         early: the inputs that the prologue reads.
         guards: for each phase, slots of numbers that are not 0 if nothing more must be run.
-        functions: how many the code has.
+        functions: the names of those of the code.
         constants: the numbers of constants.
     """
 
@@ -158,7 +158,7 @@ class Plan:
     aliases: Mapping[int, int]
     early: tuple[int, ...]
     guards: tuple[tuple[int, ...], ...]
-    functions: int
+    functions: tuple[str, ...]
     constants: tuple[Array, ...]
 
     def price(self, sizes: Mapping[str, int]) -> float:
@@ -219,7 +219,7 @@ class Plan:
                 tuple(found["names"]), tuple(map(_work, found["works"])),
                 tuple(found["phases"]), found["prologue"],
                 tuple(Slot(s[0], s[1], _size(s[2]), *s[3:]) for s in found["slots"]), tuple(found["outputs"]),
-                dict(found["aliases"]), tuple(found["early"]), tuple(map(tuple, found["guards"])), found["functions"],
+                dict(found["aliases"]), tuple(found["early"]), tuple(map(tuple, found["guards"])), tuple(found["functions"]),
                 tuple(constants),
             )  # fmt: skip
         except (KeyError, IndexError, TypeError, AttributeError, GraphError) as error:

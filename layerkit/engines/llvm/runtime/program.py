@@ -107,10 +107,10 @@ class LLVMProgram:
 
     def __init__(self, compilation: Compilation, timed: bool = False) -> None:
         self.compilation, self.is_timed = compilation, timed
-        self.plan, code = compilation.compiled()
+        self.plan, codes = compilation.compiled()
         plan, graph = self.plan, compilation.graph
-        self._library = jit.load(code, compilation.target)
-        self.functions = self._library.data("kernels")
+        self._library = jit.load(codes, compilation.target)
+        self.functions = [self._library.address(name) for name in plan.functions]
         self._driver = driver()
         self._prepared: list[Array] = []
         """The kept inputs for which ``prepare`` was run last,"""

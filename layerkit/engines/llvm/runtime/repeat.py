@@ -106,7 +106,7 @@ def _gather(f: Function, feed: Reg, first: Any, gathers: Reg, rows: Reg, turn: R
 @cache
 def _native() -> Any:
     target = host()
-    library = jit.load(jit.compiled(_write_repeat(target), target), target)
+    library = jit.load([jit.compiled(_write_repeat(target), target)], target)
     return library.function("repeat", *[ctypes.c_void_p] * 5, ctypes.c_int64, ctypes.c_void_p, result=ctypes.c_int64)
 
 

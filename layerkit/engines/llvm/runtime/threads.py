@@ -173,7 +173,7 @@ class Pool:
 
     def __init__(self) -> None:
         target = host()
-        library = jit.load(jit.compiled(_write_pool(target), target), target)
+        library = jit.load([jit.compiled(_write_pool(target), target)], target)
         self._library = library
         self._run = library.function("run", *[ctypes.c_void_p] * 4, result=ctypes.c_int64)
         self._worker = library.function("worker", ctypes.c_void_p, ctypes.c_int32)

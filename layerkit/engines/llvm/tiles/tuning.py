@@ -81,7 +81,7 @@ def _rates(target: Target, vectors: int, rows: int) -> tuple[float, float]:
         conv.kernel_grad(module, odd, "float", shape, shape.frame(), ()),
     ]
     module.export("kernels", names)
-    library = jit.load(jit.to_object(str(module), target), target)
+    library = jit.load([jit.to_object(str(module), target)], target)
     table = (ctypes.c_void_p * 2).from_address(library.address("kernels"))
     x, y, w = (
         np.ones(n + 64, "float32")
