@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, bytes_, code, element, folded, listing, paragraph, seconds, section, table
+from autoarch.report.markup import Markup, bytes_, code, folded, join, listing, paragraph, seconds, section, table
 from autoarch.values import short_value
 
 
@@ -65,7 +65,7 @@ def _facts(facts: Facts) -> list[list[Any]]:
     training = facts.training
     if training.get("cpu"):
         features = " ".join(training.get("cpu_features", []))
-        rows.append(["processor", element("span", f"{training['cpu']}, vectors of {training.get('vector_bytes')} bytes", folded("its features", features))])  # fmt: skip
+        rows.append(["processor", join([f"{training['cpu']}, vectors of {training.get('vector_bytes')} bytes", folded("its features", features)])])  # fmt: skip
     return rows
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from autoarch.measures import cost_of, epoch_seconds, history_of, parameters_of, score_of
-from autoarch.report import charts
+from autoarch.report import axes, charts
 from autoarch.report.facts import Facts
 from autoarch.report.markup import Markup, Number, bytes_, element, number, paragraph, seconds, section, table
 from autoarch.study import Trial
@@ -41,11 +41,13 @@ def leaderboard(facts: Facts) -> Markup:
         ])  # fmt: skip
     best = facts.ranked.index(facts.winner) if facts.winner is not None else None
     said = "Ranked by how far a trial came, then by its score on the validation part; timings differ from run to run and rank nothing."  # fmt: skip
+    if best:
+        said += " The winner, which is marked, was the best of the finalists over several seeds."
     return section("Leaderboard", paragraph(said, kind="note"), table(heads, rows, label="Leaderboard", sortable=True, marked=best))  # fmt: skip
 
 
 def _short(value: float | None) -> Number:
-    return Number(value, "" if value is None else charts.short(value))
+    return Number(value, "" if value is None else axes.short(value))
 
 
 # Learning curves ------------------------------------------------------------------------------------------------------
@@ -80,12 +82,12 @@ def _spread(trials: list[Trial]) -> list[Trial]:
 
 def _curves(facts: Facts, name: str, part: str, shown: list[Trial], histories: dict[int, list[dict[str, float]]], values: list[float]) -> Markup:  # fmt: skip
     key = name if part == "training" else f"val_{name}"
-    log = name == "loss" and charts.is_wide(values)
+    log = name == "loss" and axes.is_wide(values)
     longest = max(len(histories[t.number]) for t in shown)
-    title = f"{charts.capital(name)}, {part}"
+    title = f"{axes.capital(name)}, {part}"
     ordered = sorted(values)  # one that went astray does not flatten all others
     clipped = [v for v in values if v <= ordered[int(0.98 * (len(ordered) - 1))] * 1.5] if ordered[0] > 0 else values
-    frame = charts.frame(title, "epoch", name.replace("_", " "), [1, max(longest, 2)], clipped, log_y=log)
+    frame = axes.frame(title, "epoch", name.replace("_", " "), [1, max(longest, 2)], clipped, log_y=log)
     lines = []
     for trial in sorted(shown, key=lambda t: t is facts.winner):  # the best on top
         points = [(i, row[key]) for i, row in enumerate(histories[trial.number], 1) if key in row]
@@ -124,15 +126,15 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
     scores = sorted(score for _, score in points.values())
     if facts.measure == "loss":
         scores = [s for s in scores if s <= scores[int(0.95 * (len(scores) - 1))]]
-    title = f"{charts.capital(facts.measure)} against {name}"
-    frame = charts.frame(
+    title = f"{axes.capital(facts.measure)} against {name}"
+    frame = axes.frame(
         title,
         name,
         f"{facts.measure}, validation",
         costs,
         scores,
         log_x=log,
-        log_y=facts.measure == "loss" and charts.is_wide(scores),
+        log_y=facts.measure == "loss" and axes.is_wide(scores),
     )
     best = charts.front((points[t.number][0], facts.sign * points[t.number][1]) for t in done if t.number in points)
     marks = [charts.steps(frame, [(cost, facts.sign * score) for cost, score in best])]
@@ -140,7 +142,7 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
         if trial.number in points:
             cost, score = points[trial.number]
             colour = facts.spaces.index(trial.space)
-            told = f"trial {trial.number} ({trial.space}): {facts.measure} {score:.4f}, {charts.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
+            told = f"trial {trial.number} ({trial.space}): {facts.measure} {score:.4f}, {axes.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
             marks.append(charts.dot(frame, (cost, score), told, colour=colour, hollow=trial not in done, large=trial is facts.winner))  # fmt: skip
     return charts.draw(frame, filter(None, marks))
 
@@ -153,8 +155,8 @@ def costs(facts: Facts) -> Markup:
         if not pairs:
             continue
         values = [v for _, p, m in pairs for v in (p, m)]
-        frame = charts.frame(
-            f"{charts.capital(title)}: measured against predicted", f"predicted ({_unit(name)})", f"measured ({_unit(name)})", values,
+        frame = axes.frame(
+            f"{axes.capital(title)}: measured against predicted", f"predicted ({_unit(name)})", f"measured ({_unit(name)})", values,
             values, log_x=True, log_y=True,
         )  # fmt: skip
         low, high = frame.x.low, frame.x.high

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import builders
-from autoarch.report import charts
+from autoarch.report import axes, charts
 from autoarch.report.facts import Facts, guarded
 from autoarch.report.markup import Markup, element, folded, listing, number, paragraph, section, table
 from autoarch.values import short_values
@@ -101,9 +101,9 @@ def _residuals(found: Mapping[str, Any]) -> list[Markup]:
     true, made = _column(sample.get("true") or []), _column(sample.get("predicted") or [])
     if true:
         both = [*true, *made]
-        frame = charts.frame("Predicted against true", "true", "predicted", both, both)
+        frame = axes.frame("Predicted against true", "true", "predicted", both, both)
         ends = [(frame.x.low, frame.x.low), (frame.x.high, frame.x.high)]
-        dots = [charts.dot(frame, p, f"true {charts.short(p[0])}, predicted {charts.short(p[1])}") for p in zip(true, made, strict=True)]  # fmt: skip
+        dots = [charts.dot(frame, p, f"true {axes.short(p[0])}, predicted {axes.short(p[1])}") for p in zip(true, made, strict=True)]  # fmt: skip
         note = f"{len(true):,} rows; on the line they are equal."
         scatter = charts.draw(frame, filter(None, [charts.line(frame, ends, None, "line ideal"), *dots]), note)
         off = [b - a for a, b in zip(true, made, strict=True)]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from autoarch.cli import cli
-from autoarch.report import charts, importance, write
+from autoarch.report import axes, charts, importance, write
 from autoarch.report.facts import read
 from autoarch.report.markup import element, escape, table
 from layerkit.saving.locks import alone
@@ -189,7 +189,7 @@ def test_attributes_and_cells_are_escaped():
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 7), (0.998, 0.9991), (1e-9, 3e-9), (0, 123456)])
 def test_ticks_are_round_and_inside(low, high):
-    found = charts.ticks(low, high)
+    found = axes.ticks(low, high)
     assert 3 <= len(found) <= 8
     assert all(low - 1e-12 <= t <= high * (1 + 1e-9) for t in found)
     assert all(float(f"{t:.6g}") == pytest.approx(t, abs=1e-15) for t in found)
@@ -198,7 +198,7 @@ def test_ticks_are_round_and_inside(low, high):
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [], [float("nan"), 2.0], [1e-300, 1e300], [-5.0, -5.0]])
 @pytest.mark.parametrize("log", [False, True])
 def test_any_numbers_give_a_chart(values, log):
-    frame = charts.frame("t", "x", "y", values, values, log_x=log, log_y=log)
+    frame = axes.frame("t", "x", "y", values, values, log_x=log, log_y=log)
     text = charts.draw(frame, filter(None, [charts.line(frame, [(v, v) for v in values])]))
     assert "nan" not in text
     assert "inf" not in text
