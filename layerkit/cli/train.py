@@ -16,7 +16,7 @@ import click
 from builders.scalars import write_scalar
 from layerkit.cli.runs import Epochs, Run, fingerprint
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
-from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError
+from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError, warn
 from layerkit.utils import set_random_seed
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def _train(
             fix="add compile: {optimizer: adam, loss: ...}",
         )  # fmt: skip
     dataset = spec.dataset(data if data is not None else facts["data"], folder=facts["data_folder"], model=model)
+    _warn_of_classes(model, dataset)
     found = fingerprint(dataset)
     if run is None:
         run = Run.start(folder, spec, {**facts, "data_sha256": found})
@@ -127,6 +128,15 @@ def _train(
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; go on with: layerkit train --resume {shlex.quote(str(run.folder))}", err=True)
         raise click.exceptions.Exit(1) from None
+
+
+def _warn_of_classes(model: Model, dataset: DataSet) -> None:
+    """Warn of data of one class, and of a last layer that counts other classes."""
+    classes, units = dataset.classes, model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
+    if classes is not None and len(classes) == 1:
+        warn(f"all rows are of the class '{classes[0]}': there is nothing to learn.")
+    elif classes is not None and isinstance(units, int) and units not in (1, len(classes)):
+        warn(f"the last layer has {units} units, and the data have {len(classes)} classes: {', '.join(classes[:10])}.")
 
 
 def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -> dict[str, Any]:

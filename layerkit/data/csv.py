@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,8 +54,13 @@ class Table:
         return np.stack([c.astype("float32") for n, c in self.columns.items() if n not in exclude], axis=1)
 
 
-def read_csv(path: str | Path, delimiter: str = ",") -> Table:
+def read_csv(path: str | Path, delimiter: str = ",", decimal: str = ".") -> Table:
     """The table in a CSV file whose first row names the columns.
+
+    Args:
+        path: the file.
+        delimiter: what separates the fields.
+        decimal: what stands before the fraction of a number, a point or a comma.
 
     Raises:
         FileFormatError: a row with another number of fields, a name that stands twice, no rows; it says the line.
@@ -85,7 +92,7 @@ def read_csv(path: str | Path, delimiter: str = ",") -> Table:
     missing: dict[str, int] = {}
     for name, fields in zip(header, zip(*rows, strict=True), strict=True):
         missing[name] = sum(f.lower() in MISSING for f in fields)
-        numbers = _numbers(fields)
+        numbers = _numbers(_with_point(fields, decimal))
         if numbers is None:
             known = tuple(sorted({f for f in fields if f.lower() not in MISSING}))
             index = {f: i for i, f in enumerate(known)}
@@ -106,7 +113,13 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
             head = stream.read(MAX_RECORD)
     except (OSError, EOFError, zlib.error) as error:
         raise broken(path, "the file cannot be read.", got=str(error), fix="check the path") from error
-    text = head.decode("utf-8-sig", errors="replace")
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)  # what is read may end inside a letter
+    except UnicodeDecodeError as error:
+        got = f"byte 0x{head[error.start]:02x}"
+        raise broken(
+            path, "the file is no UTF-8 text.", 1, expected="UTF-8", got=got, fix="save it as UTF-8"
+        ) from error
     try:
         return _names(path, next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
     except csv.Error as error:
@@ -125,6 +138,17 @@ def _names(path: str | Path, fields: Sequence[str]) -> list[str]:
         fix = f"say what separates them: csv: {{path: {Path(path).name}, delimiter: {json.dumps(other)}}}"
         raise broken(path, "the header is one name.", 1, expected="names with a separator between them", got=header[0][:60], fix=fix)  # fmt: skip
     return header
+
+
+_COMMA = re.compile(r"([+-]?)(\d{1,3}(?:\.\d{3})+|\d+)(?:,(\d+))?")
+
+
+def _with_point(fields: Sequence[str], decimal: str) -> Sequence[str]:
+    """Fields whose numbers have a decimal point: ``1.234,5`` becomes ``1234.5`` where ``decimal`` is a comma."""
+    if decimal == ".":
+        return fields
+    found = ((field, _COMMA.fullmatch(field.strip())) for field in fields)
+    return [f"{m[1]}{m[2].replace('.', '')}{f'.{m[3]}' if m[3] else ''}" if m else field for field, m in found]
 
 
 def _numbers(fields: Sequence[str]) -> Array | None:
@@ -162,6 +186,7 @@ class CsvRecords(Records):
     Args:
         path: an uncompressed file whose first row names the columns.
         delimiter: what separates the fields.
+        decimal: what stands before the fraction of a number, a point or a comma.
 
     Raises:
         FileFormatError: as ``read_csv``.
@@ -169,8 +194,8 @@ class CsvRecords(Records):
 
     block = 1024
 
-    def __init__(self, path: str | Path, delimiter: str = ",") -> None:
-        self.path, self.delimiter = Path(path), delimiter
+    def __init__(self, path: str | Path, delimiter: str = ",", decimal: str = ".") -> None:
+        self.path, self.delimiter, self.decimal = Path(path), delimiter, decimal
         self.places = array("q")
         with self._opened() as stream:
             lines = _records(self.path, stream)
@@ -180,7 +205,7 @@ class CsvRecords(Records):
             for chunk in _chunks(lines, self.places):
                 rows = self._rows(chunk, len(self.places) - len(chunk) + 2)
                 for seen, fields in zip(self._seen.values(), zip(*rows, strict=True), strict=True):
-                    seen.look(fields)
+                    seen.look(_with_point(fields, decimal))
             self.places.append(stream.tell())
         self.count = len(self.places) - 1
         if not self.count:
@@ -232,6 +257,7 @@ class CsvRecords(Records):
         seen = self._seen[name]
         if seen.is_text:
             return np.array([self._index[name].get(f.strip(), -1) for f in fields], "int32")
+        fields = _with_point(fields, self.decimal)
         if seen.is_whole:
             return np.array([int(f) for f in fields], "int64" if seen.is_wide else "int32")
         return np.array(_floats(fields), "float32")

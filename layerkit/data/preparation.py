@@ -16,7 +16,7 @@ import numpy as np
 from layerkit.data.records import Column, Records
 from layerkit.data.windows import Window, Windows
 from layerkit.data.words import Words, most_frequent, numbers
-from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest
+from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest, warn
 from layerkit.ir import Array
 
 Task = Literal["classification", "regression"]
@@ -256,6 +256,7 @@ def fit(
                 encodings[name] = read
             elif column.kind == "category":
                 known = tuple(column.categories)
+                _warn_of_numbers(name, column)
                 encodings[name] = Encoding("one_hot" if one_hot else "category", known)
             else:
                 wants_mean = standardize and not (tensor.dtype or "float32").startswith(("int", "uint", "bool"))
@@ -300,10 +301,11 @@ def _chunks(records: Records, rows: Array) -> Iterator[Array]:
 def _target(records: Records, rows: Array, name: str, task: str, missing: Missing, of: int) -> Encoding:
     column = records.column(name)
     if column.missing and missing != "drop":
-        raise DataError(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
+        raise _of_target(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
     if column.kind == "category":
+        _warn_of_numbers(name, column)
         if task == "regression":
-            raise DataError(f"the target '{name}' holds texts.", expected="numbers for a regression", got=", ".join(column.categories[:3]))  # fmt: skip
+            raise _of_target(f"the target '{name}' holds texts.", expected="numbers for a regression", got=", ".join(column.categories[:3]))  # fmt: skip
         return Encoding("class", tuple(column.categories))
     if column.kind == "array" or of > 1:
         return Encoding("array")
@@ -313,7 +315,7 @@ def _target(records: Records, rows: Array, name: str, task: str, missing: Missin
         if counted or task == "classification":
             return Encoding("class", tuple(map(str, found.tolist())))
     if task == "classification":
-        raise DataError(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column))  # fmt: skip
+        raise _of_target(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column))  # fmt: skip
     return Encoding("array")
 
 
@@ -326,6 +328,17 @@ def _words(records: Records, rows: Array, inputs: Sequence[Tensor], words: Words
             counts[name] += np.bincount(values + 1, minlength=len(counts[name]))
     texts = ((t, int(n)) for name in names for t, n in zip(records.columns[name].categories, counts[name][1:], strict=True) if n)  # fmt: skip
     return Encoding("words", most_frequent(texts, words.count), length=words.length)
+
+
+def _warn_of_numbers(name: str, column: Column) -> None:
+    if column.slip is not None:
+        warn(f"column '{name}' is taken for {column.slip}.")
+
+
+def _of_target(summary: str, **parts: Any) -> DataError:
+    error = DataError(summary, **parts)
+    error.argument = "target"
+    return error
 
 
 def _shape(tensor: Tensor, column: Column) -> tuple[int, ...]:

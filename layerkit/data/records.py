@@ -5,6 +5,7 @@ A source (``layerkit.data.sources``) opens a file as ``Records``; splits, prepar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,8 @@ import numpy as np
 from layerkit.errors import DataError, did_you_mean
 from layerkit.ir import Array
 
+_LIKE_NUMBER = re.compile(r"[-+\s$€£%]*\d[\d.,' ]*[\s$€£%]*")
+_WITH_COMMA = re.compile(r"[-+]?[\d.]*,\d+")
 Kind = Literal["whole", "number", "category", "array"]
 
 
@@ -34,6 +37,18 @@ class Column:
     def nbytes(self) -> int:
         """Bytes of a row in memory, as float32."""
         return 4 * int(np.prod(self.shape, dtype="int64"))
+
+    @property
+    def slip(self) -> str | None:
+        """What is odd about a column of texts of which most look like numbers, and how to mend it; None if nothing is."""
+        like = [text for text in self.categories if _LIKE_NUMBER.fullmatch(text)]
+        if len(self.categories) < 10 or len(like) < 0.8 * len(self.categories):
+            return None
+        odd = next((text for text in self.categories if not _is_number(text)), self.categories[0])
+        fix = "correct that in the file, or leave it empty if it is missing"
+        if 2 * sum(_WITH_COMMA.fullmatch(text) is not None for text in like) > len(like):
+            fix = "say that a comma stands before the fraction: csv: {path: ..., decimal: ','}"
+        return f"{len(self.categories)} categories, though most look like numbers: '{odd}' is none; {fix}"
 
     def __str__(self) -> str:
         shown = {"whole": "whole numbers", "number": "numbers", "array": f"arrays {self.shape}"}.get(self.kind)
@@ -75,8 +90,15 @@ class Records:
         """
         if name not in self.columns:
             shown = ", ".join(list(self.columns)[:20])
-            raise DataError(f"there is no column '{name}'.", expected=shown, got=name, fix=did_you_mean(name, self.columns))  # fmt: skip
+            fix = did_you_mean(name, self.columns)
+            if 2 * sum(map(_is_number, self.columns)) > len(self.columns) and not (fix or "").startswith("did"):
+                fix = "the first row has to name the columns: write a line of names above it"
+            raise DataError(f"there is no column '{name}'.", expected=shown, got=name, fix=fix)
         return self.columns[name]
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).replace("-", "", 1).isdecimal()
 
 
 class NamesOnly(Records):

@@ -114,11 +114,11 @@ def _inputs(found: Roles, features: Any, records: Records, inputs: Sequence[Tens
 
 
 def _usual(found: Roles, records: Records) -> list[str]:
-    """The columns to predict from where nothing else is said."""
+    """The columns to predict from where nothing else is said; one without a name, as pandas writes it, only counts rows."""
     window, targets = found.window, {c for t in found.targets for c in t.columns}
     if window is None:
-        return [name for name in records.columns if name not in {*targets, found.split.column}]
-    taken = {*window.columns, found.split.column} | (targets if not window.horizon else set())
+        return [name for name in records.columns if name not in {*targets, found.split.column, ""}]
+    taken = {*window.columns, found.split.column, ""} | (targets if not window.horizon else set())
     left = [name for name in records.columns if name not in taken]
     return [name for name in left if records.columns[name].kind in ("whole", "number")] or left
 
@@ -156,6 +156,8 @@ def misfit(tensor: Tensor, widths: Mapping[str, int], records: Records, window: 
         shown = f"{of}{row[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
     fault = wrong("features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), shown)  # fmt: skip
     fault.fix = f"inputs: {{{tensor.name}: {{shape: {list(found)}}}}}, or other columns (features)"
+    slips = ((name, records.columns[name].slip) for name in tensor.columns)
+    fault.fix = next((f"column '{name}' is taken for {slip}" for name, slip in slips if slip), fault.fix)
     return fault
 
 

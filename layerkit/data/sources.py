@@ -85,11 +85,13 @@ class CSV(_Source):
         path: the file; ``.gz`` is decompressed in memory.
         test: another file to test on.
         delimiter: what separates the fields.
+        decimal: what stands before the fraction of a number; with a comma, points may separate thousands.
     """
 
     path: FilePath
     test: OptionalPath = None
     delimiter: str = ","
+    decimal: Literal[".", ","] = "."
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
         """The rows of the file, and of the one to test on."""
@@ -102,9 +104,9 @@ class CSV(_Source):
 
     def _records(self, path: Path, in_memory: bool | None) -> Records:
         if _fits(path, in_memory) or path.suffix == ".gz":
-            table = read_csv(path, self.delimiter)
+            table = read_csv(path, self.delimiter, self.decimal)
             return ArrayRecords(table.columns, table.categories, table.missing)
-        return CsvRecords(path, self.delimiter)
+        return CsvRecords(path, self.delimiter, self.decimal)
 
 
 class Parquet(_Source):

@@ -111,6 +111,8 @@ def test_columns_are_looked_up_in_the_header_alone(folder):
         ("csv: a.csv\n", (1,), "not said which column is the target"),
         ("csv: twice.csv\ntarget: a\n", (1,), "names a column twice"),
         ("csv: semicolons.csv\ntarget: a\n", (1,), 'delimiter: ";"'),
+        ("csv: headless.csv\ntarget: kind\n", (1,), "write a line of names above it"),
+        ("csv: utf16.csv\ntarget: a\n", (1,), "save it as UTF-8"),
         ("dataset: digits\n", (8, 8, 1), None),
         ("dataset: digits\n", (28, 28, 1), "shape [8, 8, 1]"),
         ("dataset: digits\ntarget: label\n", (8, 8, 1), "there is no column 'label'"),
@@ -119,6 +121,8 @@ def test_columns_are_looked_up_in_the_header_alone(folder):
 def test_what_the_head_tells(folder, text, shape, says):
     (folder / "twice.csv").write_text("a,a\n1,2\n")
     (folder / "semicolons.csv").write_text("a;b\n1;2\n")
+    (folder / "headless.csv").write_text("1.5,3,-2,no\n2.5,4,1,yes\n")
+    (folder / "utf16.csv").write_bytes("a,b\n1,2\n".encode("utf-16"))
     found = _section(text).faults(folder, inputs=[Tensor("row", (), shape)], outputs=["answer"])
     assert len(found) == (says is not None)
     assert says is None or says in str(found[0])

@@ -376,6 +376,22 @@ def test_check_warns_of_a_last_activation_that_does_not_suit_its_loss(flowers):
         assert "expects probabilities" in call("check", flowers).stderr
 
 
+@pytest.mark.parametrize(
+    ("spec", "table", "says"),
+    [
+        (SPEC.replace("units: 2", "units: 3"), None, "the last layer has 3 units, and the data have 2 classes: daisy, rose"),
+        (SPEC, "petal,colour,kind\n" + "1,red,rose\n2,blue,rose\n" * 20, "all rows are of the class 'rose'"),
+    ],
+)  # fmt: skip
+def test_classes_that_do_not_fit_are_told(flowers, tmp_path, spec, table, says):
+    flowers.write_text(spec)
+    if table:
+        (tmp_path / "flowers.csv").write_text(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert says in call("train", flowers, "--run", tmp_path / "run", "--quiet").stderr
+
+
 def test_check_of_a_spec_with_holes(flowers):
     holes = SPEC.replace("units: 8", "units: !choice [8, 16]").replace(
         "learning_rate: 0.03", "learning_rate: !float {low: 1e-3, high: 1e-1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from layerkit.data import (
     open_data,
     read_csv,
 )
-from layerkit.errors import DataError, FileFormatError, LayerkitError
+from layerkit.errors import DataError, FileFormatError, LayerkitError, LayerkitWarning
 
 ROWS = 5000
 
@@ -208,6 +209,46 @@ def test_categories_count_from_one_and_unknown_is_zero(table):
     np.testing.assert_array_equal(hot.train[0][:, 3], columns["group"])
 
 
+NUMBERS = [str(i + 0.5) for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["unknown", *NUMBERS], "'unknown' is none; correct that in the file"),
+        ([f"€ {n}" for n in NUMBERS], "'€ 0.5' is none"),
+        ([n.replace(".", ",") for n in NUMBERS], "csv: {path: ..., decimal: ','}"),
+        ([f"{n}a" for n in NUMBERS], None),
+        (["low", "high"] * 15, None),
+    ],
+)
+def test_numbers_that_are_taken_for_texts_are_told(tmp_path, values, says):
+    (tmp_path / "a.csv").write_text("v;y\n" + "".join(f"{v};{i}\n" for i, v in enumerate(values)))
+    options, wide = {"target": "y", "task": "regression"}, [Tensor("row", (), (2,))]
+    source = {"csv": {"path": tmp_path / "a.csv", "delimiter": ";"}}
+    if says is None:
+        _open(source, options)
+        return
+    with pytest.warns(LayerkitWarning, match=re.escape(says)):
+        _open(source, options)
+    with pytest.warns(LayerkitWarning), pytest.raises(DataError) as caught:
+        _open(source, options, inputs=wide)
+    assert says in caught.value.fix
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_comma_before_the_fraction(tmp_path, in_memory):
+    text = ";a;n;day;k\n0;1,5;1.234,5;01.02.2020;x\n1;-2;7;02.02.2020;y\n2;;1.234;03.02.2020;x\n"
+    (tmp_path / "a.csv").write_text(text)
+    source = {"csv": {"path": tmp_path / "a.csv", "delimiter": ";", "decimal": ","}}
+    data = _open(source, {"target": "k", "features": ["a", "n"], "missing": "mean", "in_memory": in_memory})
+    x = data.train[0] if in_memory else next(iter(RowBatches(*data._parts["train"], data.preparation, 3, shuffle=False, seed=0)))[0]  # fmt: skip
+    np.testing.assert_array_equal(x, np.array([[1.5, 1234.5], [-2, 7], [-0.25, 1234]], "float32"))
+    assert data._parts["train"][0].columns["day"].kind == "category"
+    usual = _open(source, {"target": "k", "missing": "mean"})
+    assert usual.preparation.inputs[0].columns == ("a", "n", "day")  # one without a name counts rows
+
+
 def test_unseen_categories_are_counted(table):
     path, _ = table
     data = _open({"csv": {"path": path}}, {"target": "label", "features": ["colour", "group"], "categories": "index"})
@@ -325,6 +366,7 @@ def test_texts_go_to_inputs_of_texts(tmp_path):
         ({"target": "size", "missing": "drop", "split": {"test": 0.1, "by": "stratified"}}, "needs a target with classes"),
         ({"target": "label", "task": "regression", "features": ["group"]}, "holds texts"),
         ({"target": 3}, "cannot be 3"),
+        ({"target": "answer", "features": ["group"]}, "use one of"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(table, options, says):
