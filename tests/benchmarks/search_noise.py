@@ -5,8 +5,8 @@ python tests/benchmarks/search_noise.py --signal --count 10
 
 Each data set goes through a whole search: rounds, halving, finalists over seeds, the sealed test, five baselines. Labels of
 noise do not depend on the features; they are even or uneven, of two or five classes, or numbers with a tail; rows are 60 to
-400, of a table, of short series, or windows of one series. A signal is a motif somewhere in a series: whether it is there
-(two classes), or how high it is (a number). All is done in this process, one search after the other, so that it is cheap;
+400, of a table, of short series, or windows of one series. A signal is a motif somewhere in a series: whether it is
+reversed (two classes), or how high it is (a number). All is done in this process, one search after the other, so that it is cheap;
 what is left out, processes that work, changes no result.
 """
 
@@ -99,13 +99,12 @@ def noise(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Path]
 
 def signal(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Path]:
     """Likewise, where the target depends on a motif that may begin anywhere in the series."""
-    rows, motif = 600, np.array([1, 2, -2, -1, 1.5])
-    x, height = 0.4 * rng.normal(size=(rows, 32, 1)), rng.random(rows) * 2
-    if kind == "motif":
-        height = rng.integers(0, 2, rows).astype("float64")
-    for row, at, scale in zip(x, rng.integers(0, 27, rows), height, strict=True):
-        row[at : at + 5, 0] += scale * motif
-    return _series(x, height.astype("int64") if kind == "motif" else height, folder, epochs=27)
+    rows, steps, motif = 600, 64, np.array([1, 2, -2, -1, 1.5])
+    x = 0.4 * rng.normal(size=(rows, steps, 1))
+    y = rng.integers(0, 2, rows) if kind == "motif" else 2 * rng.random(rows)
+    for row, at, target in zip(x, rng.integers(0, steps - 4, rows), y, strict=True):
+        row[at : at + 5, 0] += target * motif if kind == "height" else motif[:: 1 if target else -1]
+    return _series(x, y, folder, epochs=27)
 
 
 def _series(x: Any, y: Any, folder: Path, epochs: int = 9) -> tuple[str, Path]:
