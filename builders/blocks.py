@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from builders import nodes, source
+from builders import holes, nodes, source
 from builders.faults import Faults
 from builders.files import inside
 from builders.items import check_name
@@ -265,6 +265,9 @@ class Library:
         for entry in root.entries:
             if entry.name not in ("blocks", "layerkit"):
                 self.faults.unknown("a file of blocks", entry.name, entry.key.span, ("blocks", "layerkit"))
+        for _, hole in holes.find(root):
+            self.faults.report("a hole stands in an included file.", hole.span, expected="holes in the spec itself", got=nodes.kind(hole),
+                               fix="give the block a parameter, and write the hole where it is used")  # fmt: skip
         yield root
 
 

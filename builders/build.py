@@ -53,6 +53,8 @@ class Graph:
             with self.faults.within(step.uses if step.body is None else step.body.uses):
                 self._run(step)
         outputs = self._tensors(expansion.outputs)
+        if expansion.unused is not None:
+            Graph(self.faults, self.classes).build(expansion.unused)
         inputs = {e.name: self.values[n] for n, e in expansion.inputs.items() if n in self.values}
         return inputs, None if self._unread(expansion) or outputs is MISSING else outputs
 

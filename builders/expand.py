@@ -55,7 +55,7 @@ class Expander:
         try:
             Counter(self.classes).count(root.get("layers"), values, blocks)
             found = self._body(root.get("inputs"), root.get("layers"), root.get("outputs"), frame, "a spec")
-            self._unused(frame)
+            found.unused = self._unused(frame)
         except TooManySteps as error:
             found = Expansion({}, self.steps, self._too_many(error), self.broken, self)
         self._number()
@@ -94,26 +94,30 @@ class Expander:
             self._too_many(error)
             return None
 
-    def _unused(self, frame: Frame) -> None:
+    def _unused(self, frame: Frame) -> Expansion:
         """The steps of blocks that nothing uses, for their faults; nothing is known of what they read and are given."""
+        inner = Expander(self.faults, self.classes, self._common)
         written = (
             frame.blocks.maps[:2] if isinstance(frame.blocks, ChainMap) else []
         )  # not those that come with layerkit
         for block in [b for some in written for b in some.values()]:
             if id(block) not in self._common.used:
-                needed = [name for name, default in block.parameters.items() if default is None]
-                hole = {name: Scalar(None, block.span, "", "!choice") for name in needed}
-                given = tuple(nodes.Entry(Scalar(name, block.span, name), node) for name, node in hole.items())
-                item = Item(
-                    nodes.Entry(Scalar(block.name, block.span, block.name), Scalar(None, block.span, "")), block.span
-                )
-                arguments = nodes.Mapping(given, block.span)
-                bound = block.bind(arguments, block.span, Faults(""))
-                if bound is not None:
-                    Counter(self.classes).count(block.layers, bound, block.blocks)
-                reads: Any = [self._unknown() for _ in block.inputs]
-                inner = replace(frame, blocks=block.blocks, names=ChainMap(), shares=ChainMap(), last=None)
-                self._use(item, arguments, inner, reads[0] if len(reads) == 1 else reads, None)
+                inner._unknown_use(block, frame)
+        inner._number()
+        return Expansion({}, inner.steps, [], inner.broken, inner)
+
+    def _unknown_use(self, block: Block, frame: Frame) -> None:
+        needed = [name for name, default in block.parameters.items() if default is None]
+        hole = {name: Scalar(None, block.span, "", "!choice") for name in needed}
+        given = tuple(nodes.Entry(Scalar(name, block.span, name), node) for name, node in hole.items())
+        item = Item(nodes.Entry(Scalar(block.name, block.span, block.name), Scalar(None, block.span, "")), block.span)
+        arguments = nodes.Mapping(given, block.span)
+        bound = block.bind(arguments, block.span, Faults(""))
+        if bound is not None:
+            Counter(self.classes).count(block.layers, bound, block.blocks)
+        reads: Any = [self._unknown() for _ in block.inputs]
+        here = replace(frame, blocks=block.blocks, names=ChainMap(), shares=ChainMap(), last=None)
+        self._use(item, arguments, here, reads[0] if len(reads) == 1 else reads, None)
 
     # The parts of a spec
 

@@ -78,3 +78,5 @@ class Expansion:
     """What made it, and makes more steps of blocks that are arguments."""
     uses: tuple[Use, ...] = ()
     """What led to it."""
+    unused: Expansion | None = None
+    """The steps of blocks that nothing uses, for their faults."""

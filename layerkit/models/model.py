@@ -96,16 +96,11 @@ class Model(Trainer, Layer):
         layers are taken without it lends its seed to one other: of two, new layers of equal names would be equal.
         """
         for layer in layers:
+            root = layer._root()
             if layer._owner is None:
-                drawn = [x._drawn for x in layer.flatten_layers() if isinstance(x, Model)]
-            else:
-                root = layer._root()
-                drawn = (
-                    [root._drawn] if isinstance(root, Model) and not root._has_lent_seed and root is not self else []
-                )
-                if drawn:
-                    root._has_lent_seed = True  # type: ignore[attr-defined]
-            self._drawn = min((self._drawn, *drawn))
+                self._drawn = min([self._drawn, *(x._drawn for x in layer.flatten_layers() if isinstance(x, Model))])
+            elif layer._owner[0] is not self and isinstance(root, Model) and not root._has_lent_seed:
+                self._drawn, root._has_lent_seed = min(self._drawn, root._drawn), True
         self._seed = self._drawn[1]
         self._names = name_layers(layers, self)
 

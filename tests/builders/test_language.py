@@ -721,6 +721,24 @@ def test_included_blocks_and_those_of_the_library(tmp_path):
     assert "unit/dense" in names(model)
 
 
+def test_a_hole_in_an_included_file_is_a_fault(tmp_path):
+    (tmp_path / "b.yaml").write_text("blocks:\n  own:\n    layers: [{Dense: !choice [1, 2]}]\n")
+    (tmp_path / "s.yaml").write_text(f"{HEAD}include: b.yaml\nlayers: [own]\n")
+    (found,) = builders.load(tmp_path / "s.yaml").check()
+    assert "a hole stands in an included file" in found.summary
+    assert (found.where.file, found.where.line) == (str(tmp_path / "b.yaml"), 3)
+
+
+def test_what_nothing_reads_is_a_fault_beside_blocks_that_are_arguments():
+    text = (
+        SERIES
+        + "blocks:\n  tower: {layers: [{Dense: 3}]}\n  whole: {inputs: {t: {shape: [3]}}, layers: [{Dense: 3}]}\nlayers:\n"
+    )
+    for word in ("tower", "whole"):
+        used = f"  - TimeDistributed: {word}\n    name: first\n  - Dense: 2\n  - LSTM: 3\n    from: first\n"
+        assert [f.summary for f in faults(text + used)] == ["nothing reads the layer 'dense'."]
+
+
 def test_a_block_of_the_spec_wins_over_one_of_the_library():
     text = IMAGE + "blocks:\n  residual: {layers: [Flatten]}\nlayers: [residual]\n"
     assert names(build(text)) == ["residual/flatten"]
