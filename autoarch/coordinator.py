@@ -19,7 +19,7 @@ from autoarch.halving import LOOK
 from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
-from autoarch.sessions import note
+from autoarch.sessions import noted
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard
 from autoarch.tasks import MODEL, Task
@@ -77,8 +77,7 @@ def work(
     watcher = watcher or Plain()
     workers = workers or available_cores()
     try:
-        with Study.open(folder) as study:
-            note(folder, command, workers)
+        with Study.open(folder) as study, noted(folder, command, workers):
             clock = Clock(folder, began)
             if seconds is not None:
                 clock.allow(seconds)

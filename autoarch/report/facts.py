@@ -48,6 +48,12 @@ class Facts:
     findings: list[dict[str, Any]] | None = None
 
     @property
+    def failure(self) -> str | None:
+        """Why the last command that worked on a run which is stopped came to no end, as far as it could tell."""
+        last = self.sessions[-1] if self.sessions else {}
+        return last.get("failed") if self.state == "stopped" else None
+
+    @property
     def scored(self) -> list[Trial]:
         """The trials that did not fail and were measured."""
         return [t for t in self.trials if t.merit is not None]

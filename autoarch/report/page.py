@@ -48,7 +48,7 @@ def report(facts: Facts) -> Markup:
     title = f"Architecture search: {Path(facts.data).name or facts.data}"
     made = [made for section in SECTIONS if (made := section(facts))]
     links = [element("a", _title(one), href=f"#{_id(one)}") for one in made]
-    state = [paragraph(STATES[facts.state], kind="state")] if facts.state in STATES else []
+    state = [paragraph(STATES[facts.state], _why(facts), kind="state")] if facts.state in STATES else []
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     body = [
         element("header", element("h1", title), *state, element("nav", join(links, " "), aria_label="Sections")),
@@ -65,6 +65,10 @@ def report(facts: Facts) -> Markup:
         element("style", _file("page.css")),
     ]
     return Markup("<!DOCTYPE html>\n" + element("html", element("head", *head), element("body", *body), lang="en") + "\n")  # fmt: skip
+
+
+def _why(facts: Facts) -> str:
+    return "" if facts.failure is None else f" The last command failed: {facts.failure}"
 
 
 def _file(name: str) -> Markup:

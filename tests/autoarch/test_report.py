@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from autoarch import sessions
 from autoarch.cli import cli
 from autoarch.report import axes, charts, importance, write
 from autoarch.report.facts import read
 from autoarch.report.markup import element, escape, table
+from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
 VOID = {"meta", "link", "br", "hr", "img"}
@@ -142,6 +144,19 @@ def test_a_run_without_a_result_says_so(made_run, is_held):
     assert ("autoarch resume" in page.text) == (not is_held)
     assert "still sealed" in page.text
     assert "The best spec so far" in page.headings
+
+
+def test_a_run_that_failed_says_why(made_run):
+    folder = made_run(10, finished=False)
+    with pytest.raises(StateError), sessions.noted(folder, "autoarch search x.yaml", 2):
+        raise StateError("a worker cannot go on.", got="disk <full>")
+    page = page_of(folder)
+    assert "The last command failed: a worker cannot go on. disk <full>" in page.text
+    assert "autoarch search x.yaml" in page.text
+    with sessions.noted(folder, "autoarch resume run", 1):
+        pass
+    assert "failed: a worker" not in page_of(folder).text
+    assert [set(s) >= {"command", "ended"} for s in sessions.sessions(folder)] == [True, True]
 
 
 def test_a_run_in_which_nothing_was_measured(made_run):
