@@ -22,7 +22,7 @@ LARGEST = 64  # pixels of height and width of images in folders; larger ones are
 FEW = 2000  # texts of a column that are looked at
 SENTENCE = 3  # words that texts have on average, if they are sentences
 LONGEST, VOCABULARY = 200, 5000  # at most: words of a text that are read, numbers of words
-MANY = 256  # texts of a column that becomes a number for each
+MANY = 5000  # texts of a column, each of which becomes a vector
 USUAL_TARGETS = ("target", "label", "labels", "class", "y", "outcome")
 DATE = re.compile(r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([ T]\d{1,2}:.*)?$")
 

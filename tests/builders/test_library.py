@@ -42,7 +42,7 @@ USES = {
     "transformer_encoder": ((8, 4), "{width: 4, heads: 2}", (8, 4)),
     "transformer_decoder": ((8, 4), "{width: 4, heads: 2}", (8, 4)),
     "cnn_lstm": ((16, 3), "{filters: 4, units: 5}", (5,)),
-    "since_last": ((8, 3), "{length: 8}", (8, 3)),
+    "since_last": ((8, 3), "{length: 8}", (8, 6)),
     "plus_linear": ((5,), "{outputs: 5}", (5,)),
     "column_vectors": ((6,), "{numbers: 2, offsets: [0, 3, 5, 9], values: 12, width: 4}", (6, 4)),
     "image_features": ((8, 8, 3), "{filters: 4}", (4,)),
@@ -84,8 +84,8 @@ layers:
 outputs: {changes: changes, made: made}
 """).build()
     found = model.predict(np.array([[[1, 10], [2, 30], [4, 20]]], "float32"), verbose=0)
-    assert found["changes"].tolist() == [[[-3, -10], [-2, 10], [0, 0]]]
-    assert found["made"].tolist() == [[1, -6, 2, 14, 4, 4]]
+    assert found["changes"].tolist() == [[[-3, -10, 0, 0], [-2, 10, 1, 20], [0, 0, 2, -10]]]
+    assert found["made"].tolist() == [[1, -6, 4, 4, 2, 14, 5, 24, 4, 4, 6, -6]]
 
 
 def test_a_wrong_argument_of_a_block_is_placed():
