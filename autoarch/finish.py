@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,29 +62,30 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
                 "time was up before a trial came to its first rung.", got="no model",
                 fix=f"give it more: autoarch resume {shlex.quote(str(folder))} --time ...",
             )  # fmt: skip
-        best = best_of(trials)
+        best = Finalist(best_of(trials), {})
         final = Finals(folder, study, options, say).run(trials, pool, deadline)
-        winner = final[0].trial if final else best
-        found = {
+        first = final[0] if final else best
+        winner = first.trial
+        found: dict[str, Any] = {
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
             "rejected": sum(t.is_rejected for t in trials),
             "is_retrained": True,
             "finalists": [f.told() for f in final],
-            "selection_bias": _selection(trials, options),
             "checks": [asdict(finding) for finding in checks.kept(folder)],
         }
         try:
             with clock.alarm(REPORT_S):
                 if clock.is_over:
                     raise TimeIsUp
+                found["selection_bias"] = _selection(trials, options)
                 _write_best(folder, winner)
                 say(f"trial {winner.number} is the best; its spec is trained from scratch")
                 run = _trained(folder, options)
-                found |= _named(winner, folder, options) | _compared(folder, winner, final, options, run)
+                found |= _named(winner, folder, options) | _compared(folder, winner, first.results, options, run)
         except TimeIsUp:
             say("time is up")
-            found |= _cut_short(folder, options, trials, winner)
+            found |= _cut_short(folder, options, trials, first)
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
     shutil.rmtree(folder / finalists.FOLDER, ignore_errors=True)
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -98,30 +99,37 @@ def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Trial) -> dict[str, Any]:
-    """What there is when time is up: a model that was trained again, or the one that the search trained so far."""
-    best = folder / "best"
-    measure = "accuracy" if "accuracy" in winner.scores else "loss"
-    notes = ["time was up: there are no baselines"]
-    is_retrained = (best / "results.json").exists()
-    if is_retrained:
+def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Finalist) -> dict[str, Any]:
+    """What there is when time is up: a model that was trained again, by a finalist too, or that of the search so far."""
+    best, first = folder / "best", finalists.model_of(folder, winner.trial, 0)
+    trial, measure = winner.trial, "accuracy" if "accuracy" in winner.trial.scores else "loss"
+    notes, rows = ["time was up: there are no baselines"], {}
+    is_retrained = True
+    if (best / "results.json").exists():
         run = json.loads((best / "results.json").read_text(encoding="utf-8"))
         rows = {"test": run["test_rows"]} if "test_rows" in run else {}
         model = {part: run[part].get(measure) for part in ("validation", "test") if part in run}
+    elif 0 in winner.results and first.exists():  # the same weights as `layerkit train` makes
+        _copy_model(first, best)
+        model = {"validation": winner.results[0].scores[measure]}
     else:
-        kept = incumbent(folder)
+        kept, is_retrained = incumbent(folder), False
         assert kept is not None, "a trial that came to a rung was offered before the study was told"
-        winner = next(t for t in trials if t.number == kept.trial)
-        notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {winner.epochs} epochs")
-        shutil.rmtree(best, ignore_errors=True)
-        best.mkdir()
-        saving.write_whole(best / "model.lk", saving.chunks(kept.model))
-        rows, model = {}, {"validation": winner.scores[measure]}
-    saving.write_whole(folder / "best.yaml", [winner.spec.encode()])
+        trial = next(t for t in trials if t.number == kept.trial)
+        notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {trial.epochs} epochs")
+        _copy_model(kept.model, best)
+        model = {"validation": trial.scores[measure]}
+    saving.write_whole(folder / "best.yaml", [trial.spec.encode()])
     return {
-        **_named(winner, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": measure,
+        **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": measure,
         "model": model, "baselines": {}, "notes": notes,
     }  # fmt: skip
+
+
+def _copy_model(model: Path, best: Path) -> None:
+    shutil.rmtree(best, ignore_errors=True)
+    best.mkdir()
+    saving.write_whole(best / "model.lk", saving.chunks(model))
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -188,7 +196,7 @@ def _selection(trials: Sequence[Trial], options: Options) -> dict[str, Any] | No
 
 
 def _compared(
-    folder: Path, winner: Trial, final: Sequence[Finalist], options: Options, run: dict[str, Any]
+    folder: Path, winner: Trial, seeds: Iterable[int], options: Options, run: dict[str, Any]
 ) -> dict[str, Any]:
     """The model and the baselines on the same rows, in the same measure."""
     from layerkit.models import load_model
@@ -197,10 +205,9 @@ def _compared(
     loaded = builders.loads(winner.spec, options.file_of(winner.space))
     section = loaded.data_section()
     by_time = section is not None and section.options.split.by == "time"
-    others = [n for f in final if f.trial is winner for n in f.results if n > 0]
     found = verdict(
         model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time,
-        others=list(finalists.models(folder, winner, others)),
+        others=list(finalists.models(folder, winner, [n for n in seeds if n > 0])),
     )  # fmt: skip
     for part in ("validation", "test"):  # what the training itself measured, where rows have no one loss
         if part not in found["model"] and found["measure"] in run.get(part, {}):

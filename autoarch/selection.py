@@ -55,11 +55,9 @@ def luck(losses: Sequence[Array], seed: int = 0) -> Luck | None:
     if rows < 2:
         return None
     rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(DRAWS):
-        drawn = np.bincount(rng.integers(0, rows, rows), minlength=rows)
-        if (left := drawn == 0).any():
-            chosen = int((table * drawn).sum(1).argmin())
-            found.append(table[chosen, left].mean())
+    drawn = np.stack([np.bincount(rng.integers(0, rows, rows), minlength=rows) for _ in range(DRAWS)])
+    chosen = (drawn @ table.T).argmin(1)  # (draws, candidates), of equals the first
+    left = drawn == 0
+    found = [float(table[c, rest].mean()) for c, rest in zip(chosen, left, strict=True) if rest.any()]
     low, high = np.quantile(found, [0.025, 0.975])
     return Luck(float(table.mean(1).min()), float(np.mean(found)), float(low), float(high), candidates, rows)

@@ -1,0 +1,112 @@
+"""Who wins among finalists, seed by seed; what is left when time is up; what a search that goes on does again."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from autoarch.budget import Deadline
+from autoarch.clock import Clock
+from autoarch.finalists import Finalist, Finals, model_of, seed_of
+from autoarch.finish import _cut_short
+from autoarch.halving import RUNGS
+from autoarch.options import Options, Space
+from autoarch.space import Drawn
+from autoarch.study import Study, Trial
+from autoarch.tasks import Result
+
+OPTIONS = Options((Space("small", "", "small.yaml", 9),), None, 5, seed=7)
+
+
+def trial(number: int, accuracy: float, epochs: float = 1.0) -> Trial:
+    history = [{"loss": 1.0, "seconds": epochs}] * 9
+    results = {rung: Result({"loss": 1.0, "accuracy": accuracy}, history) for rung in range(RUNGS)}
+    return Trial(number, 0, "small", 9, "random", Drawn(), f"spec {number}\n", results)
+
+
+class Trains:
+    """A pool whose models have the accuracies of a table, by trial and seed; it remembers its tasks."""
+
+    count = 1
+
+    def __init__(self, folder, accuracies):
+        self.folder, self.accuracies, self.asked = folder, accuracies, []
+
+    def run(self, tasks, guard=None):
+        for task in tasks:
+            number = next(n for n in range(3) if seed_of(OPTIONS, n) == task.seed)
+            self.asked.append((task.number, number))
+            place = model_of(self.folder, trial(task.number, 0), number)
+            place.parent.mkdir(parents=True)
+            place.write_text("model")
+            (place.parent / "checkpoint").mkdir()
+            score = self.accuracies[task.number][number]
+            yield task, Result(reason="diverged") if score is None else Result({"loss": 0.5, "accuracy": score})
+
+
+@pytest.fixture
+def study(tmp_path):
+    Study.create(tmp_path, {})
+    with Study.open(tmp_path) as opened:
+        opened.add_round(0, [trial(n, 0.5) for n in range(5)])
+        yield opened
+
+
+def test_the_best_on_average_wins(tmp_path, study):
+    trials = [
+        trial(n, accuracy) for n, accuracy in enumerate((0.5, 0.9, 0.8, 0.7, 0.6))
+    ]  # 1, 2 and 3 are the best three
+    pool = Trains(tmp_path, {1: [0.95, 0.6, 0.7], 2: [0.8, 0.8, 0.8], 3: [0.9, None, 0.9]})
+    deadline = Deadline(Clock(tmp_path), trials, None, 1)
+    found = Finals(tmp_path, study, OPTIONS, lambda text: None).run(trials, pool, deadline)
+    assert [f.trial.number for f in found] == [2, 1, 3]  # one that diverges is behind those that never do
+    assert found[0].told()["validation"] == [0.8, 0.8, 0.8]
+    assert found[1].told()["mean"] == pytest.approx(0.75)
+    assert found[2].told()["failed"] == ["diverged"]
+    assert len(pool.asked) == 9
+    assert not list((tmp_path / "finalists").glob("*/checkpoint"))
+    again = Finals(tmp_path, study, OPTIONS, lambda text: None).run(trials, pool, deadline)
+    assert len(pool.asked) == 9  # all that was known is kept
+    assert [f.trial.number for f in again] == [2, 1, 3]
+
+
+def test_seeds_are_left_out_where_time_is_short(tmp_path, study):
+    trials, said = [trial(n, 0.9, epochs=2.0) for n in range(2)], []  # 18 seconds each, two of them for each seed
+    clock = Clock(tmp_path)
+    clock.allow(100)  # 15 for the end, 20 for the winner: one seed of two finalists fits, once it is there
+    deadline = Deadline(clock, trials, None, 1)
+    deadline.best = trials[0]
+    pool = Trains(tmp_path, {0: [0.9] * 3, 1: [0.8] * 3})
+    assert deadline.allows_finals(trials)
+    found = Finals(tmp_path, study, OPTIONS, said.append).run(trials, pool, deadline)
+    assert len(found[0].results) == 3  # nothing took time here
+    clock.allow(50)
+    assert not deadline.allows_finals(trials)
+
+
+def test_one_seed_is_no_interval():
+    one = Finalist(trial(0, 0.5), {0: Result({"loss": 0.3})})
+    assert one.told() == {
+        "trial": 0, "space": "small", "validation": [0.3], "mean": 0.3, "interval": None, "failed": [],
+    }  # fmt: skip
+    none = Finalist(trial(0, 0.5), {0: Result(reason="died")})
+    assert none.merit == (-math.inf,)
+
+
+def test_the_first_seed_is_the_searchs():
+    assert seed_of(OPTIONS, 0) == 7
+    assert len({seed_of(OPTIONS, n) for n in range(3)}) == 3
+
+
+def test_when_time_is_up_a_finalists_model_is_the_result(tmp_path):
+    winner = Finalist(trial(3, 0.9), {0: Result({"loss": 0.2, "accuracy": 0.93})})
+    place = model_of(tmp_path, winner.trial, 0)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"the model")
+    found = _cut_short(tmp_path, OPTIONS, [winner.trial], winner)
+    assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
+    assert (tmp_path / "best.yaml").read_text() == "spec 3\n"
+    assert found["is_retrained"]
+    assert found["model"] == {"validation": 0.93}
+    assert found["baselines"] == {}
