@@ -31,7 +31,7 @@ MAX_ERRORS = 100
 TAGS = ("!choice", "!int", "!float", "!each")  # holes, and what a search fills in: kept on the node
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what PyYAML counts as the end of a line
 _ITEM = r"\s*(?:[-+]?[\w.]+|\$\w+)\s*"
 _TUPLE = re.compile(rf"\({_ITEM}(?:,{_ITEM})+\)|\({_ITEM},\s*\)")

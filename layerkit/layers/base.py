@@ -284,7 +284,7 @@ class Layer(Configurable):
                     yield from walk(f"{key}/{k}", item)
 
         for key, value in vars(self).items():
-            if isinstance(value, _HOLDERS) and key not in ("_owner", "_config", "_graph", "_flat"):
+            if isinstance(value, _HOLDERS) and key not in _NO_CHILDREN:
                 yield from walk(key, value)
 
     def adopt(self) -> None:
@@ -541,6 +541,7 @@ class Layer(Configurable):
 
 
 _HOLDERS = (Layer, list, tuple, dict)  # a tuple: a union would be made anew at each use
+_NO_CHILDREN = frozenset(("_owner", "_config", "_graph", "_flat", "_weights", "_own_losses"))
 
 
 Layer.__init__._is_declared = True  # type: ignore[attr-defined]

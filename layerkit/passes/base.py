@@ -63,6 +63,8 @@ def _with_bodies(op: Op, inner: Callable[[Graph], Graph]) -> Op:
     kind: type = type(op)
     if kind not in _BODY_FIELDS:
         _BODY_FIELDS[kind] = tuple(f.name for f in fields(op) if f.type in (Graph, "Graph"))
+    if not _BODY_FIELDS[kind]:
+        return op
     bodies = {name: inner(getattr(op, name)) for name in _BODY_FIELDS[kind]}
     changed = {k: v for k, v in bodies.items() if v is not getattr(op, k)}
     return replace(op, **changed) if changed else op
