@@ -11,15 +11,15 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from autoarch.clock import MARGIN_S, Clock
+from autoarch.clock import MARGIN_S, Clock, TimeIsUp, alarm
 from autoarch.halving import LOOK
 from autoarch.tasks import seconds_of
-from layerkit.errors import ArgumentError
+from layerkit.errors import ArgumentError, StateError
 
 if TYPE_CHECKING:
     from autoarch.incumbent import Incumbent
@@ -70,6 +70,20 @@ def _number(text: str, units: dict[str, int] | dict[str, float], default: float,
     if value <= 0:
         raise ArgumentError("this is no budget.", expected=expected, got=repr(text))
     return value
+
+
+@contextlib.contextmanager
+def in_time(seconds: float | None, began: float) -> Iterator[None]:
+    """What comes before a search, which is interrupted when its time is up.
+
+    Raises:
+        StateError: it is.
+    """
+    try:
+        with alarm(math.inf if seconds is None else began + seconds - MARGIN_S - time.monotonic()):
+            yield
+    except TimeIsUp:
+        raise StateError("time was up before the search began.", got=f"{seconds:g} s", fix="give it more") from None
 
 
 def disk_use(folder: Path) -> dict[str, int]:

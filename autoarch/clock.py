@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -24,6 +25,16 @@ MARGIN_S = 0.5
 
 class TimeIsUp(BaseException):
     """The deadline has come."""
+
+
+def began() -> float:
+    """When this process was started, by ``time.monotonic``; where the system does not tell, now."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        age = 0.0
+    return time.monotonic() - max(age, 0.0)
 
 
 class Clock:
@@ -91,30 +102,35 @@ class Clock:
             with contextlib.suppress(OSError):
                 self.write()
 
-    @contextlib.contextmanager
-    def alarm(self, before: float = 0.0) -> Iterator[None]:
-        """Interrupt what is done here when time is up, or so many seconds ``before``.
+    def alarm(self, before: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        """Interrupt what is done here when time is up, or so many seconds ``before``; see ``alarm``."""
+        return alarm(self.left - MARGIN_S - before)
 
-        Where signals cannot be had, in other threads than the main one or on Windows, the caller looks at ``is_over``.
 
-        Raises:
-            TimeIsUp: it is.
-        """
-        has_alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-        if self.allowed is None or not has_alarm:
-            yield
-            return
+@contextlib.contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Interrupt what is done here after so many seconds; never, where they are infinite.
 
-        def ring(number: int, frame: FrameType | None) -> None:
-            raise TimeIsUp
+    Where signals cannot be had, in other threads than the main one or on Windows, the caller looks at the clock.
 
-        usual = signal.signal(signal.SIGALRM, ring)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, max(self.left - MARGIN_S - before, 0.001))
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, usual)
+    Raises:
+        TimeIsUp: they are over.
+    """
+    has_alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds == math.inf or not has_alarm:
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeIsUp
+
+    usual = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
 
 
 def _read(path: Path) -> tuple[float | None, float]:

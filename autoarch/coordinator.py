@@ -87,7 +87,11 @@ def work(
                 with Pool(
                     workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)
                 ) as pool:
-                    search.run(pool)
+                    try:
+                        with clock.alarm():
+                            search.run(pool)
+                    except TimeIsUp:
+                        watcher.phase("time is up")
                     saving.write_whole(folder / "leaderboard.json", [leaderboard(study.trials()).encode()])
                     result = finish(folder, study, search.options, pool, watcher.phase, search.deadline)
                 _report(folder, watcher, clock)

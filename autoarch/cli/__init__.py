@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from autoarch.clock import began
 from layerkit import __version__
 from layerkit.cli.verbs import Verbs
 
@@ -30,9 +31,9 @@ VERBS = {
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Search for an architecture: data go in, the best spec and its trained model come out."""
-    ctx.obj = time.monotonic()  # when the command began: ``--time`` counts from here
+    ctx.obj = ctx.obj or time.monotonic()  # when the command began: ``--time`` counts from here
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command."""
-    return cli(arguments, prog_name="autoarch")
+    return cli(arguments, prog_name="autoarch", obj=began())

@@ -44,6 +44,7 @@ def search(
     latency_ms: float | None, folder: Path | None, workers: int | None, patience: float, plain: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
+    from autoarch import budget
     from autoarch.coordinator import start
     from autoarch.options import DEFAULT_TRIALS, prepare
     from autoarch.tasks import Limits
@@ -52,13 +53,14 @@ def search(
         raise click.UsageError("give a spec, or --data.")
     if trials is None and seconds is None:
         trials = DEFAULT_TRIALS
-    options = prepare(
-        specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
-        seed=seed, round_size=round_size, sampler=sampler,
-        limits=Limits(params, memory, flops, latency_ms),
-    )  # fmt: skip
-    folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
-    start(folder, options, seconds)
+    limits = Limits(params, memory, flops, latency_ms)
+    with budget.in_time(seconds, click.get_current_context().find_root().obj):
+        options = prepare(
+            specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
+            seed=seed, round_size=round_size, sampler=sampler, limits=limits,
+        )  # fmt: skip
+        folder = folder or _new_folder(Path(data).stem if data is not None else options.spaces[0].name)
+        start(folder, options, seconds)
     click.echo(f"run      {folder}", err=as_json)
     run_search(folder, workers=workers, patience=patience, plain=plain, as_json=as_json)
 

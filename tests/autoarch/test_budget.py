@@ -9,8 +9,10 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from autoarch.budget import Deadline, size
+from autoarch.cli import cli
 from autoarch.clock import MARGIN_S, Clock, TimeIsUp
 from autoarch.halving import LOOK
 from autoarch.pool import Pool
@@ -27,6 +29,12 @@ def trial(number: int, seconds: float | None = None, space: str = "a", epochs: i
     if seconds is not None:
         found.results[rung] = Result({"loss": 1.0}, [{"seconds": 5.0}, *[{"seconds": seconds}] * 2])
     return found
+
+
+def seconds_of(command: list[object]) -> tuple[float, subprocess.CompletedProcess[str]]:
+    start = time.monotonic()
+    ended = subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True)
+    return time.monotonic() - start, ended
 
 
 def task(number: int, epochs: int) -> Task:
@@ -117,16 +125,33 @@ def test_wrong_budgets_are_told():
             size(text)
 
 
+def test_a_search_that_cannot_begin_in_time_says_so(tmp_path):
+    (tmp_path / "small.yaml").write_text(SPEC)
+    result = CliRunner().invoke(
+        cli, ["search", str(tmp_path / "small.yaml"), "--time", "0.1", "--run", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 1
+    assert "time was up before the search began" in result.output
+
+
+def test_the_time_counts_from_the_start_of_the_process():
+    code = "import time; time.sleep(0.5); from autoarch.clock import began; print(time.monotonic() - began())"
+    found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert 0.5 <= float(found.stdout) + 0.02 < 10
+
+
 @pytest.mark.slow
 def test_a_search_ends_in_time_and_takes_more(tmp_path):
     (tmp_path / "small.yaml").write_text(SPEC)
     run = tmp_path / "run"
     command = [sys.executable, "-m", "autoarch", "search", tmp_path / "small.yaml", "--trials", "1", "--time", "6s"]
-    start = time.monotonic()
-    ended = subprocess.run([*command, "--run", run], env=environment(), capture_output=True, text=True)
-    assert time.monotonic() - start < 10  # 2 seconds more are allowed; the machine may be busy
+    busy = seconds_of([sys.executable, "-c", "import autoarch.coordinator"])[
+        0
+    ]  # some tenths of a second, or many seconds
+    took, ended = seconds_of([*command, "--run", run])
+    assert took < 6 + 2 + 3 * busy
     if ended.returncode:  # very busy
-        assert "time was up before a trial came to its first rung" in ended.stderr
+        assert "time was up before" in ended.stderr
         assert not (run / "incumbent").exists()
     else:
         assert (run / "best" / "model.lk").exists()
@@ -134,6 +159,8 @@ def test_a_search_ends_in_time_and_takes_more(tmp_path):
         before = (run / "result.json").read_bytes()
         invoke("resume", run)  # nothing is left to do
         assert (run / "result.json").read_bytes() == before
+    if not (run / "study.sqlite").exists():
+        return
     invoke("resume", run, "--time", "60s")  # it ends when its trial has come to its end
     assert [row["epochs"] for row in json.loads((run / "leaderboard.json").read_text())] == [9]
     assert json.loads((run / "clock.json").read_text())["allowed"] > 60
