@@ -216,14 +216,15 @@ def faults(
     if head is None:
         return []
     roles = assign(head, options, inputs, outputs)
-    found = roles.faults
-    if (
-        not found
-        and options.categories == "index"
-        and options.words is None
-        and (options.window is None or options.features is not None)
-    ):
-        for tensor in roles.inputs:
-            fault = misfit(tensor, dict.fromkeys(tensor.columns, 1), head.train, roles.window)
-            found += [] if fault is None else [fault]
-    return found
+    if roles.faults or options.words is not None:
+        return roles.faults
+    if options.window is not None and options.features is None:  # which columns are of numbers is not known yet
+        rows = options.window.length
+        return [
+            wrong("length", f"the window does not fit input '{t.name}'.", f"{t.shape[0]} rows, or shape: [{rows}, ...]", f"{rows} rows")
+            for t in roles.inputs if t.shape and t.shape[0] not in (None, rows)
+        ]  # fmt: skip
+    if options.categories != "index":
+        return []
+    found = (misfit(t, dict.fromkeys(t.columns, 1), head.train, roles.window) for t in roles.inputs)
+    return [fault for fault in found if fault is not None]

@@ -107,6 +107,8 @@ def test_columns_are_looked_up_in_the_header_alone(folder):
         ("csv: a.csv\ntarget: label\n", (2,), "1: size 1"),
         ("csv: a.csv\ntarget: label\nfeatures: size\nwindow: 5\n", (5, 1), None),
         ("csv: a.csv\ntarget: label\nfeatures: size\nwindow: 5\n", (6, 1), "5 rows of 1: size 1"),
+        ("csv: a.csv\ntarget: label\nwindow: {length: 5}\n", (6, 1), "expected 6 rows, or shape: [5, ...]"),
+        ("csv: a.csv\ntarget: label\nwindow: {length: 5}\n", (5, 7), None),
         ("csv: a.csv\ntarget: {answr: label}\n", (1,), "did you mean 'answer'"),
         ("csv: a.csv\n", (1,), "not said which column is the target"),
         ("csv: twice.csv\ntarget: a\n", (1,), "names a column twice"),
