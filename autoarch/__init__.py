@@ -3,7 +3,9 @@
 ``modality`` looks at data and chooses ``spaces/``; ``space`` asks Optuna what goes into the holes; ``halving`` says who
 trains on; ``study`` keeps what is known, in a file of SQLite that the ``coordinator`` alone writes; ``pool`` hands ``tasks``
 to processes that train (``worker``) on data that are ``prepared`` once; ``watching`` is told what happens, and ``live``
-draws it; ``finish`` trains the winner once more by its spec, and opens the test part; ``baselines`` are what it has to beat;
+draws it; ``checks`` tells what is odd about the data; ``finalists`` are trained over several seeds, ``finish`` trains the
+winner once more by its spec, and opens the test part for the ``verdict``: ``baselines`` are what it has to beat, ``claim``
+says whether it does, ``selection`` how much of its score was luck;
 ``report`` makes a page of all that. ``cli`` and ``python`` are how people use all this.
 
 Names load when they are first used (PEP 562).

@@ -220,7 +220,8 @@ def _classes(names: tuple[str, ...], parts: Mapping[str, _Part]) -> Iterator[Fin
         unknown = [i for i in range(len(names)) if part in counts and counts[part][i] and not train[i]]
         if unknown:
             rows = int(counts[part][unknown].sum())
-            text = f"{rows} rows of the {part} part are of classes that no row to train on has: {_list([names[i] for i in unknown])}"
+            are = "row of the {} part is" if rows == 1 else "rows of the {} part are"
+            text = f"{rows} {are.format(part)} of classes that no row to train on has: {_list([names[i] for i in unknown])}"
             yield Finding("unknown_class", True, text, count=rows)
 
 

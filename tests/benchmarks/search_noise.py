@@ -75,9 +75,10 @@ def noise(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str, Path]
     x = rng.normal(size=(rows, 6)).astype("float32")
     if kind == "series":
         return _series(rng.normal(size=(rows, 16, 2)), rng.integers(0, 2, rows), folder)
-    if kind == "windows":
-        path = folder / "rows.csv"
-        path.write_text("\n".join(["y", *(f"{v:.5f}" for v in rng.normal(size=rows))]) + "\n")
+    if kind in ("windows", "walk"):
+        path, values = folder / "rows.csv", rng.normal(size=rows)
+        values = np.cumsum(values) if kind == "walk" else values
+        path.write_text("\n".join(["y", *(f"{v:.5f}" for v in values)]) + "\n")
         spec = _spec(
             SERIES,
             NUMBER,
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--signal", action="store_true")
+    parser.add_argument("--kind", help="only data of this kind; also walk, of which nothing is better than persistence")
     parser.add_argument(
         "--out", type=Path, help="a file that gets a line for each search; those in it are not repeated"
     )
@@ -176,6 +178,7 @@ def main() -> None:
     coordinator._report = lambda *of: None  # type: ignore[assignment]
     finish._train = train_here  # type: ignore[assignment]
     kinds, make = (SIGNALS, signal) if arguments.signal else (NOISES, noise)
+    kinds = (arguments.kind,) if arguments.kind else kinds
     known = {}
     if arguments.out is not None and arguments.out.exists():
         known = {row["seed"]: row for row in map(json.loads, arguments.out.read_text().splitlines())}
