@@ -10,6 +10,7 @@ from layerkit.errors import LayerkitError
 from layerkit.fields import Check
 
 QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb`\u00b4"  # as word processors write them
+LONGEST = 60  # characters of a value in which a slip is looked for
 TIMES = "x*\u00d7"
 
 
@@ -37,7 +38,7 @@ def _guesses(value: Any) -> Iterator[tuple[Any, str]]:
         yield int(value), ": a whole number without a point"
     if isinstance(value, int) and 5 <= value <= 100:
         yield value / 100, ": a share of 1, not of a hundred"
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > LONGEST:
         return
     text = value.strip()
     plain = text.strip(QUOTES)
