@@ -55,14 +55,15 @@ def shares(pairs: list[tuple[float, float]], within: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--first", type=int, default=0, help="which of the runs comes first: they can be made in parts")
     parser.add_argument("--least", type=float, default=5)
     parser.add_argument("--most", type=float, default=30)
     wanted = parser.parse_args()
-    chance = random.Random(0)
     overruns, late, above, models = [], 0, 0, 0
     pairs: dict[str, list[tuple[float, float]]] = {"bytes": [], "seconds": []}
     with tempfile.TemporaryDirectory() as place:
-        for run in range(wanted.runs):
+        for run in range(wanted.first, wanted.first + wanted.runs):
+            chance = random.Random(f"budget {run}")
             seconds, memory = chance.uniform(wanted.least, wanted.most), chance.choice((1, 2, 4, 8, 16, 32))
             folder = Path(place) / str(run)
             took, _ = searched(folder, seconds, memory, run)
