@@ -12,6 +12,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ class Deadline:
         self.best: Trial | None = None if best is None else self._trials.get(best.trial)
         """The trial that would be trained again, if the search ended now."""
         self._begun: dict[int, float] = {}
-        self._paces: dict[int, float | None] = {}
+        self._wrong: dict[int, float | None] = {}
         self._overheads: list[float] = []
 
     @property
@@ -132,23 +133,26 @@ class Deadline:
     def begins(self, task: Task) -> bool:
         """Whether a task is likely to end in time; then it begins now."""
         trial = self._trials[task.number]
-        self._paces[task.number] = self.pace(trial)
+        self._wrong[task.number] = self.wrong(trial)
         if (self.predicted(task) or 0.0) > self.left:
             return False
         self._begun[task.number] = time.monotonic()
         return True
 
-    def expected(self, trial: Trial) -> dict[str, float]:
-        """What was predicted of a trial before it was trained: ``bytes``, and ``seconds`` of an epoch."""
-        look, pace = trial.results.get(LOOK), self._paces.get(trial.number)
-        found = {name: value for name, value in (look.predicted if look else {}).items() if name != "seconds"}
-        return found if pace is None else {**found, "seconds": pace}
+    def expected(self, trial: Trial, result: Result) -> dict[str, float]:
+        """What was predicted of a trial before it was trained: of the ``seconds``, what the engine said times its error then."""
+        found = (trial.results[LOOK].predicted if LOOK in trial.results else {}) | result.predicted
+        engine, wrong = found.get("engine_seconds"), self._wrong.get(trial.number)
+        return found if engine is None else {**found, "seconds": engine * (wrong or 1.0)}
 
     def ended(self, task: Task, rung: int, result: Result) -> None:
         """Learn from a task that ended."""
         trial, began = self._trials[task.number], self._begun.pop(task.number, None)
         before = trial.trained
-        trial.results[rung] = result
+        # a new one: other threads may be reading the old
+        trial = self._trials[trial.number] = replace(trial, results={**trial.results, rung: result})
+        if self.best is not None and self.best.number == trial.number:
+            self.best = trial
         if began is not None and result.reason is None and rung > LOOK:
             new = result.history[before:]
             self._overheads.append(max(time.monotonic() - began - sum(row["seconds"] for row in new), 0.0))
@@ -164,22 +168,31 @@ class Deadline:
     def pace(self, trial: Trial) -> float | None:
         """Seconds of an epoch of a trial.
 
-        As it was measured; else as the engine predicted it, times what the engine was wrong by for trials of the same space
-        (for all, where there are none yet), the more alike the more they count; without a prediction what half of them take.
+        As it was measured; else as the engine predicted it, times what it was wrong by; without that, what half of its
+        space take, or of all.
         """
-        own = _measured(trial)
+        own, predicted = _measured(trial), _predicted(trial)
         if own is not None:
             return own
-        done = [(t, took) for t in list(self._trials.values()) if (took := _measured(t)) is not None]
-        done = [(t, took) for t, took in done if t.space == trial.space] or done
-        predicted = _predicted(trial)
-        if predicted is None:
-            return median([took for _, took in done]) if done else None
-        wrong = [
-            (math.exp(-_unlike(t, trial)), math.log(took / p)) for t, took in done if (p := _predicted(t)) is not None
+        if predicted is not None:
+            return predicted * (self.wrong(trial) or 1.0)
+        took = [took for _, took in self._alike(trial)]
+        return median(took) if took else None
+
+    def wrong(self, trial: Trial) -> float | None:
+        """What the engine's prediction is to be multiplied by: its errors for others, the more alike the more they count."""
+        found = [
+            (math.exp(-_unlike(other, trial)), math.log(took / predicted))
+            for other, took in self._alike(trial)
+            if (predicted := _predicted(other)) is not None and other.trained > 1  # a first epoch warms up
         ]
-        total = sum(weight for weight, _ in wrong)
-        return predicted * math.exp(sum(w * ratio for w, ratio in wrong) / total) if total else predicted
+        total = sum(weight for weight, _ in found)
+        return math.exp(sum(weight * error for weight, error in found) / total) if total else None
+
+    def _alike(self, trial: Trial) -> list[tuple[Trial, float]]:
+        """Trials of its space that were measured, or else all, and the seconds of their epochs."""
+        done = [(t, took) for t in list(self._trials.values()) if (took := _measured(t)) is not None]
+        return [(t, took) for t, took in done if t.space == trial.space] or done
 
     def reserve(self) -> float:
         """Seconds that are kept for the end: the finals, the best trained again from scratch, test, baselines, report."""
@@ -239,5 +252,6 @@ def _unlike(one: Trial, other: Trial) -> float:
 
 
 def _predicted(trial: Trial) -> float | None:
-    """The seconds of an epoch, as the engine told them when the model was looked at."""
-    return trial.results[LOOK].predicted.get("seconds") if LOOK in trial.results else None
+    """The seconds of an epoch, as the engine told them."""
+    known = (r.predicted["engine_seconds"] for r in trial.results.values() if "engine_seconds" in r.predicted)
+    return next(known, None)

@@ -229,7 +229,7 @@ class _Search:
                     )
                 trial = by_number[task.number]
                 if rung == 0:
-                    result = replace(result, predicted=self.deadline.expected(trial))
+                    result = replace(result, predicted=self.deadline.expected(trial, result))
                 if (
                     rung > LOOK
                     and result.reason is None

@@ -31,8 +31,15 @@ HOPELESS = 3.0  # times the latency that is allowed: is not measured any more
 OWN_BYTES = 32 << 20  # that Python itself may take while a model trains: logs, what is written to disk
 
 
-def look(model: Any, data: Prepared, batch_size: int, limits: Limits) -> dict[str, float]:
+def look(model: Any, data: Prepared, batch_size: int, limits: Limits, *, is_brief: bool = False) -> dict[str, float]:
     """What training a model will take, as far as it can be told.
+
+    Args:
+        model: built and compiled.
+        data: to train on.
+        batch_size: of a step.
+        limits: of the search.
+        is_brief: what takes longer to know is left out where no limit asks for it.
 
     Raises:
         RejectedError: it is outside the limits; what is cheap to know is looked at first.
@@ -52,7 +59,7 @@ def look(model: Any, data: Prepared, batch_size: int, limits: Limits) -> dict[st
         if limits.flops is not None and flops > limits.flops:
             message = f"{flops:,} multiplications and additions for one row"
             raise RejectedError(message, parameters)
-    cost = training_cost(model, batch_size)
+    cost = None if is_brief and limits.bytes is None else training_cost(model, batch_size)
     if cost is not None:
         rows = _rows(data.train[0]), _rows(data.validation[0])
         found["bytes"] = cost.peak_bytes + _kept(model) + TABLES_BYTES + 8 * (rows[0] or 0)
@@ -60,7 +67,7 @@ def look(model: Any, data: Prepared, batch_size: int, limits: Limits) -> dict[st
             message = f"training takes {show_bytes(found['bytes'])}, as predicted"
             raise RejectedError(message, parameters)
         if cost.seconds is not None and None not in rows:
-            found["seconds"] = EPOCH_S + cost.seconds * ((rows[0] or 0) + FORWARD * (rows[1] or 0)) / batch_size
+            found["engine_seconds"] = EPOCH_S + cost.seconds * ((rows[0] or 0) + FORWARD * (rows[1] or 0)) / batch_size
     if limits.latency_ms is not None:
         found["latency_ms"] = _check_latency(model, limits.latency_ms)
     return found

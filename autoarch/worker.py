@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from autoarch.tasks import MODEL, RejectedError, Result, Task, seconds_of, task_from
+from autoarch.tasks import MODEL, Limits, RejectedError, Result, Task, seconds_of, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
 from layerkit.saving.locks import alone
 from layerkit.training.callbacks import Callback, Logs
@@ -63,7 +63,9 @@ def _train(task: Task, tell: Tell) -> Result:
     data = prepared(spec, task.data, model, Path(task.prepared))
     batch_size = int(spec.fit.get("batch_size") or 32)
     if not task.epochs:
-        return Result(parameters=model.count_params(), predicted=look(model, data, batch_size, task.limits))
+        return Result(
+            parameters=model.count_params(), predicted=look(model, data, batch_size, task.limits, is_brief=True)
+        )
     model.preparation = data.preparation
     arguments = {k: v for k, v in spec.fit.items() if k not in ("verbose", "callbacks", "epochs", "validation_split")}
     backup = BackupAndRestore(backup_dir=task.folder, delete_checkpoint=False)
@@ -71,6 +73,8 @@ def _train(task: Task, tell: Tell) -> Result:
     epochs = _Epochs(path=Path(task.folder) / HISTORY, tell=tell, memory=memory)
     x, y = data.train
     validation = data.validation if data.validation[1] is not None else data.validation[0]
+    is_new = not (Path(task.folder) / HISTORY).exists()
+    predicted = look(model, data, batch_size, Limits()) if is_new else {}
     start = time.perf_counter()
     model.compile_steps(x, y, batch_size)
     compiled = time.perf_counter() - start
@@ -90,7 +94,7 @@ def _train(task: Task, tell: Tell) -> Result:
     history = epochs.history()
     measured = {"compile": compiled, **memory.found, **seconds_of(history)}
     outcomes = None if rows is None else packed(rows)
-    return Result(scores, history, model.count_params(), measured=measured, outcomes=outcomes)
+    return Result(scores, history, model.count_params(), predicted, measured, outcomes=outcomes)
 
 
 class _Epochs(Callback):

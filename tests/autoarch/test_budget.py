@@ -95,12 +95,12 @@ def test_time_is_kept_to_train_the_best_again(tmp_path):
 def test_of_a_prediction_the_error_is_learned(tmp_path):
     clock = Clock(tmp_path)
     clock.allow(100)
-    trials = [trial(0, 2.0), trial(1)]
-    trials[0].results[LOOK] = Result(predicted={"seconds": 4.0})
-    trials[1].results[LOOK] = Result(predicted={"seconds": 10.0})
+    trials = [trial(0, 2.0, epochs=18), trial(1)]
+    trials[0].results[LOOK] = Result(predicted={"engine_seconds": 4.0})
+    trials[1].results[LOOK] = Result(predicted={"engine_seconds": 10.0})
     assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)  # half of what was predicted
-    other = trial(2, 8.0)  # in its space it took twice as long, but it is less like the new one
-    other.results[LOOK] = Result(predicted={"seconds": 4.0})
+    other = trial(2, 8.0, epochs=18)  # in its space it took twice as long, but it is less like the new one
+    other.results[LOOK] = Result(predicted={"engine_seconds": 4.0})
     for t, width in zip((*trials, other), (16, 16, 32), strict=True):
         t.drawn.values["width"] = width
     found = Deadline(clock, [*trials, other], None, 1).pace(trials[1])
