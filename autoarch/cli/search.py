@@ -45,16 +45,17 @@ def search(
 ) -> None:  # fmt: skip
     """Search the holes of SPECS, all together; without any, the spaces that ship and fit the data."""
     from autoarch import budget
-    from autoarch.coordinator import start
-    from autoarch.options import DEFAULT_TRIALS, prepare
-    from autoarch.tasks import Limits
 
     if not specs and data is None:
         raise click.UsageError("give a spec, or --data.")
-    if trials is None and seconds is None:
-        trials = DEFAULT_TRIALS
-    limits = Limits(params, memory, flops, latency_ms)
-    with budget.in_time(seconds, click.get_current_context().find_root().obj):
+    with budget.in_time(seconds, click.get_current_context().find_root().obj):  # which imports may take much of
+        from autoarch.coordinator import start
+        from autoarch.options import DEFAULT_TRIALS, prepare
+        from autoarch.tasks import Limits
+
+        if trials is None and seconds is None:
+            trials = DEFAULT_TRIALS
+        limits = Limits(params, memory, flops, latency_ms)
         options = prepare(
             specs, data, target=target, task=task, names=names, say=lambda text: click.echo(text, err=as_json), trials=trials,
             seed=seed, round_size=round_size, sampler=sampler, limits=limits,
