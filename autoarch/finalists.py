@@ -9,15 +9,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import builders
 from autoarch.budget import Deadline, FinalsGuard
 from autoarch.intervals import student
+from autoarch.modality import ships
 from autoarch.options import Options
+from autoarch.plain import plain
 from autoarch.pool import Pool
 from autoarch.space import derive_seed
 from autoarch.study import Study, Trial, ranked
@@ -48,13 +51,18 @@ class Finalist:
         merits = [merit(r.scores) for r in self.results.values() if r.reason is None]
         return (len(merits) - len(self.results), *np.mean(merits, axis=0)) if merits else (-np.inf,)
 
+    @property
+    def _most(self) -> float:
+        """The most that a score can be."""
+        return 1 if any("accuracy" in r.scores for r in self.results.values()) else np.inf
+
     def told(self) -> dict[str, Any]:
         """As plain data."""
         scores = self.scores
         failed = sorted({str(r.reason) for r in self.results.values() if r.reason is not None})
         return {
             "trial": self.trial.number, "space": self.trial.space, "validation": scores,
-            "mean": float(np.mean(scores)) if scores else None, "interval": student(scores), "failed": failed,
+            "mean": float(np.mean(scores)) if scores else None, "interval": student(scores, most=self._most), "failed": failed,
         }  # fmt: skip
 
 
@@ -90,6 +98,7 @@ class Finals:
             deadline: seeds for which there is no time are left out, beginning with the last.
         """
         chosen = [t for t in ranked(trials) if t.is_complete and t.reason is None][:FINALISTS]
+        chosen = [self._plain(t) for t in chosen]
         for number in range(SEEDS):
             left = [t for t in chosen if (t.number, number) not in self.study.finals()]
             if left and not deadline.allows_finals(left):
@@ -100,6 +109,11 @@ class Finals:
         finalists = [Finalist(t, {n: r for (who, n), r in found.items() if who == t.number}) for t in chosen]
         finalists = [f for f in finalists if f.scores]
         return sorted(finalists, key=lambda f: (*(-m for m in f.merit), f.trial.number))
+
+    def _plain(self, trial: Trial) -> Trial:
+        """With a spec that is short; one of somebody's own file keeps its text."""
+        file = self.options.file_of(trial.space)
+        return replace(trial, spec=plain(builders.loads(trial.spec, file)).text) if ships(file) else trial
 
     def _train(self, trials: Sequence[Trial], number: int, pool: Pool, deadline: Deadline) -> None:
         by_number = {t.number: t for t in trials}

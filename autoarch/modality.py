@@ -107,9 +107,18 @@ def spaces_for(
     return look(data, target, task).spaces(names)
 
 
+def _folder() -> Path:
+    return Path(str(files("autoarch") / "spaces"))
+
+
+def ships(file: str) -> bool:
+    """Whether it is the file of a space that ships."""
+    return Path(file).parent == _folder().resolve()
+
+
 def shipped(modality: Modality) -> dict[str, Path]:
     """The files of the spaces for a modality, by their names."""
-    folder = Path(str(files("autoarch") / "spaces"))
+    folder = _folder()
     paths = {family: folder / f"{modality}_{family}.yaml" for family in FAMILIES}
     return {path.stem: path for path in paths.values() if path.exists()}
 

@@ -14,7 +14,7 @@ WIDTH = 110
 """A mapping longer than a line of so many characters is written in several."""
 
 
-def dump(model: Model) -> str:
+def dump(model: Model, *, names: bool = True) -> str:
     """The spec of a model: its architecture, and how it was compiled.
 
     Arguments that are defaults, names that layers get by themselves, and ``from`` where a layer reads the one before it are
@@ -22,6 +22,7 @@ def dump(model: Model) -> str:
 
     Args:
         model: a Sequential or functional model.
+        names: whether layers keep theirs; without, those that nothing refers to get automatic ones, and other first weights.
 
     Raises:
         ArgumentError: the model holds Python code: a Lambda layer, an op applied to tensors, a class with its own ``call``.
@@ -40,7 +41,7 @@ def dump(model: Model) -> str:
           - Dense: 1
         <BLANKLINE>
     """
-    return "\n".join(_lines(outline(model), short(compiled(model)))) + "\n"
+    return "\n".join(_lines(outline(model, names=names), short(compiled(model)))) + "\n"
 
 
 def _lines(found: Outline, compiling: Mapping[str, Any]) -> Iterator[str]:
@@ -58,7 +59,7 @@ def _lines(found: Outline, compiling: Mapping[str, Any]) -> Iterator[str]:
     yield from _body(found, "")
     if compiling:
         yield "compile:"
-        yield from _mapping(compiling, "  ")
+        yield from mapping(compiling, "  ")
 
 
 def _inputs(found: Outline, indent: str) -> Iterator[str]:
@@ -93,7 +94,7 @@ def _item(call: Call, indent: str, times: int = 1) -> Iterator[str]:
     }  # fmt: skip
     beside = {k: v for k, v in beside.items() if v is not None}
     lines = [f"share: {write_scalar(call.share)}"] if call.share is not None else list(_layer(call, beside))
-    lines += [line for key, value in beside.items() for line in _mapping({key: value}, "")]
+    lines += [line for key, value in beside.items() for line in mapping({key: value})]
     for i, line in enumerate(lines):
         yield f"{indent}{'  ' if i else '- '}{line}"
 
@@ -104,7 +105,7 @@ def _layer(call: Call, beside: Mapping[str, Any]) -> Iterator[str]:
     elif (alone := lone(call.kind, call.arguments, type(call.layer))) is not None:
         yield f"{call.kind}: {flow(alone)}"
     else:
-        yield from _mapping({call.kind: call.arguments}, "")
+        yield from mapping({call.kind: call.arguments})
 
 
 def lone(kind: str, arguments: Mapping[str, Any], cls: type) -> Any:
@@ -114,7 +115,7 @@ def lone(kind: str, arguments: Mapping[str, Any], cls: type) -> Any:
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
-def _mapping(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+def mapping(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     """``key: value`` lines; what does not fit a line goes on in the next ones."""
     for key, value in values.items():
         line = f"{indent}{write_scalar(key)}: {flow(value)}"
@@ -122,7 +123,7 @@ def _mapping(values: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield line
         else:
             yield f"{indent}{write_scalar(key)}:"
-            yield from _mapping(value, f"{indent}  ")
+            yield from mapping(value, f"{indent}  ")
 
 
 def flow(value: Any) -> str:

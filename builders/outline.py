@@ -91,14 +91,14 @@ class Outline:
     """The name of a model that is an argument of a layer, where it is not that of its block."""
 
 
-def outline(model: Model) -> Outline:
-    """The outline of a functional or Sequential model.
+def outline(model: Model, *, names: bool = True) -> Outline:
+    """The outline of a functional or Sequential model; without ``names`` only those are kept that something refers to.
 
     Raises:
         ArgumentError: the model holds what no file can: a subclass's own code, an op applied to symbolic tensors; or
             what no spec says: a layer in two of its models, a name with brackets.
     """
-    reader = _Reader()
+    reader = _Reader(names)
     found = reader.model(model)
     found.blocks, found.own = reader.blocks, reader.own
     return found
@@ -107,7 +107,8 @@ def outline(model: Model) -> Outline:
 class _Reader:
     """Reads a model and those that are layers in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: bool) -> None:
+        self.names = names
         self.blocks: dict[str, Outline] = {}
         self.own: set[type] = set()
         self._seen: set[Layer] = set()
@@ -153,7 +154,7 @@ class _Reader:
             if call.reads == before and before is not None:
                 call.reads = None
             before = call.out
-        _name(calls, inputs, outputs)
+        _name(calls, inputs, outputs, all_=self.names)
         if outputs == (calls[-1].out if calls else None):
             outputs = None
         return Outline(str(model.name), inputs, _folded(calls), outputs)
@@ -319,15 +320,15 @@ def compiled(model: Model) -> dict[str, Any]:
 # Names -----------------------------------------------------------------------------------------------------------------
 
 
-def _name(calls: Sequence[Call], inputs: Mapping[str, Any], outputs: Any) -> None:
-    """Give names where a tensor is read from elsewhere, and where the automatic name would be another."""
+def _name(calls: Sequence[Call], inputs: Mapping[str, Any], outputs: Any, *, all_: bool) -> None:
+    """Give names where a tensor is read from elsewhere, and (for all) where the automatic name would be another."""
     read = {str(leaf) for call in calls for leaf in tree.leaves((call.reads, call.named))} | set(tree.leaves(outputs))
     last = calls[-1].out if calls else None
     for call in calls:
         is_read = any(name == call.out or name.startswith(f"{call.out}.") for name in read)
         if is_read and not (outputs == last == call.out and _reads(calls, call.out) == 0):
             call.name = call.out
-    while True:
+    while all_:
         wrong = [c for c, automatic in _automatic(calls, inputs) if c.name is None and automatic != c.out]
         if not wrong:
             return

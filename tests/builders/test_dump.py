@@ -397,3 +397,41 @@ def test_random_models(part):
 @pytest.mark.parametrize("part", range(10))
 def test_ten_thousand_random_models(part):
     _random_round_trips(range(1000 * part, 1000 * (part + 1)))
+
+
+def test_without_names_only_those_that_are_referred_to_are_kept():
+    """Then what blocks made can be a repeat."""
+    text = """\
+layerkit: 1
+name: a
+inputs: {x: {shape: [4]}}
+blocks:
+  part: {layers: [{Dense: 4}, {Activation: relu}]}
+layers:
+  - part
+  - part
+  - Dense: 4
+    name: wide/one
+  - Add:
+    from: [x, wide/one]
+"""
+    model = builders.loads(text).build()
+    assert (
+        builders.dump(model, names=False)
+        == """\
+layerkit: 1
+name: a
+inputs:
+  x: {shape: [4]}
+layers:
+  - repeat: 2
+    layers:
+      - Dense: 4
+      - Activation: relu
+  - Dense: 4
+    name: wide/one
+  - Add:
+    from: [x, wide/one]
+"""
+    )
+    assert "name: part/dense" in builders.dump(model)
