@@ -15,7 +15,7 @@ from builders import nodes
 from builders.arguments import CODE_FAILS, MISSING, Arguments
 from builders.faults import Faults
 from builders.nodes import Node, Scalar, Sequence, short
-from builders.steps import Expansion, Ref, Step
+from builders.steps import Expansion, Ref, Step, Use
 from layerkit import tree
 from layerkit.errors import LayerkitError, ShapeError, Span, UnknownArgumentError, did_you_mean
 from layerkit.fields import per_class
@@ -263,10 +263,9 @@ class Graph:
         read = {r.id for s in expansion.steps for r in tree.leaves((s.reads, s.call)) if isinstance(r, Ref)}
         read |= {r.id for r in tree.leaves(expansion.outputs)}
         inputs = [entry for number, entry in expansion.inputs.items() if number not in read]
-        own = (s for s in expansion.steps if not any(use.block for use in s.uses[len(expansion.uses) :]))
-        steps = [step for step in own if step.id not in read]
+        steps, unread = _unread_steps(expansion, read)
         if len(self.faults) or self.broken:
-            return bool(inputs or steps)
+            return bool(inputs or steps or unread)
         for entry in inputs:
             self.faults.report(f"nothing reads the input '{entry.name}'.", entry.key.span, layer=f"{entry.name} (Input)",
                                expected="a layer that reads it", got="none", fix=f"write from: {entry.name} beside a layer, or remove it")  # fmt: skip
@@ -274,7 +273,11 @@ class Graph:
             fix = "name it in outputs:, let another layer read it, or remove it"
             self.faults.report(f"nothing reads the layer '{step.name}'.", step.kind.span, layer=f"{step.name} ({step.kind.value})",
                                expected="a layer that reads it, or outputs: with its name", got="none", fix=fix)  # fmt: skip
-        return bool(inputs or steps)
+        for use in unread:
+            self.faults.report(f"nothing reads what {use.name} makes.", use.where, layer=use.name,
+                               expected="a layer that reads it, or outputs: with its name", got="none",
+                               fix="name it in outputs:, let another layer read it, or remove it")  # fmt: skip
+        return bool(inputs or steps or unread)
 
     # Blocks as arguments
 
@@ -432,3 +435,21 @@ def call_parameters(cls: type) -> tuple[list[str], list[str], bool]:
     named = [p for p in parameters if p.kind not in (kinds.VAR_KEYWORD, kinds.VAR_POSITIONAL)]
     needed = [p.name for p in named if p.default is kinds.empty]
     return [p.name for p in named], needed, any(p.kind is kinds.VAR_KEYWORD for p in parameters)
+
+
+def _unread_steps(expansion: Expansion, read: set[int]) -> tuple[list[Step], list[Use]]:
+    """Layers outside blocks that nothing reads, and uses of blocks of which nothing outside reads anything."""
+    steps: list[Step] = []
+    uses: dict[int, Use] = {}
+    within: dict[int, int] = {}  # step -> its use
+    for step in expansion.steps:
+        use = next((use for use in step.uses[len(expansion.uses) :] if use.block), None)
+        if use is not None:
+            uses[id(use)], within[step.id] = use, id(use)
+        elif step.id not in read:
+            steps.append(step)
+    found = {within.get(r.id) for r in tree.leaves(expansion.outputs)}
+    for step in expansion.steps:
+        refs = (r for r in tree.leaves((step.reads, step.call)) if isinstance(r, Ref))
+        found |= {within.get(r.id) for r in refs if within.get(r.id) != within.get(step.id)}
+    return steps, [use for key, use in uses.items() if key not in found]
