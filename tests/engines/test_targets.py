@@ -1,8 +1,9 @@
-"""Other processors: a training step becomes machine code for 64-bit ARM too, which this machine can make but not run."""
+"""Other processors and systems: a training step becomes machine code for 64-bit ARM too, which this machine can make but not run."""
 
 from __future__ import annotations
 
 import struct
+from ctypes import c_int64
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import layerkit
 from layerkit.engines.llvm.codegen import jit
+from layerkit.engines.llvm.codegen.builder import INT, Module, Reg
 from layerkit.engines.llvm.codegen.target import Target, host
 from layerkit.engines.llvm.codegen.tuner import model
 from layerkit.engines.llvm.runtime import driver, threads
@@ -67,3 +69,29 @@ def test_features_can_be_switched_off():
     assert host("avx512f,avx2").vector_bytes == 16
     if host("").vector_bytes == 64:
         assert host("-avx512f").vector_bytes == 32
+
+
+@pytest.mark.parametrize("system", ["unknown-linux-gnu", "pc-windows-msvc", "apple-macosx13.0.0"])
+def test_functions_are_found_in_parts_that_have_them_twice(system):
+    target = replace(host(), triple=f"{host().triple.split('-')[0]}-{system}")
+    module = Module(target.attributes)
+    inner = module.function([Reg("%x", INT)], INT)
+    inner.do(f"ret {inner.reg(inner.add(inner.params[0], 1))}")
+    outer = module.function([Reg("%x", INT)], INT)
+    within = module.add(inner, "inner")
+    outer.do(f"ret {outer.call(within, outer.params, INT)}")
+    names = [within, module.add(outer, "outer")]
+    parts = [module.part(part) for part in (names, names[:1], names[1:], names)]
+    library = jit.load([jit.to_object(text, target) for text in parts], target)
+    assert all(library.address(name) for name in names)
+    if target.triple == host().triple:
+        run = [library.function(name, c_int64, result=c_int64) for name in names]
+        assert [f(41) for f in run] == [42, 42]
+
+
+def test_functions_have_the_names_of_their_attributes():
+    names = set()
+    for width in (16, 32):
+        module = Module(replace(host(), vector_bytes=width).attributes)
+        names.add(module.add(module.function([Reg("%x", INT)]), "nothing"))
+    assert len(names) == 2

@@ -452,8 +452,8 @@ def _digest(text: str) -> str:
 class Module:
     """Functions that are compiled together.
 
-    A function, a table and a cell are named by a hash of their text, in which the names of others stand: so equal ones have
-    equal names in all modules, and code that was compiled for one module can be used by another.
+    A function, a table and a cell are named by a hash of their text, in which the names of others stand, and of the
+    attributes: so equal ones have equal names in all modules, and code that was compiled for one can be used by another.
     """
 
     is_sketch: ClassVar[bool] = False
@@ -515,7 +515,7 @@ class Module:
         text = f"({params}) #0 {function.text()}"
         key = text if not exported else f"{stem}{text}"
         if key not in self._functions:
-            digest = _digest(f"{function.result}{text}")
+            digest = _digest(f"{self._attributes}{function.result}{text}")
             if CELL in text:
                 cell = f"cell.{digest}"
                 self._definitions[cell] = f"@{cell} = internal global i64 0, align 64"
@@ -528,7 +528,8 @@ class Module:
     def part(self, names: Sequence[str]) -> str:
         """A module of these functions, which others can find, and of all that they need.
 
-        Several parts that are loaded together may have the same functions.
+        Several parts that are loaded together may have the same functions; which one is found does not matter. (Weak symbols
+        would say so, but are not found at all in object files of Windows.)
         """
         chosen = dict.fromkeys(names)
         todo, used = list(chosen), set[str]()
@@ -540,7 +541,7 @@ class Module:
             todo += new
         found = [self._definitions[name] for name in chosen]
         for i in range(len(names)):
-            found[i] = found[i].replace("define internal", "define weak_odr", 1)
+            found[i] = found[i].replace("define internal", "define", 1)
         declared = [text for text in sorted(self.declarations) if used.intersection(_NAME.findall(text))]
         return "\n".join([*declared, *found, self._attributes])
 

@@ -108,10 +108,11 @@ def compiled_parts(module: Module, names: Sequence[str], target: Target) -> dict
     found: dict[str, bytes] = {}
     missing = []
     for name in names:
-        where = objects.get(_place(name, target))
-        if where is not None and where.decode() not in found and (code := objects.get(where.decode())) is not None:
-            found[where.decode()] = code
-        if where is None or where.decode() not in found:
+        known = objects.get(_place(name, target))
+        place = "" if known is None else known.decode()
+        if place and place not in found and (code := objects.get(place)) is not None:
+            found[place] = code
+        if place not in found:
             missing.append(name)
     for piece in _pieces(module, missing):
         text = module.part(piece)
