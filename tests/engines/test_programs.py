@@ -17,7 +17,8 @@ from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime import threads
 from layerkit.engines.llvm.runtime.compilation import Lowered
 from layerkit.errors import ArgumentError, DataError, UnsupportedOpError
-from layerkit.ir import BATCH, Graph, placeholder
+from layerkit.ir import BATCH, Graph, make, placeholder
+from layerkit.ops.scan import Scan
 from layerkit.trace import Weight
 from layerkit.utils import set_random_seed
 
@@ -453,6 +454,21 @@ def test_training_through_a_mirrored_edge() -> None:
         found.append(model.get_weights())
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_loop_needs_but_does_not_change_is_computed_in_order() -> None:
+    """A loop of the body that is joined with an earlier one needs what comes between them, also before the scan."""
+    c, row, w, v = body = [placeholder(name, "float32", (6, 6)) for name in ("c", "row", "w", "v")]
+    steady = ops.tanh(ops.exp(w))
+    first = ops.matmul(steady, c) + steady
+    second = ops.matmul(ops.tanh(ops.exp(steady * 1.5 + ops.cumsum(v, axis=0))), c) + row
+    inner = Graph(tuple(body), (ops.tanh(first + second), second), "body")
+    inputs = (c, placeholder("rows", "float32", (4, 6, 6)), w, v)
+    graph = Graph(inputs, make(Scan(1, 1, 4, False, inner), inputs).outputs, "f")
+    given = [RNG.normal(size=x.shape).astype("float32") * 0.3 for x in inputs]
+    found, expected = (engines.get(name).compile(graph)(*given) for name in ("llvm", "reference"))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def _mirrored(x: Any) -> Any:

@@ -93,7 +93,6 @@ def _hoist(lowering: Lowering, sub: Lowering, moving: set[Buffer]) -> list[Item]
         if item in changing:
             continue
         reads, writes = touches[item]
-        item.needs = set()
         item.need(lowering.producer[b] for b in reads | writes if b in lowering.producer)
         lowering.items.append(item)
         lowering.producer |= dict.fromkeys(writes, item)
