@@ -47,7 +47,7 @@ def _peak() -> float:
 def bandwidth(moved: int) -> float:
     """GB/s of one core that adds two arrays into a third, all three ``moved`` bytes together.
 
-    Measured for powers of 4, and taken for the next: small arrays stay in a cache.
+    Measured for some sizes, each 4 times the last, up to ``LARGEST``, and taken for the next: small arrays stay in a cache.
     """
     size = SMALLEST
     while size < min(moved, LARGEST):

@@ -214,7 +214,8 @@ def join(items: Sequence[Item], reaches: Callable[[set[Item], Item], bool]) -> l
             if reaches(after.needs - {here}, here) or not here.product.take(after.nest):
                 break
             after.product, after.nest = here.product, None
-            after.needs = (after.needs | here.needs) - {here}
+            after.need(here.needs)
+            after.needs.discard(here)
             after.origins, after.words = here.origins | after.origins, here.words + after.words
             gone.add(here)
             here = after

@@ -24,10 +24,7 @@ from layerkit.ops.windows import pad_widths
 
 MOST_TAPS = 64  # elements of a window whose choice is written out
 COLUMNS = 4  # positions written out
-MOVED_NS, CHOSEN_NS = (
-    0.06,
-    0.2,
-)  # nanoseconds of an element that is pooled, and of one whose window's choice is found again
+MOVED_NS, CHOSEN_NS = 0.06, 0.2  # of an element that is pooled, and of one whose window's choice is found again
 
 
 def _sweep(node: Node, x: Value, y: Value, how: str, is_backward: bool = False) -> Sweep | None:

@@ -63,7 +63,6 @@ class Lowered:
         """The kernels as they are run."""
         self.guards = [k for k in self.order if k.guard]
         self.functions = {name: i for i, name in enumerate(dict.fromkeys(k.function for k in self.kernels))}
-        self.module.export("kernels", self.functions)
 
     def plan(self) -> Plan:
         """What it takes to run it."""

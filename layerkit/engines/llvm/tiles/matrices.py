@@ -32,15 +32,13 @@ def matmul(
     ``is_repeated`` with the same panels, few rows go through them to and fro: what the last call read last is still in the
     first cache.
     """
-    if is_repeated:  # it remembers its own last call
-        return _write_matmul(module, target, element, k, n, names, scale, epilogue, is_repeated=True)
-    key = ("matmul", element, k, n, names, scale, epilogue)
-    return module.once(key, lambda: _write_matmul(module, target, element, k, n, names, scale, epilogue))
+    key = ("matmul", element, k, n, names, scale, epilogue, is_repeated)
+    return module.once(key, lambda: _write_matmul(module, target, element, k, n, names, scale, epilogue, is_repeated))
 
 
 def _write_matmul(
     module: Module, target: Target, element: str, k: int, n: int, names: tuple[str, ...], scale: int,
-    epilogue: Epilogue | None, *, is_repeated: bool = False,
+    epilogue: Epilogue | None, is_repeated: bool,
 ) -> str:  # fmt: skip
     shape = tile(target, element, n)
     tensors = [Reg("%c", "ptr")] if epilogue is None else epilogue.parameters
