@@ -107,9 +107,9 @@ class ParquetRecords(Records):
         return np.asarray(array, "int32" if array.dtype.itemsize <= 4 and array.dtype != np.uint32 else "int64")
 
 
-def read_names(path: Path) -> list[str]:
-    """The names of the columns; no row is read."""
-    return list(_open(path).schema_arrow.names)
+def read_head(path: Path) -> dict[str, bool]:
+    """The names of the columns, and whether each holds lists, whose length only the rows tell; no row is read."""
+    return {field.name: hasattr(field.type, "value_field") for field in _open(path).schema_arrow}
 
 
 def _open(path: Path) -> Any:

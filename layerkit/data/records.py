@@ -102,12 +102,16 @@ def _is_number(text: str) -> bool:
 
 
 class NamesOnly(Records):
-    """The columns of a file of which only the names were read."""
+    """The columns of a file of which only the names were read.
+
+    Args:
+        names: each with whether it holds arrays; of these the shape stays empty, for it is not known.
+    """
 
     count = 0
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.columns = {name: Column("number") for name in names}
+    def __init__(self, names: Mapping[str, bool]) -> None:
+        self.columns = {name: Column("array" if is_array else "number") for name, is_array in names.items()}
 
 
 class ArrayRecords(Records):

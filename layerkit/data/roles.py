@@ -143,9 +143,10 @@ def misfit(tensor: Tensor, widths: Mapping[str, int], records: Records, window: 
         records: the columns.
         window: what a sample is, if it is not a row.
     """
-    if tensor.shape is None or tensor.dtype == "string":
-        return None
     one = records.columns[tensor.columns[0]]
+    is_open = one.kind == "array" and not one.shape  # only the head of the file was read
+    if tensor.shape is None or tensor.dtype == "string" or is_open:
+        return None
     row = tuple(one.shape) if one.kind == "array" else (sum(widths.values()),)
     found = row if window is None else (window.length, *row)
     if _fits(found, tensor.shape):

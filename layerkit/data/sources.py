@@ -20,7 +20,7 @@ from layerkit.data.files import broken
 from layerkit.data.idx import read_idx
 from layerkit.data.images import SUFFIXES, ImageRecords
 from layerkit.data.npz import read_npz
-from layerkit.data.parquet import ParquetRecords, read_names
+from layerkit.data.parquet import ParquetRecords, read_head
 from layerkit.data.records import ArrayRecords, NamesOnly, Records
 from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
@@ -99,7 +99,7 @@ class CSV(_Source):
 
     def head(self, find: Find) -> Opened | None:
         """The names in the first rows."""
-        train, *test = (NamesOnly(read_header(find(path), self.delimiter)) for path in (self.path, self.test) if path)
+        train, *test = (NamesOnly(dict.fromkeys(read_header(find(path), self.delimiter), False)) for path in (self.path, self.test) if path)
         return Opened(train, test=test[0] if test else None)
 
     def _records(self, path: Path, in_memory: bool | None) -> Records:
@@ -126,7 +126,7 @@ class Parquet(_Source):
 
     def head(self, find: Find) -> Opened | None:
         """The names in the schemas."""
-        train, *test = (NamesOnly(read_names(find(path))) for path in (self.path, self.test) if path)
+        train, *test = (NamesOnly(read_head(find(path))) for path in (self.path, self.test) if path)
         return Opened(train, test=test[0] if test else None)
 
 

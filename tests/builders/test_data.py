@@ -139,6 +139,18 @@ def test_the_head_of_a_parquet_file(folder):
     assert (fault.where.line, fault.where.column, fault.fix) == (2, 9, "did you mean 'label'?")
 
 
+def test_lists_in_a_parquet_file_fit_the_input(folder):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"past": [[i, 1.0, 2.0] for i in range(8)], "label": [0, 1] * 4}), folder / "a.parquet")
+    section = _section("parquet: a.parquet\ntarget: label\n")
+    assert not section.faults(folder, inputs=[Tensor("row", (), (3,))])
+    assert section.open(folder, path=None, inputs=[Tensor("row", (), (3,))]).train[0].shape == (8, 3)
+    with pytest.raises(DataError, match=r"expected shape \[4\] for each row\n.*shape \[3\]"):
+        section.open(folder, path=None, inputs=[Tensor("row", (), (4,))])
+
+
 def test_files_that_are_not_there(folder):
     found = _section("csv:\n  path: b.csv\n  test: ../c.csv\ntarget: label\n").missing(folder)
     assert [(e.where.line, e.where.column) for e in found] == [(2, 9), (3, 9)]
