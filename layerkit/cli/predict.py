@@ -63,11 +63,12 @@ def predict(
 
 def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns:
     """The outputs by name; before them the predicted class of each row, where the data had classes."""
-    classes, found = preparation.classes, dict(zip(model.output_names, outputs, strict=True))
+    classes = preparation.classes
+    found = {n: preparation.restored(n, v) for n, v in zip(model.output_names, outputs, strict=True)}
     first = outputs[0]
     wide = int(np.prod(first.shape[1:], dtype=int))
     if classes is None or first.ndim > 2 or wide not in (1, len(classes)):
-        return {_column(preparation, n): preparation.restored(n, v) for n, v in found.items()}
+        return {_column(preparation, n): v for n, v in found.items()}
     if wide > 1:
         chosen = first.argmax(-1)
     else:
@@ -77,9 +78,10 @@ def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns
 
 
 def _column(preparation: Preparation, output: str) -> str:
-    """A regression's output has the name of the column that it predicts."""
+    """A regression's output has the name of the column that it predicts, unless another output predicts it too."""
     columns = next((t.columns for t in preparation.targets if t.name == output), ())
-    return columns[0] if len(columns) == 1 and columns[0] != "y" else output
+    is_only = sum(t.columns == columns for t in preparation.targets) == 1
+    return columns[0] if len(columns) == 1 and columns[0] != "y" and is_only else output
 
 
 def _npz(columns: Columns) -> bytes:

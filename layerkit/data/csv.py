@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
 def _names(path: str | Path, fields: Sequence[str]) -> list[str]:
     """The names in a header."""
     header = [name.strip() for name in fields]
-    twice = next((n for i, n in enumerate(header) if n in header[:i]), None)
+    twice = next((name for name, count in Counter(header).items() if count > 1), None)
     if not header or twice is not None:
         summary = "the header names a column twice." if header else "the file is empty."
         raise broken(path, summary, 1, expected="names that differ", got=twice)
@@ -229,7 +230,8 @@ class CsvRecords(Records):
 
     def _fields(self, rows: Array, names: Sequence[str]) -> Iterator[list[Sequence[str]]]:
         """The texts of some columns, a few thousand of the rows (in rising order) at a time."""
-        position = [self.names.index(name) for name in names]
+        place = {name: i for i, name in enumerate(self.names)}
+        position = [place[name] for name in names]
         with self._opened() as stream:
             for start in range(0, len(rows), _CHUNK):
                 part = rows[start : start + _CHUNK]

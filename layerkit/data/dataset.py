@@ -155,8 +155,8 @@ def open_data(
     first_target = roles.targets[0].columns[0] if roles.targets else None
     train, validation, test = split.rows(records, first_target, window.series(records) if window else None)
     if options.missing == "drop":
-        kept = present(records, roles.columns)
-        train, validation, test = (part[np.isin(part, kept)] for part in (train, validation, test))
+        kept, parts = present(records, roles.columns), {"train": train, "validation": validation, "test": test}
+        train, validation, test = (_kept(name, part, kept) for name, part in parts.items())
     preparation = fit(
         records, train, roles.inputs, roles.targets, standardize=options.standardize,
         standardize_target=options.standardize_target, one_hot=options.categories == "one_hot", words=options.words,
@@ -167,18 +167,27 @@ def open_data(
         fault = misfit(tensor, widths, records, window)
         if fault is not None:
             raise fault
-    parts = {"train": (records, train)}
+    held = {"train": (records, train)}
     for name, rows in (("validation", validation), ("test", test)):
         own = getattr(opened, name)
         if own is not None:
-            parts[name] = (own, present(own, roles.columns) if options.missing == "drop" else np.arange(own.count))
+            every = np.arange(own.count)
+            held[name] = (own, _kept(name, every, present(own, roles.columns)) if options.missing == "drop" else every)
         elif len(rows):
-            parts[name] = (records, rows)
+            held[name] = (records, rows)
     if window is not None:
-        parts = {name: _windows(name, held, window, rows) for name, (held, rows) in parts.items()}
-    whole = parts["train"][0]
+        held = {name: _windows(name, of, window, rows) for name, (of, rows) in held.items()}
+    whole = held["train"][0]
     in_memory = options.in_memory if options.in_memory is not None else whole.in_memory or whole.nbytes <= LARGE
-    return DataSet(parts, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+    return DataSet(held, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+
+
+def _kept(part: str, rows: Array, kept: Array) -> Array:
+    """The rows of a part that are kept; a part does not vanish unnoticed."""
+    found = rows[np.isin(rows, kept)]
+    if len(rows) and not len(found):
+        raise wrong("missing", f"a value is missing in all rows of the {part} part.", "a row without missing values", f"{len(rows)} rows")  # fmt: skip
+    return found
 
 
 def _windows(part: str, records: Records, window: Window, rows: Array) -> tuple[Records, Array]:

@@ -15,7 +15,7 @@ import numpy as np
 from layerkit.errors import DataError, did_you_mean
 from layerkit.ir import Array
 
-_LIKE_NUMBER = re.compile(r"[-+\s$€£%]*\d[\d.,' ]*[\s$€£%]*")
+_LIKE_NUMBER = re.compile(r"[-+\s$€£%]*\d[\d.,' ]*+[\s$€£%]*")  # never goes back: texts of files may be long
 _WITH_COMMA = re.compile(r"[-+]?[\d.]*,\d+")
 Kind = Literal["whole", "number", "category", "array"]
 

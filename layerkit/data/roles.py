@@ -60,8 +60,10 @@ def assign(opened: Opened, options: DataOptions, inputs: Sequence[Tensor], outpu
 
 
 def _order(found: Roles, records: Records) -> None:
-    """Windows are split by time unless by group; the window and the split look at one column for time."""
+    """Windows are split by time unless by group; the window and the split look at one column for time, and for groups."""
     window, split = found.window, found.split
+    if window is not None and split.by == "group" and split.column is None:
+        split = found.split = Split(**{**split.config, "column": window.group})
     named = {"column": split.column, "order": window and window.order, "group": window and window.group}
     for argument, name in named.items():
         _known([] if name is None else [name], records, argument, found.faults)

@@ -11,6 +11,7 @@ import pytest
 from layerkit.data import (
     SOURCES,
     ArrayRecords,
+    Column,
     CsvRecords,
     DataOptions,
     ImageRecords,
@@ -348,6 +349,22 @@ def test_texts_go_to_inputs_of_texts(tmp_path):
         outputs=["spam"],
     )
     assert data.train[0].tolist() == ["hello you", "buy now"]
+
+
+def test_a_part_does_not_vanish_with_its_missing_values(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,y\n" + "".join(f"{i if i >= 8 else ''},{i if i < 8 else ''},{i % 2}\n" for i in range(10)))  # fmt: skip
+    options = {"target": "y", "missing": "drop", "split": {"test": 0.2, "by": "time"}}
+    for feature, part in (("a", "train"), ("b", "test")):
+        with pytest.raises(DataError, match=f"missing in all rows of the {part} part"):
+            _open({"csv": {"path": tmp_path / "a.csv"}}, {**options, "features": [feature]})
+
+
+def test_long_texts_and_wide_tables_are_looked_at_quickly(tmp_path):
+    texts = [*map(str, range(40)), "1" + " " * 100_000 + "x"]
+    assert "'1  " in str(Column("category", categories=tuple(texts)).slip)  # minutes, if each blank were tried as the end
+    names = [f"c{i}" for i in range(30_000)]
+    (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n")
+    assert list(read_csv(tmp_path / "wide.csv").columns) == names
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,13 @@ def test_a_column_orders_and_another_tells_series_apart():
 
 
 @pytest.mark.parametrize(
-    "split", [{"test": 0.25}, {"test": 0.25, "column": "time"}, {"test": 0.3, "by": "group", "column": "shop"}]
+    "split",
+    [
+        {"test": 0.25},
+        {"test": 0.25, "column": "time"},
+        {"test": 0.3, "by": "group", "column": "shop"},
+        {"test": 0.3, "by": "group"},  # of the window
+    ],
 )
 def test_series_are_split_each_or_whole(tmp_path, split):
     lines = [f"{shop},{time},{shop * 1000 + time}" for shop in (1, 2, 3) for time in range(40)]
@@ -146,6 +152,14 @@ def test_targets_are_standardised_and_turned_back(path):
     np.testing.assert_array_equal(x[:, :, 0], np.stack([HEAT[a : a + 5] for a in range(37)]))
     np.testing.assert_allclose(data.preparation.restored("y", y[:, None])[:, 0], HEAT[5:42], rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(data.preparation.restored("other", y), y)
+
+
+def test_a_class_among_the_targets_is_not_turned_back(path):
+    data = _open(path, standardize_target=True, features=["rain"]).preparation
+    mixed = open_data(CSV(path), DataOptions(target=["kind", "heat"], standardize_target=True)).preparation
+    both = np.array([[1.0, -0.5], [0.0, 0.5]], "float32")
+    np.testing.assert_array_equal(mixed.restored("y", both)[:, 0], [1, 0])
+    np.testing.assert_allclose(mixed.restored("y", both)[:, 1], data.restored("y", both[:, 1:])[:, 0], rtol=1e-6)
 
 
 def test_a_preparation_keeps_its_window_and_predicts_past_the_end(path):

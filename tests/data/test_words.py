@@ -37,6 +37,14 @@ def test_words_are_numbered_by_how_often_training_has_them(rows):
     assert "4 words have a number of their own" in dataset.describe()
 
 
+def test_a_text_that_goes_in_as_it_is_has_no_say(rows):
+    rows.write_text("raw,note,good\n" + "loud loud,the cat,0\nloud,a cat,1\n" * 3)
+    inputs = [Tensor("raw", (), (), "string"), Tensor("note", (), (3,), "int32")]
+    dataset = open_data(CSV(str(rows)), DataOptions(target="good", words=3), inputs=inputs)
+    assert dataset.preparation.encodings["note"].categories == ("cat", "a", "the")
+    assert dataset.preparation.encodings["raw"].kind == "text"
+
+
 def test_a_model_carries_them(rows):
     dataset = opened(rows)
     again = Preparation.from_config(json.loads(json.dumps(dataset.preparation.to_config())))
