@@ -14,7 +14,7 @@ from typing import Any
 from builders import nodes, slips
 from builders.faults import Faults
 from builders.files import inside, is_relative
-from builders.items import KEYS
+from builders.items import KEYS, SECTIONS
 from builders.nodes import Node, Scalar, Sequence
 from layerkit.errors import ArgumentError, LayerkitError, UnknownArgumentError, UnknownNameError, nearest
 from layerkit.fields import REQUIRED, Check, Instance, OfFile, Resolved, checks, checks_of, fault_of, signature
@@ -129,7 +129,8 @@ class Arguments:
         found, kinds = {}, checks_of(function)
         for entry in node.entries:
             if entry.name not in parameters:
-                self.faults.unknown(f"'{what}'" if " " not in what else what, entry.name, entry.key.span, parameters)
+                told = f"'{what}'" if " " not in what else what
+                self.faults.unknown(told, entry.name, entry.key.span, parameters, fix=_section(entry.name))
                 continue
             check = kinds.get(entry.name)
             if nodes.has_hole(entry.value):
@@ -291,6 +292,15 @@ class Arguments:
             found.__cause__ = error
             self.faults.add(found)
         return None
+
+
+def _section(name: str) -> str | None:
+    """How to mend a section that stands in another one."""
+    return (
+        f"'{name}' is a section of its own: begin its line in the first column"
+        if name in SECTIONS and name != "name"
+        else None
+    )
 
 
 def _meant(node: Scalar, check: Check | None, owner: type) -> str | None:

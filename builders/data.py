@@ -156,7 +156,9 @@ def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
 
 def _slip(node: Node, error: LayerkitError) -> str | None:
     """The fix for a value that is a slip of the pen."""
-    owner = next((cls for cls in (*SOURCES.values(), DataOptions, Split, Window) if cls.__name__ == error.layer), None)
+    owner = next(
+        (cls for cls in (*SOURCES.values(), DataOptions, Split, Window, Words) if cls.__name__ == error.layer), None
+    )
     check = fields(owner)[error.argument].check if owner is not None and error.argument in fields(owner) else None
     given = [e.value for e in _entries(node) if e.key.value == error.argument]
     if owner is None or check is None or not given or not isinstance(given[0], Scalar):

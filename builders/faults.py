@@ -73,11 +73,11 @@ class Faults:
     def unknown(
         self, what: str, key: str, where: Span, known: Iterable[str], layer: str | None = None, fix: str | None = None
     ) -> None:
-        """Keep the fault that ``what`` has no argument ``key``."""
+        """Keep the fault that ``what`` has no argument ``key``; ``fix`` is for a key that is known elsewhere."""
         known = list(known)
-        match = nearest(key, known)
+        match = None if fix else nearest(key, known)
         longer = [name for name in known if name.startswith(f"{key}_")]
-        if len(longer) > 1:
+        if len(longer) > 1 and not fix:
             fix, match = f"did you mean one of {', '.join(longer)}?", None
         error = UnknownArgumentError(
             f"{what} has no argument '{short(key)}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=short(key),

@@ -10,6 +10,7 @@ be named values and formulas (``high: $depth``): a hole whose bounds depend on a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -201,10 +202,12 @@ def _range(path: str, node: Node, kind: str, faults: Faults) -> Hole | None:
         value = part.value if isinstance(part, Scalar) and part.tag is None else None
         is_flag = name in ("log", "each")
         is_right = (
-            isinstance(value, bool) if is_flag else type(value) is int or (type(value) is float and kind == "float")
+            isinstance(value, bool)
+            if is_flag
+            else type(value) is int or (type(value) is float and kind == "float" and math.isfinite(value))
         )
         if not is_right:
-            wanted = "true or false" if is_flag else "a whole number" if kind == "int" else "a number"
+            wanted = "true or false" if is_flag else "a whole number" if kind == "int" else "a finite number"
             faults.report(f"'{name}' of '!{kind}' is {wanted}.", part.span, expected=wanted, got=nodes.shown(part))
             return None
         found[name] = value

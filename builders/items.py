@@ -13,7 +13,10 @@ from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.fields import signature
 
+SECTIONS = ("layerkit", "name", "let", "include", "inputs", "blocks", "layers", "outputs", "compile", "fit", "data")
+"""The keys of a spec."""
 KEYS = ("name", "from", "repeat", "as", "layers", "share", "call", "trainable")
+"""The keys of an entry of layers, beside the layer itself."""
 MAX_NAME = 200
 _NAME = re.compile(r"[\w-][\w .:-]*(/[\w-][\w .:-]*)*")
 

@@ -15,6 +15,7 @@ from builders.data import DataSection
 from builders.data import read as read_data
 from builders.expand import Expander
 from builders.faults import Faults, TooManyFaults
+from builders.items import SECTIONS
 from builders.nodes import Node, Scalar
 from builders.sections import Sections
 from builders.steps import Expansion
@@ -25,7 +26,6 @@ from layerkit.layers import LAYERS, InputLayer, Layer, Wrapper
 from layerkit.models import Model
 
 VERSION = 1
-SECTIONS = ("layerkit", "name", "let", "include", "inputs", "blocks", "layers", "outputs", "compile", "fit", "data")
 
 
 class Reading:

@@ -59,6 +59,8 @@ def _guesses(value: Any) -> Iterator[tuple[Any, str]]:
         yield percent / 100, ": a share of 1, not of a hundred"
     if re.fullmatch(rf"\d+(\s*[{TIMES}]\s*\d+)+", text):
         yield [int(n) for n in re.findall(r"\d+", text)], ""
+    if re.fullmatch(r"\d+(\s*,\s*\d+)+", text):
+        yield [int(n) for n in text.split(",")], ": brackets around several values"
     commented = _number(text.partition("#")[0].strip()) if "#" in text else None
     if commented is not None:
         yield commented, ": a comment needs a space before its '#'"

@@ -29,7 +29,7 @@ def open_rows(path: str, run: Path | None, model: Model) -> Records:
         model: images are read in the size of its input.
 
     Raises:
-        DataError: there is no such file, or its name does not tell how to read it.
+        DataError: there is no such file, its name does not tell how to read it, or it has no rows.
         FileFormatError: the file is broken.
     """
     source = builders.data.replaced(_source(run), Path(path))
@@ -37,6 +37,10 @@ def open_rows(path: str, run: Path | None, model: Model) -> Records:
         source = _in_size(source, model)
     opened = source.open(Path, None)
     found: Records = opened.test or opened.train
+    if not found.count:
+        raise DataError(
+            "the data have no rows.", expected="at least one row", got=f"none in {path}", fix="check the file"
+        )
     return found
 
 

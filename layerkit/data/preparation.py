@@ -173,7 +173,9 @@ class Preparation:
         found = [self.target_encodings[c] for c in target.columns] if target else []
         if not any(encoding.mean for encoding in found):
             return values
-        known = ((e.mean, e.deviation) if e.mean else ((0.0,), (1.0,)) for e in found)  # a class among numbers is as it is
+        known = (
+            (e.mean, e.deviation) if e.mean else ((0.0,), (1.0,)) for e in found
+        )  # a class among numbers is as it is
         mean, deviation = (np.concatenate(parts) for parts in zip(*known, strict=True))
         return (values * deviation + mean).astype(values.dtype)
 
@@ -322,7 +324,9 @@ def _target(records: Records, rows: Array, name: str, task: str, missing: Missin
 
 def _words(records: Records, rows: Array, inputs: Sequence[Tensor], words: Words) -> Encoding:
     """The words of all texts to predict from, in the rows to train on."""
-    names = dict.fromkeys(c for t in inputs for c in t.columns if t.dtype != "string" and records.column(c).kind == "category")
+    names = dict.fromkeys(
+        c for t in inputs for c in t.columns if t.dtype != "string" and records.column(c).kind == "category"
+    )
     counts: dict[str, Array] = {n: np.zeros(len(records.columns[n].categories) + 1, "int64") for n in names}
     for part in _chunks(records, rows) if names else ():
         for name, values in records.read(part, list(names)).items():

@@ -99,7 +99,11 @@ class CSV(_Source):
 
     def head(self, find: Find) -> Opened | None:
         """The names in the first rows."""
-        train, *test = (NamesOnly(dict.fromkeys(read_header(find(path), self.delimiter), False)) for path in (self.path, self.test) if path)
+        train, *test = (
+            NamesOnly(dict.fromkeys(read_header(find(path), self.delimiter), False))
+            for path in (self.path, self.test)
+            if path
+        )
         return Opened(train, test=test[0] if test else None)
 
     def _records(self, path: Path, in_memory: bool | None) -> Records:

@@ -55,6 +55,7 @@ def test_a_section_opens(folder):
         ("csv: a.csv\nmissing: median\n", 2, "'missing' of data cannot be"),
         ("csv: {path: a.csv, delim: x}\n", 1, "'csv' has no argument 'delim'"),
         ("- csv\n", 1, "is a mapping"),
+        ("csv: a.csv\nwords: {length: '60'}\n", 2, "write 60 without quotes"),
         ("csv: a.csv\nwindow: 0\n", 2, "'length' of window cannot be 0"),
         ("csv: a.csv\nwindow: {length: 4}\nsplit: {}\ntask: x\n", 4, "'task' of data cannot be"),
         ("csv: a.csv\nwindow:\n  length: 4\n  horison: 2\n", 4, "'window' has no argument 'horison'"),

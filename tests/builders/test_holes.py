@@ -180,7 +180,7 @@ def test_a_hole_for_each_turn_of_a_repeat_that_is_a_hole_itself():
         ("!choice []", "a choice needs values."), ("!choice 3", "a choice needs values."), ("!choice {option: [1]}", "'!choice' has no argument 'option'."),
         ("!int 3", "'!int' needs low and high."), ("!int {low: 3}", "'!int' needs low and high."), ("!int {low: 3, high: 4, stp: 2}", "'!int' has no argument 'stp'."),
         ("!int {low: 3, high: 2}", "'!int' has no values."), ("!int {low: 1.5, high: 2}", "'low' of '!int' is a whole number."),
-        ("!float {low: a, high: 2}", "'low' of '!float' is a number."), ("!float {low: 0, high: 2, log: true}", "a logarithmic scale has no 0."),
+        ("!float {low: a, high: 2}", "'low' of '!float' is a finite number."), ("!float {low: 1, high: .inf}", "'high' of '!float' is a finite number."), ("!float {low: .nan, high: 2}", "'low' of '!float' is a finite number."), ("!float {low: 0, high: 2, log: true}", "a logarithmic scale has no 0."),
         ("!int {low: 1, high: 2, step: 0}", "'step' is the distance of two values."), ("!int {low: 1, high: 2, log: 3}", "'log' of '!int' is true or false."),
     ],
 )  # fmt: skip

@@ -20,6 +20,9 @@ from click.testing import CliRunner, Result
 
 import layerkit
 from layerkit.cli import VERBS, cli
+from layerkit.cli.predict import named
+from layerkit.data import CSV, DataOptions, open_data
+from layerkit.data.dataset import tensors
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "specs" / "digits_cnn.yaml"
@@ -223,8 +226,29 @@ def test_a_model_saved_in_python_takes_arrays(tmp_path):
     assert call_json("evaluate", tmp_path / "m.lk", "--data", tmp_path / "d.npz")["results"]["loss"] == pytest.approx(
         0.5
     )
+    np.savez(tmp_path / "none.npz", x=np.zeros((0, 2), "float32"), y=np.zeros((0, 1), "float32"))
+    for words in (["predict", tmp_path / "m.lk", tmp_path / "none.npz"], ["evaluate", tmp_path / "m.lk", "--data", tmp_path / "none.npz"]):  # fmt: skip
+        assert "the data have no rows" in call(*words, code=1).stderr
     (tmp_path / "d.csv").write_text("a,b\n1,0\nsome,1\n")
     assert "holds texts" in call("predict", tmp_path / "m.lk", tmp_path / "d.csv", code=1).stderr
+
+
+def test_each_output_is_named_and_turned_back(tmp_path):
+    (tmp_path / "flats.csv").write_text("size,town,price\n" + "".join(f"{i},{'ab'[i % 2]},{i * 10}.5\n" for i in range(9)))  # fmt: skip
+    x = layerkit.Input((1,), name="size")
+    outputs = {"place": 2, "early": 1, "late": 1}
+
+    def found(columns):
+        ends = [layerkit.layers.Dense(outputs[name], name=name)(x) for name in columns]
+        model = layerkit.Model(x, ends)
+        options = DataOptions(target=columns, features="size", standardize_target=True)
+        preparation = open_data(CSV(tmp_path / "flats.csv"), options, **tensors(model)).preparation
+        return named(model, preparation, [np.zeros((1, outputs[name]), "float32") for name in columns])
+
+    both = found({"early": "price", "late": "price"})
+    assert {name: values.item() for name, values in both.items()} == {"early": 40.5, "late": 40.5}
+    mixed = found({"place": "town", "early": "price"})
+    assert mixed["early"].item() == 40.5
 
 
 MIXED = """\

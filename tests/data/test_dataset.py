@@ -361,7 +361,9 @@ def test_a_part_does_not_vanish_with_its_missing_values(tmp_path):
 
 def test_long_texts_and_wide_tables_are_looked_at_quickly(tmp_path):
     texts = [*map(str, range(40)), "1" + " " * 100_000 + "x"]
-    assert "'1  " in str(Column("category", categories=tuple(texts)).slip)  # minutes, if each blank were tried as the end
+    assert "'1  " in str(
+        Column("category", categories=tuple(texts)).slip
+    )  # minutes, if each blank were tried as the end
     names = [f"c{i}" for i in range(30_000)]
     (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n")
     assert list(read_csv(tmp_path / "wide.csv").columns) == names
