@@ -22,10 +22,11 @@ class _Estimator:
 
     def __init__(
         self, *, trials: int | None = None, time: str | None = None, spaces: Any = (), workers: int | None = None, seed: int = 0, sampler: str = "tpe",
-        params: int | None = None, memory: str | None = None, run: Any = None, verbose: int = 0,
+        params: int | None = None, memory: str | None = None, flops: int | None = None, latency_ms: float | None = None, run: Any = None, verbose: int = 0,
     ) -> None:  # fmt: skip
         self.trials, self.time, self.spaces, self.workers, self.seed = trials, time, spaces, workers, seed
         self.sampler, self.params, self.memory, self.run, self.verbose = sampler, params, memory, run, verbose
+        self.flops, self.latency_ms = flops, latency_ms
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name."""
@@ -96,7 +97,7 @@ class AutoClassifier(_Estimator):
         workers: processes that train at a time, one for each processor unless given.
         seed: same seed, same model.
         sampler: "tpe", "random" or "grid".
-        params, memory: models with more parameters, or whose training step takes more (such as "500MB"), are not trained.
+        params, memory, flops, latency_ms: models that are larger, or take more, are not trained; see ``autoarch.search``.
         run: a new folder for the run; without it, one that is removed with the estimator.
         verbose: 1 prints what happens.
 

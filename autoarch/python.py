@@ -34,7 +34,7 @@ LABELS = "labels.json"
 def search(
     x: Any = None, y: Any = None, *, data: str | None = None, target: str | None = None, task: str = "auto",
     specs: Sequence[str | Path] = (), spaces: Sequence[str] = (), trials: int | None = None, time: str | None = None, seed: int = 0, workers: int | None = None,
-    sampler: Sampler = "tpe", params: int | None = None, memory: str | None = None, run: str | Path | None = None,
+    sampler: Sampler = "tpe", params: int | None = None, memory: str | None = None, flops: int | None = None, latency_ms: float | None = None, run: str | Path | None = None,
     verbose: int = 0,
 ) -> Result:  # fmt: skip
     """Search an architecture, as ``autoarch search`` does.
@@ -53,7 +53,9 @@ def search(
         workers: processes that train at a time, one for each processor unless given; the result does not depend on it.
         sampler: "tpe", "random" or "grid".
         params: models with more parameters are not trained.
-        memory: nor those whose training step takes more, such as "500MB" or "2GB".
+        memory: nor those whose training takes more, such as "500MB" or "2GB".
+        flops: nor those that need more multiplications and additions to predict one row.
+        latency_ms: nor those that take longer for it.
         run: a new folder for the run; without it, one that is removed with the result.
         verbose: 1 prints a line for each thing that happens.
 
@@ -79,7 +81,7 @@ def search(
         _start(
             folder, x, y, [Path(s) for s in specs], data, None if time is None else budget.seconds(time), target=target,
             task=task, names=spaces, trials=trials, seed=seed, sampler=sampler,
-            limits=Limits(params, None if memory is None else budget.size(memory)),
+            limits=Limits(params, None if memory is None else budget.size(memory), flops, latency_ms),
         )  # fmt: skip
         work(folder, workers=workers, watcher=Plain() if verbose else Watcher())
     except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from builders.items import check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.values import Values, is_name
 from layerkit.errors import Span, UnknownArgumentError, did_you_mean
+from layerkit.records import dataclass
 
 KEYS = ("name", "parameters", "inputs", "layers", "outputs")
 LIBRARY = Path(__file__).parent / "library"

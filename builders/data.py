@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from layerkit.errors import (
     nearest,
 )
 from layerkit.fields import fields
+from layerkit.records import dataclass
 
 _KEYS = {
     cls.__name__: key

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from builders import nodes
@@ -22,6 +22,7 @@ from builders.nodes import Node, Scalar, Sequence
 from builders.steps import Expansion, Ref, Step, Use
 from builders.values import Values
 from layerkit.errors import Span, did_you_mean, nearest
+from layerkit.records import dataclass
 from layerkit.registry import snake_case
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from builders.blocks import Block
 from builders.steps import Ref, Use
 from builders.values import Values
+from layerkit.records import dataclass
 
 
 @dataclass

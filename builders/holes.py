@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from builders import nodes
@@ -23,6 +23,7 @@ from builders.nodes import Node, Scalar, Sequence
 from builders.scalars import write_scalar
 from builders.values import Common, Values
 from layerkit.errors import ArgumentError, Span, UnknownNameError, did_you_mean
+from layerkit.records import dataclass
 
 TAGS = ("!choice", "!int", "!float")
 _BOUNDS = ("low", "high", "step", "log", "each")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from builders import nodes, values
@@ -12,6 +11,7 @@ from builders.faults import Faults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, did_you_mean, nearest
 from layerkit.fields import signature
+from layerkit.records import dataclass
 
 SECTIONS = ("layerkit", "name", "let", "include", "inputs", "blocks", "layers", "outputs", "compile", "fit", "data")
 """The keys of a spec."""

@@ -7,10 +7,11 @@ makes them, ``expand`` makes others of them: what ``$name`` stands for keeps the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from layerkit.errors import Span, SpecError
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from builders.build import call_parameters
@@ -20,6 +20,7 @@ from layerkit.ir import Value
 from layerkit.layers import LAYERS, Layer
 from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models import Model, Sequential
+from layerkit.records import dataclass
 from layerkit.registry import serialize, snake_case
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ import yaml
 from builders.nodes import Entry, Mapping, Node, Scalar, Sequence
 from builders.scalars import core_schema
 from layerkit.errors import LayerkitError, Span, SpecError, SpecErrors, did_you_mean
+from layerkit.records import dataclass
 
 MAX_BYTES = 1_000_000
 MAX_LINES = 10_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from layerkit.data import DataOptions, DataSet, Shipped, tensors
 from layerkit.errors import DataError, LayerkitError, SpecError, SpecErrors
 from layerkit.layers import Layer
 from layerkit.models import Model
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

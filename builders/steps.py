@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from builders import nodes
 from builders.blocks import Block
 from builders.nodes import Node, Scalar
 from layerkit.errors import Span
+from layerkit.records import dataclass
 
 if TYPE_CHECKING:
     from builders.expand import Expander

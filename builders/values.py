@@ -7,7 +7,7 @@ repeat that it stands in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from builders import nodes
@@ -15,6 +15,7 @@ from builders.expressions import HOLE, NAME, Unknown, evaluate, is_formula
 from builders.faults import Faults, TooManyFaults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, SpecError
+from layerkit.records import dataclass
 
 MAX_VALUES = 50_000
 MAX_FORMULAS = 20_000

@@ -18,7 +18,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import cache
 from os import PathLike
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -26,6 +26,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import numpy as np
 
 from layerkit.errors import ArgumentError, ArgumentTypeError, LayerkitError, UnknownArgumentError, did_you_mean, nearest
+from layerkit.records import dataclass
 
 REQUIRED = inspect.Parameter.empty
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from layerkit.errors import ArgumentError, ShapeError, StateError
 from layerkit.ir import Arithmetic, Array, Value, placeholder
 from layerkit.ops.core import operand
 from layerkit.ops.operators import attach
+from layerkit.records import dataclass
 
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 

@@ -12,7 +12,6 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from layerkit.data.files import broken, read_text
 from layerkit.data.records import Column, Records
 from layerkit.errors import DataError, did_you_mean
 from layerkit.ir import Array
+from layerkit.records import dataclass
 
 MISSING = ("", "na", "nan", "null", "none", "?")
 

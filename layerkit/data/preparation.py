@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from layerkit.data.windows import Window, Windows
 from layerkit.data.words import Words, most_frequent, numbers
 from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest, warn
 from layerkit.ir import Array
+from layerkit.records import dataclass
 
 Task = Literal["classification", "regression"]
 CHUNK_BYTES = 32 << 20  # of rows that are read together

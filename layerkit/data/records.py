@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from layerkit.errors import DataError, did_you_mean
 from layerkit.ir import Array
+from layerkit.records import dataclass
 
 _LIKE_NUMBER = re.compile(r"[-+\s$€£%]*\d[\d.,' ]*+[\s$€£%]*")  # never goes back: texts of files may be long
 _WITH_COMMA = re.compile(r"[-+]?[\d.]*,\d+")

@@ -6,7 +6,7 @@ Only names are asked for, so that it is also told from the head of a file, befor
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from layerkit.data.options import DataOptions
@@ -16,6 +16,7 @@ from layerkit.data.sources import Opened
 from layerkit.data.splits import Split
 from layerkit.data.windows import Window
 from layerkit.errors import DataError, LayerkitError, did_you_mean
+from layerkit.records import dataclass
 
 
 @dataclass

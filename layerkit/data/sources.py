@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -26,6 +25,7 @@ from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
 from layerkit.fields import Check, Configurable, Resolved, Shape, fields
 from layerkit.ir import Array
+from layerkit.records import dataclass
 
 LARGE = 256 << 20  # bytes of a file, or of its numbers: what is larger is read batch by batch
 

@@ -6,13 +6,13 @@ by ``:``, the numbers of a channel by ``,``, the label or target last. Source: a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from layerkit.data.files import broken, read_text
 from layerkit.ir import Array
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

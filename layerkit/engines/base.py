@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from layerkit.dtypes import numpy_dtype
@@ -11,6 +10,7 @@ from layerkit.errors import DTypeError, ShapeError
 from layerkit.ir import Array, Dim, Graph, Op, TensorType, number
 from layerkit.ir.types import Quotient
 from layerkit.passes import Pipeline
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

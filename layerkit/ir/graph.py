@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from layerkit.dtypes import canonical, numpy_dtype
 from layerkit.errors import LayerkitError
 from layerkit.ir.op import Array, Op, nondifferentiable
 from layerkit.ir.types import Shape, Size, TensorType
+from layerkit.records import dataclass
 
 _ORIGIN: ContextVar[str] = ContextVar("origin", default="")
 

@@ -9,13 +9,14 @@ find ops through ``Op.registry``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from layerkit.errors import ShapeError
 from layerkit.ir.types import Dim, Shape, Size, TensorType, bind, unify
+from layerkit.records import dataclass
 
 if TYPE_CHECKING:
     from layerkit.ir.graph import Value

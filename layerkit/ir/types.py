@@ -9,12 +9,12 @@ number before that is an error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 from layerkit.dtypes import SHORT
 from layerkit.errors import ShapeError
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from layerkit.errors import ArgumentError
 from layerkit.fields import per_class
 from layerkit.ir import Value
 from layerkit.layers.shapes import shapes_of
+from layerkit.records import dataclass
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import partial, wraps
 from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -32,6 +32,7 @@ from layerkit.layers.shapes import shapes_of, stand_in
 from layerkit.ops import cast
 from layerkit.ops.core import dtype_of, operand
 from layerkit.random import SeedGenerator
+from layerkit.records import dataclass
 from layerkit.registry import Registry, snake_case
 from layerkit.registry import serialize as registry_serialize
 from layerkit.trace import Trace, Weight, current, draw_seed, get_mask, set_mask, tracing

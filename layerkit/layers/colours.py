@@ -6,7 +6,7 @@ Where a factor is a range, a number of it is drawn for each image, in training a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from layerkit.ir import show_shape
 from layerkit.layers.common import DataFormat
 from layerkit.layers.images import Range, _Augmentation, _Images
 from layerkit.ops.core import dtype_of
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from layerkit import activations, constraints, initializers, ops, regularizers
@@ -13,6 +12,7 @@ from layerkit.ir import show_shape
 from layerkit.layers.base import Layer
 from layerkit.ops.core import type_of
 from layerkit.ops.windows import check_images
+from layerkit.records import dataclass
 from layerkit.trace import Weight
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from layerkit import ops
@@ -19,6 +18,7 @@ from layerkit.layers.common import (
     _Spatial,
     declared_weight,
 )
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

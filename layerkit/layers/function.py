@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from layerkit.fields import Check
 from layerkit.layers.base import Layer
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from layerkit.ir import Array, Size, TensorType
 from layerkit.layers.features import NotSparse, encoded, encoded_shape
 from layerkit.layers.hashes import crossed, farmhash, hashed
 from layerkit.layers.host import Numbers, _Host
+from layerkit.records import dataclass
 
 HashMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count"))]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from layerkit import ops, random
@@ -17,6 +16,7 @@ from layerkit.layers.regularization import _Random
 from layerkit.layers.upsampling import resized
 from layerkit.ops.core import dtype_of
 from layerkit.ops.windows import is_known
+from layerkit.records import dataclass
 
 Interpolation = Annotated[str, OneOf(("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"))]
 

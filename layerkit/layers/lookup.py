@@ -6,7 +6,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from layerkit.ir import Array, Size, TensorType, axis
 from layerkit.layers.features import NotSparse, encoded_shape
 from layerkit.layers.hashes import hashed
 from layerkit.layers.host import TEXT, Numbers, _Host, as_data
+from layerkit.records import dataclass
 
 Tokens = Annotated[int, Number(int, 2)]
 VocabularyMode = Annotated[str, OneOf(("int", "one_hot", "multi_hot", "count", "tf_idf"))]

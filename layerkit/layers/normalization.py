@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from layerkit.layers.base import Layer, LayerArgument
 from layerkit.layers.common import Axes, Constraint, Initializer, Regularizer, declared_weight
 from layerkit.layers.wrapper import Wrapper
 from layerkit.ops.core import axes_of, axis_of, type_of
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

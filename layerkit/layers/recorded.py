@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from layerkit import tree
 from layerkit.errors import DTypeError, LayerkitError, ShapeError
 from layerkit.ir import Node, Op, Value, placeholder
 from layerkit.ops.core import operand, type_of
+from layerkit.records import dataclass
 from layerkit.trace import Trace, get_mask, set_mask, tracing
 
 

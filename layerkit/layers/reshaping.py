@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from layerkit import ops
@@ -13,6 +12,7 @@ from layerkit.fields import Check, Number, PositiveInt, Shape
 from layerkit.ir import product, show_shape
 from layerkit.layers.base import Layer
 from layerkit.layers.common import DataFormat, _Spatial
+from layerkit.records import dataclass
 
 
 class Identity(Layer):

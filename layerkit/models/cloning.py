@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from layerkit import tree
@@ -16,6 +15,7 @@ from layerkit.models.functional import LayerGraph
 from layerkit.models.model import Model
 from layerkit.models.sequential import Sequential
 from layerkit.optimizers import Optimizer
+from layerkit.records import dataclass
 
 
 def clone_model(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -18,6 +18,7 @@ from layerkit.errors import MissingExtraError, StateError
 from layerkit.ir import Value
 from layerkit.layers.recorded import LayerCall
 from layerkit.models.summary import show_outputs, show_sizes
+from layerkit.records import dataclass
 
 HEIGHT, GAP = 36, 30  # of a box, and below it
 SIDE = 24  # between boxes side by side

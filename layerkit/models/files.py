@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +21,7 @@ from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.ir import Array
 from layerkit.models.config import known_sizes, model_config, model_from_config
 from layerkit.models.model import Model
+from layerkit.records import dataclass
 from layerkit.registry import knowing, serialize, with_own
 from layerkit.saving import plain
 

@@ -10,7 +10,7 @@ the steps since then can be run again, to the same bits, up to that step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from layerkit.layers.base import Layer
 from layerkit.ops.checks import RequireFinite
 from layerkit.ops.scan import Scan
 from layerkit.ops.shape import Reshape
+from layerkit.records import dataclass
 from layerkit.trace import Weight
 from layerkit.training.data import Arrays
 

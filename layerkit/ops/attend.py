@@ -9,7 +9,6 @@ Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135; Milakov and Gimelsh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,6 +37,7 @@ from layerkit.ops.matrices import matmul
 from layerkit.ops.random import Random
 from layerkit.ops.reduction import sum
 from layerkit.ops.shape import expand_dims, reshape, swapaxes
+from layerkit.records import dataclass
 
 MASKED = -1e9
 """The score of what may not be attended to; where nothing may, all count alike."""

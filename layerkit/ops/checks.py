@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from layerkit.dtypes import is_floating
 from layerkit.errors import DTypeError, NonFiniteError
 from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value
 from layerkit.ops.core import Tensor, apply, operand
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ gradients, and gradients of gradients come for free. Source: Dumoulin and Visin 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import prod
 from typing import Any
 
@@ -29,6 +29,7 @@ from layerkit.ops.windows import (
     taps,
     windows,
 )
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ becomes one here, and here alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from layerkit import dtypes
 from layerkit.errors import ArgumentError, DataError, DTypeError, ShapeError
 from layerkit.ir import Array, Case, Dim, Op, TensorType, Value, make
 from layerkit.ir import apply as apply_op
+from layerkit.records import dataclass
 
 Operand = Value | Array
 Tensor = Any  # what users may pass: a Value, an array, a number, a list, a weight, an unknown size

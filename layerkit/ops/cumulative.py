@@ -7,7 +7,6 @@ product is a recurrence from the end, which stays exact where elements are 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from layerkit.ops.elementwise import cast, isnan, not_equal, where
 from layerkit.ops.reduction import sum
 from layerkit.ops.scan import scan
 from layerkit.ops.shape import concatenate, flip, moveaxis, reshape, slice_axis
+from layerkit.records import dataclass
 
 _NUMPY = {"sum": np.add, "prod": np.multiply}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from layerkit.errors import ArgumentError, DTypeError
 from layerkit.ir import Array, BadCase, Case, Op, TensorType, Value, broadcast_shapes, nondifferentiable
 from layerkit.ops.core import Tensor, apply, dtype_of, operand, operands
 from layerkit.ops.reduction import sum_to
+from layerkit.records import dataclass
 
 # One operand ---------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ Places are int32 and count from 0; negative ones count from the end. ``ScatterRe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ from layerkit.ops.elementwise import cast, equal, greater_equal, less, logical_a
 from layerkit.ops.indexing import Gather, Iota, LastPlace, ScatterAdd, getitem, take
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import Slice, as_shape, moveaxis, reshape, stack
+from layerkit.records import dataclass
 
 _NUMPY = {"max": np.maximum, "min": np.minimum, "prod": np.multiply}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from layerkit.ops.core import Tensor, apply, axis_of, operand, size, whole
 from layerkit.ops.elementwise import cast, equal, greater_equal, less, logical_and, where
 from layerkit.ops.reduction import broadcast_to, max
 from layerkit.ops.shape import Reverse, Slice, expand_dims, moveaxis, reshape, transpose
+from layerkit.records import dataclass
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from layerkit.ir import (
 from layerkit.ops.core import Tensor, apply, axis_of, operands
 from layerkit.ops.reduction import broadcast_to
 from layerkit.ops.shape import expand_dims, reshape, squeeze, swapaxes, transpose
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ cotangent to the chosen element (``MaxPoolGrad``), whose own gradient reads the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import prod
 from typing import Any
 
@@ -31,6 +31,7 @@ from layerkit.ops.windows import (
     taps,
     windows,
 )
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ Source: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from layerkit import dtypes
 from layerkit.errors import DTypeError
 from layerkit.ir import Array, BadCase, Case, Op, Shape, TensorType, nondifferentiable
+from layerkit.records import dataclass
 
 _DISTRIBUTIONS = ("bits", "uniform", "normal")
 

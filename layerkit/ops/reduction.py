@@ -8,7 +8,6 @@ everything, so it always shows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from layerkit.ir import (
 )
 from layerkit.ops.core import Axis, Tensor, apply, axes_of, axis_of, dtype_of, operand, operands, size
 from layerkit.ops.shape import as_shape, reshape
+from layerkit.records import dataclass
 
 _NUMPY = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 

@@ -9,7 +9,6 @@ one loop of the two), carries the cotangents of the carried values, and sums the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +34,7 @@ from layerkit.ir import (
 from layerkit.ir.interpret import Schedule
 from layerkit.ops.core import apply, operand, type_of
 from layerkit.ops.indexing import fill
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from layerkit.errors import ArgumentError, ShapeError
 from layerkit.ir import Array, BadCase, Case, Dim, Op, Shape, Size, TensorType, Value, product, show_shape, unify
 from layerkit.ops.core import Axis, Tensor, apply, axes_of, axis_of, check_choice, operand, operands, type_of, whole
+from layerkit.records import dataclass
 
 # Primitives ----------------------------------------------------------------------------------------------------------
 

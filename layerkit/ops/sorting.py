@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,7 @@ from layerkit.ops.elementwise import (
 from layerkit.ops.gathering import segment_sum, take_along_axis
 from layerkit.ops.reduction import any, min, sum
 from layerkit.ops.shape import concatenate, expand_dims, flip, moveaxis, reshape, slice_axis, squeeze
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ are graphs too: every pass is applied to them by ``rewrite`` itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from operator import is_
 from typing import ClassVar
 
 from layerkit.ir import Graph, Node, Op, Value, make
 from layerkit.ir.graph import Input
+from layerkit.records import dataclass
 
 Rule = Callable[[Node], "tuple[Value, ...] | None"]
 

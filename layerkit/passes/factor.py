@@ -6,7 +6,7 @@ With the factors taken out, these are one sum, over a tensor that some loop read
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -17,6 +17,7 @@ from layerkit.ops.elementwise import Binary, Unary
 from layerkit.ops.reduction import Broadcast, Reduce
 from layerkit.ops.shape import Reshape
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 WIDE = ("float32", "float64")  # numbers with room for sums of what was not yet made small by its factor
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from layerkit.ir import Const, Graph, Node, Value, constant
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

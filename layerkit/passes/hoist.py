@@ -8,7 +8,6 @@ before the loop. Its gradient adds ``x_t.T @ dz_t`` to a sum in each step; the s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from layerkit.ops.reduction import Reduce
 from layerkit.ops.scan import Scan
 from layerkit.ops.shape import Reshape, Transpose, reshape, transpose
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 GROWTH = 4  # so many times larger than its operand, a product of the whole sequence costs more to write and read than to repeat
 

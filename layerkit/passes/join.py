@@ -6,12 +6,11 @@ everywhere else. Joined, every number is written once, where it belongs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from layerkit.ir import Graph, Node, Size, Value, make
 from layerkit.ops.elementwise import Binary
 from layerkit.ops.shape import Concatenate, Pad
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

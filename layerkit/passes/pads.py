@@ -7,7 +7,7 @@ the input, of which a padding's own gradient keeps the inner part only: what wou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from layerkit.ir import Graph, Node, Value, make
@@ -15,6 +15,7 @@ from layerkit.ops.conv import Conv, ConvInputGrad, ConvKernelGrad
 from layerkit.ops.shape import Pad, Slice
 from layerkit.ops.windows import is_known, pad_widths
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 Widths = tuple[tuple[int, int], ...]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from layerkit.errors import UnknownNameError, did_you_mean
 from layerkit.ir import Graph, verify
 from layerkit.passes.base import Pass
@@ -16,6 +14,7 @@ from layerkit.passes.prune import Prune
 from layerkit.passes.rows import Rows
 from layerkit.passes.share import Share
 from layerkit.passes.simplify import Simplify
+from layerkit.records import dataclass
 
 PASSES: dict[str, type[Pass]] = {p.name: p for p in (Fold, Simplify, Pads, Factor, Share, Join, Hoist, Prune, Rows)}
 DEFAULT = "fold,simplify,pads,factor,share,join,hoist,share,prune"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from layerkit.ir import Graph, Node, Value, make
 from layerkit.ops.scan import Scan
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

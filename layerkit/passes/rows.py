@@ -7,12 +7,11 @@ places which row of the small one it is, or none. The sums are those of before, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from layerkit.ir import Graph, Node, Size, Value, apply, origin, product, usual
 from layerkit.ops.indexing import Gather, LastPlace, ScatterAdd
 from layerkit.ops.shape import Reshape
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 WIDE, LARGE = 8, 1 << 20  # numbers in a row, and in a table, from which this pays: the table fits no cache
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from layerkit.ir import Graph, Node, Value, inline, make
 from layerkit.ops.scan import Scan
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from layerkit.ir import Const, Graph, Node, Value, make
@@ -14,6 +12,7 @@ from layerkit.ops.elementwise import Binary, Cast, Unary
 from layerkit.ops.reduction import Broadcast, Reduce
 from layerkit.ops.shape import Reshape, Transpose
 from layerkit.passes.base import Pass, rewrite
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

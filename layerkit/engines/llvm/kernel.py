@@ -7,10 +7,11 @@ work on can run one after the other on a few rows while those are in the cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from layerkit.ir import Size
+from layerkit.records import dataclass
 
 CHUNKS = "chunks"  # the axis that counts the partial results of a reduction
 MOST_PARTIALS = 16  # partial results of one reduction

@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from layerkit.records import dataclass
 
 FOLDER, SWITCH, BOUND = "LAYERKIT_CACHE_DIR", "LAYERKIT_CACHE", "LAYERKIT_CACHE_MB"
 """Environment variables: the folder; 0 switches the cache off; its most megabytes."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from layerkit.engines.llvm.codegen import tuner
+from layerkit.records import dataclass
 
 FEATURES = "LAYERKIT_LLVM_FEATURES"
 """Environment variable: features to switch off, for instance ``-avx512f``."""

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.records import dataclass
 
 SWITCH = "LAYERKIT_TUNING"
 """Environment variable: 0 leaves what was measured aside."""

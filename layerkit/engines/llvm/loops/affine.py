@@ -8,10 +8,10 @@ for each axis. The index of an element is one ``Affine`` for each axis of its te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from layerkit.ir import Dim, Shape, Size, product
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
 from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.ir import Size
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

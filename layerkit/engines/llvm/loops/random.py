@@ -6,10 +6,10 @@ The meaning is ``layerkit.ops.random``; its docstring names the source.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Reg, literal, vector
 from layerkit.engines.llvm.loops import vmath
+from layerkit.records import dataclass
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _STEPS = (0x9E3779B9, 0xBB67AE85)

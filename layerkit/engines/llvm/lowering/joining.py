@@ -7,7 +7,6 @@ cannot be said in these terms stays a loop of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
@@ -17,6 +16,7 @@ from layerkit.engines.llvm.loops.fusion import CHEAP
 from layerkit.engines.llvm.loops.nest import Expr, Nest, Store
 from layerkit.engines.llvm.tiles.epilogue import Epilogue, Place, Term
 from layerkit.ir import Size, product
+from layerkit.records import dataclass
 
 if TYPE_CHECKING:
     from layerkit.engines.llvm.lowering.lower import Item

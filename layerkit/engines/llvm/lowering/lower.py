@@ -8,7 +8,7 @@ between them: the optimizer's three results of a parameter, or a bias gradient a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from layerkit.engines.llvm.lowering.joining import Product, join
 from layerkit.errors import UnsupportedOpError
 from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, product
 from layerkit.ir.graph import Input
+from layerkit.records import dataclass
 
 MOST_RESULTS, MOST_READS = 12, 24  # of one fused kernel
 DRAWN = 64  # random numbers in a unit: a multiple of 4, so that units begin with a new block of them

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from layerkit.engines.base import Change
 from layerkit.engines.llvm.codegen.builder import Sketch
@@ -21,6 +21,7 @@ from layerkit.engines.llvm.lowering.lower import COST, Lowering
 from layerkit.ir import BATCH, Const, Graph, Node, Op, Size, TensorType, Value, make, placeholder, usual
 from layerkit.ops.matrices import MatMul
 from layerkit.ops.reduction import Reduce
+from layerkit.records import dataclass
 
 Sources = dict[Buffer, None]
 Shown = tuple[TensorType, tuple[Op, ...]]

@@ -11,7 +11,6 @@ registers, the bitonic one in memory, as it goes on inside of aligned blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from layerkit import dtypes
@@ -22,6 +21,7 @@ from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
 from layerkit.ir import Node, Size, number, product
 from layerkit.ops.sorting import ArgSort
+from layerkit.records import dataclass
 
 WRITTEN = 4  # comparisons that are written out one after the other
 PIECE = 1024  # the longest row that a network sorts: with 8 lanes 64 KiB on the stack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from layerkit.engines.llvm.runtime.schedule import Schedule, Segment, schedule
 from layerkit.ir import Array, Graph
 from layerkit.ir.fingerprint import fingerprint
 from layerkit.passes import Pipeline
+from layerkit.records import dataclass
 
 Detail = Literal["code", "kernels", "outline"]
 

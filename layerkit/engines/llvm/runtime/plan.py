@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from layerkit.errors import GraphError
 from layerkit.ir import Array, Dim, Size
 from layerkit.ir.text import parse_size
 from layerkit.ir.types import bind
+from layerkit.records import dataclass
 
 CHUNK_NS = 100_000.0  # aim at chunks of this price
 ALIGN = 64

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.runtime.plan import Work
 from layerkit.ir import Size
+from layerkit.records import dataclass
 
 TINY_NS = 2_000.0  # cheaper kernels share a segment
 

@@ -10,7 +10,6 @@ sums over planes: each plane of the operand is framed and added to the planes of
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product as every
 from math import gcd, prod
@@ -20,6 +19,7 @@ from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.tiles import gemm
 from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.gemm import Terms
+from layerkit.records import dataclass
 
 MOST_FRAME = 1 << 20  # bytes of stack for framed images
 MOST_TOGETHER = 8  # images whose products are summed before the sums leave their registers

@@ -13,13 +13,13 @@ window turned round; that by the kernel keeps the whole window in registers, and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.tiles.strips import Axis, Strip, row_tables, spans, strips
+from layerkit.records import dataclass
 
 WIDTH = {"float": 4, "double": 8}
 COLUMNS = {32: 14, 16: 7}  # positions of a tile, by the number of registers

@@ -7,12 +7,13 @@ holds finished sums in registers calls ``Applied.put`` for them, a vector of col
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from layerkit.engines.llvm.codegen.builder import Function, Index, Reg, literal, vector
 from layerkit.engines.llvm.loops import elements
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ is summed by one register in this order, whatever the tile, so the tile never ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.tiles.epilogue import Applied, Epilogue
+from layerkit.records import dataclass
 
 Tail = tuple[Epilogue, list[Reg]]
 """An epilogue and its pointers."""

@@ -7,7 +7,6 @@ through any strides: weight gradients, whose sum runs over rows, and stacks of m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isqrt
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, size_registers
@@ -18,6 +17,7 @@ from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.gemm import WIDTH, Terms, most_terms, tile, tiles
 from layerkit.engines.llvm.tiles.packing import Matrix, slot, to_panels, to_tiles
 from layerkit.ir import Size, product
+from layerkit.records import dataclass
 
 FEW = 8  # units of one product: fewer are made more where that is cheap, as threads would wait for each other
 

@@ -8,12 +8,12 @@ copy that fits the cache costs little, and without it rows at a distance of a po
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.tiles.gemm import Tile, tile
+from layerkit.records import dataclass
 
 UNROLL = 4  # tiles that are copied in a turn of the loop over them
 

@@ -7,7 +7,6 @@ weights is by itself the panel that the product with the values reads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from layerkit.engines.llvm.codegen.builder import INT, Index, Module, Reg, literal, size_registers, vector, zero
 from layerkit.engines.llvm.codegen.target import Target
@@ -18,6 +17,7 @@ from layerkit.engines.llvm.tiles.gemm import Terms, Tile, tile, tiles
 from layerkit.engines.llvm.tiles.packing import Matrix, panel_to_rows, rows_to_panel
 from layerkit.ir import Size, product
 from layerkit.ops.attend import MASKED, Attend
+from layerkit.records import dataclass
 
 KEYS = 64  # of a tile, at most
 BLIND = 0.99 * MASKED  # a largest score below this is that of a query that may see nothing

@@ -7,8 +7,9 @@ memory: what lies outside an image is left out, for rows by the tables, for colu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product as every
+
+from layerkit.records import dataclass
 
 
 @dataclass(frozen=True)

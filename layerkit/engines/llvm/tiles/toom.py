@@ -11,11 +11,11 @@ Source: Lavin and Gray 2015, arXiv:1509.09308; the choice of points: Barabasz et
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
 from layerkit.engines.llvm.codegen.builder import Function, Reg, literal
+from layerkit.records import dataclass
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 

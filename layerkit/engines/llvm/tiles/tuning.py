@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.codegen.tuner import Choice
 from layerkit.engines.llvm.tiles import conv
 from layerkit.engines.llvm.tiles.conv import Geometry
+from layerkit.records import dataclass
 
 IMAGES, SIZE, CHANNELS = 2, 16, 64  # of what is measured: a convolution, and its gradient by the kernel
 SECONDS, CALLS = 0.01, 8  # for each tile, at least

@@ -12,7 +12,6 @@ cotangents, sums the products of all tiles, and transforms the sum back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Module, Reg, literal, vector, zero
@@ -22,6 +21,7 @@ from layerkit.engines.llvm.tiles.conv import Geometry, copy
 from layerkit.engines.llvm.tiles.epilogue import Applied, Epilogue
 from layerkit.engines.llvm.tiles.gemm import Terms
 from layerkit.engines.llvm.tiles.toom import Matrix, Scheme, both, scheme, transposed
+from layerkit.records import dataclass
 
 FEWEST = 16  # channels and filters: with fewer, transforms cost more than products save
 TILES = 16  # in a block, at least: each reads the whole kernel
