@@ -47,9 +47,11 @@ class Finalist:
 
     @property
     def merit(self) -> tuple[float, ...]:
-        """Higher is better: fewer failures, then the mean of what a trial is ranked by."""
-        merits = [merit(r.scores) for r in self.results.values() if r.reason is None]
-        return (len(merits) - len(self.results), *np.mean(merits, axis=0)) if merits else (-np.inf,)
+        """Higher is better: trained with the first seed, as the winner will be; fewer failures; the mean of its scores' merits."""
+        merits = {number: merit(r.scores) for number, r in self.results.items() if r.reason is None}
+        if not merits:
+            return (-np.inf,)
+        return (0 in merits, len(merits) - len(self.results), *np.mean(list(merits.values()), axis=0))
 
     @property
     def _most(self) -> float:
@@ -132,12 +134,12 @@ class Finals:
         options, place = self.options, model_of(self.folder, trial, number).parent
         return Task(
             trial.number, trial.spec, options.file_of(trial.space), options.data, seed_of(options, number),
-            trial.epochs, str(place), str(self.folder / "prepared"),
+            trial.epochs, str(place), str(self.folder / "prepared"), options.limits,
         )  # fmt: skip
 
     def _thin(self, trial: Trial, number: int) -> None:
-        """Only the model of a training that has ended."""
-        for path in model_of(self.folder, trial, number).parent.iterdir():
+        """Only the model of a training that has ended; one whose process died at once has left nothing."""
+        for path in model_of(self.folder, trial, number).parent.glob("*"):
             if path.name not in (MODEL, "lock"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -118,7 +118,8 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
         trial = next(t for t in trials if t.number == kept.trial)
         notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {trial.epochs} epochs")
         _copy_model(kept.model, best)
-        model = {"validation": trial.scores[measure]}
+        measure = "accuracy" if "accuracy" in kept.scores else "loss"  # the study may not have been told any more
+        model = {"validation": kept.scores[measure]}
     saving.write_whole(folder / "best.yaml", [trial.spec.encode()])
     return {
         **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": measure,

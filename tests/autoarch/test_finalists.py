@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,11 @@ from autoarch.clock import Clock
 from autoarch.finalists import Finalist, Finals, model_of, seed_of
 from autoarch.finish import _cut_short
 from autoarch.halving import RUNGS
+from autoarch.incumbent import offer
 from autoarch.options import Options, Space
 from autoarch.space import Drawn
 from autoarch.study import Study, Trial
-from autoarch.tasks import Result
+from autoarch.tasks import Limits, Result
 
 OPTIONS = Options((Space("small", "", "small.yaml", 9),), None, 5, seed=7)
 
@@ -38,10 +40,11 @@ class Trains:
             number = next(n for n in range(3) if seed_of(OPTIONS, n) == task.seed)
             self.asked.append((task.number, number))
             place = model_of(self.folder, trial(task.number, 0), number)
-            place.parent.mkdir(parents=True)
-            place.write_text("model")
-            (place.parent / "checkpoint").mkdir()
             score = self.accuracies[task.number][number]
+            if score is not None:
+                place.parent.mkdir(parents=True)
+                place.write_text("model")
+                (place.parent / "checkpoint").mkdir()
             yield task, Result(reason="diverged") if score is None else Result({"loss": 0.5, "accuracy": score})
 
 
@@ -69,6 +72,21 @@ def test_the_best_on_average_wins(tmp_path, study):
     again = Finals(tmp_path, study, OPTIONS, lambda text: None).run(trials, pool, deadline)
     assert len(pool.asked) == 9  # all that was known is kept
     assert [f.trial.number for f in again] == [2, 1, 3]
+
+
+def test_one_that_the_first_seed_fails_cannot_win(tmp_path, study):
+    """The winner is trained again with that seed; a process that died at once leaves no folder."""
+    pool = Trains(tmp_path, {0: [None, 0.95, 0.95], 1: [0.8, None, 0.7]})
+    trials = [trial(0, 0.9), trial(1, 0.8)]
+    found = Finals(tmp_path, study, OPTIONS, lambda text: None).run(
+        trials, pool, Deadline(Clock(tmp_path), trials, None, 1)
+    )
+    assert [f.trial.number for f in found] == [1, 0]
+
+
+def test_finalists_get_no_more_memory_than_trials(tmp_path, study):
+    limited = replace(OPTIONS, limits=Limits(bytes=10**7))
+    assert Finals(tmp_path, study, limited, print)._task(trial(0, 0.9), 1).limits == limited.limits
 
 
 def test_seeds_are_left_out_where_time_is_short(tmp_path, study):
@@ -110,3 +128,12 @@ def test_when_time_is_up_a_finalists_model_is_the_result(tmp_path):
     assert found["is_retrained"]
     assert found["model"] == {"validation": 0.93}
     assert found["baselines"] == {}
+
+
+def test_time_that_is_up_before_the_study_is_told_of_the_best_so_far(tmp_path):
+    told, untold = trial(0, 0.5), replace(trial(1, 0.0), results={})
+    (tmp_path / "trained.lk").write_bytes(b"the model")
+    assert offer(tmp_path, untold, 0, Result({"loss": 0.4, "accuracy": 0.8}), tmp_path / "trained.lk")
+    found = _cut_short(tmp_path, OPTIONS, [told, untold], Finalist(told, {}))
+    assert (found["best_trial"], found["model"], found["is_retrained"]) == (1, {"validation": 0.8}, False)
+    assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
