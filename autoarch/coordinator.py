@@ -14,7 +14,7 @@ from autoarch import halving
 from autoarch.budget import Deadline
 from autoarch.checks import checked
 from autoarch.clock import Clock, TimeIsUp
-from autoarch.finish import finish
+from autoarch.finish import RESULT, finish
 from autoarch.halving import LOOK
 from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
@@ -72,7 +72,7 @@ def work(
         command: that was typed, for the report.
 
     Raises:
-        StateError: another process is at work there, or no trial came to an end.
+        StateError: another process is at work there, no trial came to an end, or nothing says when it has to end.
     """
     watcher = watcher or Plain()
     workers = workers or available_cores()
@@ -82,14 +82,21 @@ def work(
             if seconds is not None:
                 clock.allow(seconds)
                 _open_again(folder)
+            options = options_from(study.options)
+            if options.trials is None and clock.allowed is None:  # killed before it was written down
+                raise StateError(
+                    "it is not known how long the search may take.", got="neither trials nor a time",
+                    fix=f"autoarch resume {folder} --time ...",
+                )  # fmt: skip
             with clock.running():
-                search = _Search(study, folder, options_from(study.options), watcher, clock, workers)
+                search = _Search(study, folder, options, watcher, clock, workers)
                 with Pool(
                     workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)
                 ) as pool:
                     try:
-                        with clock.alarm():
-                            search.run(pool)
+                        if not (folder / RESULT).exists():  # else what time is left is not for more trials
+                            with clock.alarm():
+                                search.run(pool)
                     except TimeIsUp:
                         watcher.phase("time is up")
                     saving.write_whole(folder / "leaderboard.json", [leaderboard(study.trials()).encode()])
@@ -102,7 +109,7 @@ def work(
 
 def _open_again(folder: Path) -> None:
     """Remove the result of a search that goes on."""
-    (folder / "result.json").unlink(missing_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
     shutil.rmtree(folder / "best", ignore_errors=True)
 
 
@@ -114,7 +121,7 @@ def _report(folder: Path, watcher: Watcher, clock: Clock) -> None:
         with clock.alarm():
             write(folder)
     except TimeIsUp:
-        watcher.phase(f"time is up: there is no report yet; autoarch report {folder} writes it")
+        watcher.phase(f"time is up: the report is not written; autoarch report {folder} writes it")
     except (LayerkitError, OSError) as error:
         watcher.phase(f"the report cannot be written: {error}")
 

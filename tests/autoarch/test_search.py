@@ -19,8 +19,12 @@ from click.testing import CliRunner
 
 import layerkit
 from autoarch.cli import cli
+from autoarch.coordinator import work
 from autoarch.pool import Pool
+from autoarch.study import Study
 from autoarch.tasks import Limits, Task
+from autoarch.watching import Watcher
+from layerkit.errors import StateError
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -273,3 +277,29 @@ def test_a_folder_without_a_search_is_told(tmp_path):
     result = CliRunner().invoke(cli, ["show", str(tmp_path)])
     assert result.exit_code == 1
     assert "no such table" in result.output
+
+
+def without_an_end(folder: Path) -> None:
+    """As a search with --time has its options."""
+    with sqlite3.connect(folder / "study.sqlite") as connection:
+        (text,) = connection.execute("SELECT text FROM options").fetchone()
+        connection.execute("UPDATE options SET text = ?", [json.dumps({**json.loads(text), "trials": None})])
+    connection.close()
+
+
+def test_a_finished_search_is_not_gone_on_with(made_run):
+    folder = made_run(9)
+    without_an_end(folder)
+    (folder / "clock.json").write_text('{"allowed": 1000, "spent": 1}')
+    before = (folder / "result.json").read_bytes()
+    work(folder, workers=1, watcher=Watcher())
+    with Study.open(folder, alone=False) as study:
+        assert len(study.trials()) == 9
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_a_search_that_nothing_ends_is_told(made_run):
+    folder = made_run(9, finished=False)
+    without_an_end(folder)
+    with pytest.raises(StateError, match="how long the search may take"):
+        work(folder, workers=1, watcher=Watcher())
