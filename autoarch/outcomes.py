@@ -20,11 +20,14 @@ def predicted(model: Any, x: Any, *, is_class: bool) -> Array | None:
     out = model.predict(x, verbose=0)
     if not isinstance(out, np.ndarray):
         return None
-    if not is_class:
-        return out
-    if out.shape[-1] > 1:
-        return np.asarray(out.argmax(-1))
-    return (out[..., 0] > (0.0 if getattr(model.loss, "from_logits", False) else 0.5)).astype("int64")
+    return classes_of(model, out) if is_class else out
+
+
+def classes_of(model: Any, outputs: Array) -> Array:
+    """The number of the class that outputs tell: the highest of several, or on which side of a half a single one is."""
+    if outputs.shape[-1] > 1:
+        return np.asarray(outputs.argmax(-1))
+    return (outputs[..., 0] > (0.0 if getattr(model.loss, "from_logits", False) else 0.5)).astype("int64")
 
 
 def losses(predictions: Array, y: Array, *, is_class: bool) -> Array:

@@ -1,4 +1,4 @@
-"""A search from Python: ``search(x, y)``, its ``Result``, and estimators in scikit-learn's manner."""
+"""A search from Python: ``search(x, y)``, its ``Result``, of which ``estimators`` make use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import builders
 from autoarch import budget, rows
 from autoarch.coordinator import start, work
 from autoarch.options import DEFAULT_TRIALS, prepare
+from autoarch.outcomes import classes_of
 from autoarch.space import Sampler
 from autoarch.study import Study, leaderboard
 from autoarch.tasks import Limits
@@ -68,6 +70,7 @@ def search(
         >>> result = search(data="digits", spaces=["mlp"], trials=2)  # doctest: +SKIP
         >>> result.best_model.predict(x)  # doctest: +SKIP
     """
+    began = monotonic()
     if (data is None) == (x is None) or (x is None) != (y is None):
         raise ArgumentError(
             "a search takes x and y, or data.",
@@ -76,14 +79,16 @@ def search(
         )
     if trials is None and time is None:
         trials = DEFAULT_TRIALS
+    seconds = None if time is None else budget.seconds(time)
+    limits = Limits(params, None if memory is None else budget.size(memory), flops, latency_ms)
     folder = Path(run) if run is not None else Path(tempfile.mkdtemp(prefix="autoarch-"))
     try:
-        _start(
-            folder, x, y, [Path(s) for s in specs], data, None if time is None else budget.seconds(time), target=target,
-            task=task, names=spaces, trials=trials, seed=seed, sampler=sampler,
-            limits=Limits(params, None if memory is None else budget.size(memory), flops, latency_ms),
-        )  # fmt: skip
-        work(folder, workers=workers, watcher=Plain() if verbose else Watcher())
+        with budget.in_time(seconds, began):
+            _start(
+                folder, x, y, [Path(s) for s in specs], data, seconds, target=target, task=task, names=spaces, trials=trials,
+                seed=seed, sampler=sampler, limits=limits,
+            )  # fmt: skip
+        work(folder, workers=workers, watcher=Plain() if verbose else Watcher(), began=began)
     except BaseException:
         if run is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -226,7 +231,7 @@ class Result:
         outputs, classes = self.outputs(x), self.classes
         if classes is None:
             return outputs.reshape(len(outputs)) if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
-        return np.asarray(classes[outputs.argmax(-1)])
+        return np.asarray(classes[classes_of(self.best_model, outputs)])
 
     def outputs(self, x: Any) -> Array:
         """The outputs of the model: of classes the probabilities."""

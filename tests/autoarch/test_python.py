@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,20 @@ def test_a_table_with_texts_and_gaps(tmp_path):
     assert found.predict(table).shape == (300,)
     again = autoarch.Result(tmp_path / "run")
     np.testing.assert_array_equal(again.predict(table), found.predict(table))
+
+
+def test_a_single_output_tells_two_classes(tmp_path):
+    result = autoarch.Result.__new__(autoarch.Result)
+    result.folder, outputs = tmp_path, np.array([[0.2], [0.7]], "float32")
+    result.outputs = lambda x: outputs
+    result.best_model = SimpleNamespace(loss="binary_crossentropy", preparation=SimpleNamespace(classes=("no", "yes")))
+    assert result.predict(None).tolist() == ["no", "yes"]
+
+
+def test_the_time_counts_from_the_call(tmp_path):
+    with pytest.raises(StateError, match="time was up before the search began"):
+        autoarch.search(data="digits", time="0.1", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_estimators_keep_their_parameters_as_scikit_learn_wants():
