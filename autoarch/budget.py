@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 import time
 from collections import defaultdict
@@ -90,10 +91,11 @@ def in_time(seconds: float | None, began: float) -> Iterator[None]:
 def disk_use(folder: Path) -> dict[str, int]:
     """The bytes of each folder in a search's, and of the ``files`` beside them; the largest first."""
     found: dict[str, int] = defaultdict(int)
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).parts[0] if path.parent != folder else "files"
-        with contextlib.suppress(FileNotFoundError):  # a search that is at work removes some
-            found[name] += path.stat().st_size if path.is_file() else 0
+    for place, _, names in os.walk(folder):  # a search that is at work removes some meanwhile, folders too
+        part = Path(place).relative_to(folder).parts[:1] or ("files",)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[part[0]] += (Path(place) / name).stat().st_size
     return dict(sorted(((n, size) for n, size in found.items() if size), key=lambda item: -item[1]))
 
 

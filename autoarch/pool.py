@@ -22,8 +22,6 @@ from autoarch.tasks import Result, Task
 Heard = Callable[[Task, int, Mapping[str, float]], None]  # an epoch of a task, and what it came to
 
 ATTEMPTS = 3  # a task whose process died is given to two more
-
-
 TICK_S = 0.25
 
 
@@ -148,9 +146,9 @@ class Pool:
         for worker in self._workers:
             worker.allow(True)
         with ThreadPoolExecutor(len(self._workers)) as threads:
-            named = {threads.submit(self._one, task, guard): task for task in tasks}
-            waiting = set(named)
             try:
+                named = {threads.submit(self._one, task, guard): task for task in tasks}
+                waiting = set(named)
                 while waiting:
                     done, waiting = wait(waiting, max(min(guard.left, TICK_S), 0.01), FIRST_COMPLETED)
                     for future in done:

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -117,6 +118,27 @@ def test_what_does_not_begin_has_no_result(tmp_path):
 
     with Pool(2, tmp_path / "log", 60) as pool:
         assert list(pool.run([task(i, 1) for i in range(5)], Never())) == []
+
+
+def test_time_that_is_up_while_tasks_are_handed_out_ends_those_that_began(tmp_path):
+    spec = SPEC.split("layers:")[0] + "layers: [Flatten, {Dense: {units: 10, activation: softmax}}]\n"
+    spec += "compile: {loss: sparse_categorical_crossentropy}\ndata: {dataset: digits, split: {validation: 0.2}}\n"
+    begun = threading.Event()
+
+    class Tells:
+        left = 10.0
+
+        def begins(self, task: Task) -> bool:
+            begun.set()
+            return True
+
+    def some():
+        yield Task(0, spec, "small.yaml", None, 0, 10**6, str(tmp_path / "0"), str(tmp_path / "prepared"))
+        begun.wait()
+        raise TimeIsUp
+
+    with Pool(1, tmp_path / "log", 5) as pool, pytest.raises(TimeIsUp):
+        list(pool.run(some(), Tells()))
 
 
 def test_wrong_budgets_are_told():
