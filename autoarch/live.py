@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from autoarch.boards import MEDIUM, NARROW, board, described, grid, measures, shown_seconds, text
-from autoarch.halving import FACTOR, RUNGS, rungs
+from autoarch.halving import FACTOR, LOOK, RUNGS, rungs
 from autoarch.measures import parameters_of
 from autoarch.study import Trial
 from autoarch.tasks import Result
@@ -85,7 +85,7 @@ class Live(Watcher):
     def _add(self, trials: Sequence[Trial]) -> None:
         """A round."""
         self._over += sum(_expected(t.epochs) for t in self._round)
-        self._round = [replace(t, results=dict(t.results)) for t in trials]
+        self._round = [replace(t, results=_told(t)) for t in trials]
         self._trials |= {t.number: t for t in self._round}
         for trial in self._round:
             self._score(trial)
@@ -234,6 +234,11 @@ class _Picture:
 
     def stop(self) -> None:
         self._live.stop()
+
+
+def _told(trial: Trial) -> dict[int, Result]:
+    """The results of a trial that a watcher is told: not that it was looked at, unless it was rejected then."""
+    return {rung: result for rung, result in trial.results.items() if rung > LOOK or result.reason is not None}
 
 
 def _title(words: str) -> RenderableType:

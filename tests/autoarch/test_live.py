@@ -19,7 +19,7 @@ from rich.console import Console
 from autoarch.boards import board
 from autoarch.cli import cli
 from autoarch.cli.running import _watcher
-from autoarch.halving import rungs
+from autoarch.halving import LOOK, rungs
 from autoarch.live import Live, _expected
 from autoarch.study import Study, ranked
 from autoarch.tasks import Result
@@ -77,6 +77,15 @@ def test_what_happens_is_drawn(live, trials):
     assert "trial 10  diverged: [red]?[2Jloss" in text
     assert "4,321" in drawn(live, width=140, height=60)
     assert not fresh[0].results  # what it was told is left as it is
+
+
+def test_a_search_that_goes_on_is_at_the_rung_where_it_was(live, trials):
+    """A study knows that trials were looked at before they were trained; a watcher is not told that."""
+    looked = [type(t)(**{**t.__dict__, "results": {LOOK: Result(parameters=9), 0: t.results[0]}}) for t in trials[:3]]
+    live.began(looked, 27)
+    assert "round 1, rung 2 of 3" in drawn(live)
+    live.result(0, 6, Result({"loss": 0.1, "accuracy": 0.9}))
+    assert live._trials[0].rung == 1
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
