@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def _write(dataset: DataSet, place: Path) -> bool:
     named = {k: v if isinstance(v, Mapping) else {"": v} for k, v in found.items()}
     if any(a.dtype.kind not in "biuf" for arrays in named.values() for a in arrays.values()):
         return False
-    new = place.with_suffix(f".{os.getpid()}")
+    new = place.with_suffix(".new")  # there is one at a time, behind the lock; what a killed one left is written over
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     files: dict[str, dict[str, str]] = {}

@@ -27,6 +27,18 @@ def trained(tmp_path_factory):
     return model, prepared(spec, None, model, tmp_path_factory.mktemp("prepared"))
 
 
+def test_what_a_killed_worker_left_of_prepared_data_is_written_over(trained, tmp_path):
+    model, _ = trained
+    spec = least(builders.loads(SPEC, "small.yaml")).override(
+        {"fit.validation_split": "0", "data.split.validation": "0.2"}
+    )
+    prepared(spec, None, model, tmp_path)
+    (place,) = (p for p in tmp_path.iterdir() if p.is_dir())
+    place.rename(place.with_suffix(".new"))
+    prepared(spec, None, model, tmp_path)
+    assert [p for p in tmp_path.iterdir() if p.is_dir()] == [place]
+
+
 def test_parameters_and_multiplications_are_those_of_the_layers(trained):
     found = look(*trained, 32, Limits())
     assert found["flops"] == 2 * (64 * 64 + 64 * 10)
