@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 from autoarch.study import Trial
+from autoarch.tasks import seconds_of
 
 
 def score_of(trial: Trial, measure: str) -> float | None:
@@ -23,9 +22,8 @@ def parameters_of(trial: Trial) -> int | None:
 
 
 def epoch_seconds(trial: Trial) -> float | None:
-    """Of an epoch, as measured: half of them took less. The first compiles, and counts only where it is alone."""
-    took = [row["seconds"] for row in history_of(trial) if "seconds" in row]
-    return median(took[1:] or took) if took else None
+    """Of an epoch, as measured."""
+    return seconds_of(history_of(trial)).get("seconds")
 
 
 def cost_of(trial: Trial, name: str) -> tuple[float | None, float | None]:

@@ -49,7 +49,8 @@ def _summary(result: Any) -> dict[str, Any]:
     from autoarch.options import options_from
     from autoarch.study import Study
 
-    facts, best = result.facts, result.leaderboard[0]
+    facts = result.facts
+    best = next(row for row in result.leaderboard if row["trial"] == facts["best_trial"])
     with Study.open(result.folder, alone=False) as study:
         options = options_from(study.options)
     section = result.best_spec.data_section()

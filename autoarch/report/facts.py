@@ -76,6 +76,14 @@ class Facts:
         return next((t for t in self.ranked if t.merit is not None), None)
 
     @cached_property
+    def best_spec(self) -> str:
+        """The spec of who won, as ``best.yaml`` has it; or of who leads."""
+        path = self.folder / "best.yaml"
+        if self.result and path.exists():
+            return path.read_text(encoding="utf-8")
+        return "" if self.winner is None else self.winner.spec
+
+    @cached_property
     def measure(self) -> str:
         """By what trials are compared: accuracy, or the loss."""
         return "accuracy" if any("accuracy" in t.scores for t in self.scored) else "loss"

@@ -28,7 +28,7 @@ def winner(facts: Facts) -> Markup:
     shown = picture if why is None else paragraph(f"It cannot be drawn: {why}", kind="note")
     return section(
         title, element("dl", *chosen, class_="chosen"),
-        element("div", listing(best.spec, "The best spec"), shown, class_="beside"),
+        element("div", listing(facts.best_spec, "The best spec"), shown, class_="beside"),
     )  # fmt: skip
 
 

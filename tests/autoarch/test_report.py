@@ -105,6 +105,11 @@ def test_a_finished_run_answers_everything(finished):
     assert len(page.all("script")) == 1
 
 
+def test_the_best_spec_is_the_file_that_a_user_gets(finished):
+    (finished / "best.yaml").write_text("layerkit: 1\nname: short\n")
+    assert "name: short" in page_of(finished).text
+
+
 def test_nothing_is_fetched(finished):
     text = write(finished).read_text(encoding="utf-8")
     assert not re.search(
