@@ -13,7 +13,7 @@ import pytest
 
 from layerkit.engines.llvm import LLVMEngine
 from layerkit.engines.llvm.codegen import jit
-from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
+from layerkit.engines.llvm.codegen.cache import BLOCK, ObjectCache, key_of
 from layerkit.engines.llvm.codegen.jit import to_object
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime import compilation
@@ -71,15 +71,15 @@ def test_no_folder_no_failure(tmp_path: Path) -> None:
 
 def test_the_least_used_go_first(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o700)
-    cache = ObjectCache(tmp_path, most_bytes=350)
+    cache = ObjectCache(tmp_path, most_bytes=5 * BLOCK // 2)  # each takes a block
     for i in range(3):
         cache.put(key_of(str(i)), b"x" * 100)
         os.utime(cache._path(key_of(str(i))), (i, i)) if cache._path(key_of(str(i))).exists() else None
     assert cache.get(key_of("2")) is not None
-    assert cache.size <= 350
+    assert cache.size == BLOCK
     assert cache.get(key_of("0")) is None
     before = cache.entries()
-    cache.put(KEY, b"x" * 1000)
+    cache.put(KEY, b"x" * 2 * BLOCK)
     assert cache.entries() == before
 
 

@@ -1,8 +1,8 @@
 """Compiled code on disk, so that a program that was compiled once starts at once.
 
-An entry is a file behind a header with its hash: the machine code for a module, named by a hash of its text, or the plan of
-a graph, named by a hash of the graph, which names the code. The folder belongs to the user alone, since what lies
-in it is executed: a folder that others can write to is not used. Entries are written under another name and renamed, so
+An entry is a file behind a header with its hash: the machine code for a module, named by a hash of its text; where a function
+was compiled, the name of such code; the plan of a graph, named by a hash of the graph, which names all its code. The folder
+belongs to the user alone, since what lies in it is executed: a folder that others can write to is not used. Entries are written under another name and renamed, so
 readers never see half of one; whatever does not fit its hash is deleted and compiled again. Nothing here can fail a
 program: where the disk cannot be written, code is compiled each time.
 """
@@ -26,8 +26,9 @@ MAGIC = b"layerkit object 1\n"
 SUFFIX = ".object"
 DEFAULT_MB = 256
 KEPT = 0.75  # of the bound, when it was passed
+BLOCK = 4096  # bytes of which a file takes a multiple: most entries only say where a function is
 _TOTALS: dict[Path, int] = {}
-"""Bytes in a folder, as far as this process knows."""
+"""Bytes on disk in a folder, as far as this process knows."""
 
 
 def default_folder() -> Path:
@@ -108,7 +109,7 @@ class ObjectCache:
             with suppress(OSError):
                 Path(name).unlink()
             return
-        self._shrink(len(MAGIC) + 32 + len(code))
+        self._shrink(_on_disk(len(MAGIC) + 32 + len(code)))
 
     def compiled(self, key: str, compile_: Callable[[], bytes]) -> bytes:
         """The code under a key, compiled if it is not there."""
@@ -120,11 +121,11 @@ class ObjectCache:
 
     def entries(self) -> list[Path]:
         """All entries, the one used longest ago first."""
-        return [path for _, _, path in sorted(self._stats())]
+        return [Path(path) for _, _, path in sorted(self._stats())]
 
     @property
     def size(self) -> int:
-        """Bytes of all entries."""
+        """Bytes of all entries on disk."""
         return sum(size for _, size, _ in self._stats())
 
     def clear(self) -> int:
@@ -132,11 +133,12 @@ class ObjectCache:
         freed = 0
         for _, size, path in self._stats():
             with suppress(OSError):
-                path.unlink()
+                os.unlink(path)
                 freed += size
         return freed
 
-    def _stats(self) -> Iterator[tuple[float, int, Path]]:
+    def _stats(self) -> Iterator[tuple[float, int, str]]:
+        """When each entry was used, its bytes on disk, its path."""
         try:
             found = list(os.scandir(self.folder))
         except OSError:
@@ -145,7 +147,7 @@ class ObjectCache:
             if entry.name.endswith((SUFFIX, ".tmp")):
                 with suppress(OSError):
                     stat = entry.stat(follow_symlinks=False)
-                    yield stat.st_mtime, stat.st_size, Path(entry.path)
+                    yield stat.st_mtime, _on_disk(stat.st_size), entry.path
 
     def _shrink(self, added: int) -> None:
         """Keep the bound. The folder is looked through only when it may be full: that takes long for many entries."""
@@ -160,12 +162,16 @@ class ObjectCache:
             if total <= wanted:
                 break
             with suppress(OSError):
-                path.unlink()
+                os.unlink(path)
             total -= size
         _TOTALS[self.folder] = total
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"
+
+
+def _on_disk(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
 
 
 def key_of(*parts: str) -> str:
