@@ -32,6 +32,7 @@ class Incumbent:
 
     Attributes:
         folder: its files.
+        spec: that was trained.
         trial: its number.
         rung, epochs: how far it was trained.
         space, values: where it comes from.
@@ -39,17 +40,13 @@ class Incumbent:
     """
 
     folder: Path
+    spec: str
     trial: int
     rung: int
     epochs: int
     space: str
     values: dict[str, Any]
     scores: dict[str, float]
-
-    @property
-    def spec(self) -> str:
-        """The spec that was trained."""
-        return (self.folder / SPEC).read_text(encoding="utf-8")
 
     @property
     def model(self) -> Path:
@@ -91,7 +88,8 @@ def incumbent(run: Path) -> Incumbent | None:
             return None
         folder = run / FOLDER / str(max(numbers))
         try:
-            return Incumbent(folder, **json.loads((folder / SCORE).read_text(encoding="utf-8")))
+            spec = (folder / SPEC).read_text(encoding="utf-8")
+            return Incumbent(folder, spec, **json.loads((folder / SCORE).read_text(encoding="utf-8")))
         except FileNotFoundError:
             continue
     return None

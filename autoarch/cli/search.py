@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,5 +68,9 @@ def search(
 
 
 def _new_folder(name: str) -> Path:
-    """``searches/<name>-<n>``, the first that is not there."""
-    return next(p for n in itertools.count(1) if not (p := Path("searches") / f"{name}-{n}").exists())
+    """``searches/<name>-<n>``, the first that is not there; made at once, as another search may begin now."""
+    for n in itertools.count(1):
+        with suppress(FileExistsError):
+            (folder := Path("searches") / f"{name}-{n}").mkdir(parents=True)
+            return folder
+    raise AssertionError("numbers never end")

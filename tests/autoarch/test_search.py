@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import layerkit
 from autoarch.cli import cli
+from autoarch.cli.search import _new_folder
 from autoarch.coordinator import work
 from autoarch.pool import Pool
 from autoarch.study import Study
@@ -303,3 +304,8 @@ def test_a_search_that_nothing_ends_is_told(made_run):
     without_an_end(folder)
     with pytest.raises(StateError, match="how long the search may take"):
         work(folder, workers=1, watcher=Watcher())
+
+
+def test_searches_that_begin_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [str(_new_folder("digits")) for _ in range(2)] == ["searches/digits-1", "searches/digits-2"]
