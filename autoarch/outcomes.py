@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from layerkit.data.preparation import Preparation
 from layerkit.ir import Array
 
 MOST_ROWS = 2_048  # of the validation part whose losses a study keeps
@@ -43,12 +44,20 @@ def losses(predictions: Array, y: Array, *, is_class: bool) -> Array:
     return ((predictions.reshape(rows, -1).astype("float64") - y.reshape(rows, -1)) ** 2).mean(1)
 
 
-def row_losses(model: Any, x: Any, y: Any, *, is_class: bool) -> Array | None:
-    """The model's loss on each row; None where rows have no one loss."""
+def in_units(preparation: Preparation, values: Any) -> Any:
+    """Targets, or predictions of them, in the units of the data, whatever a model is trained on."""
+    if preparation.task != "regression" or not isinstance(values, np.ndarray):
+        return values
+    return preparation.restored(preparation.targets[0].name, values)
+
+
+def row_losses(model: Any, x: Any, y: Any, preparation: Preparation) -> Array | None:
+    """The model's loss on each row, in the units of the data; None where rows have no one loss."""
+    is_class = preparation.task == "classification"
     found = predicted(model, x, is_class=is_class)
     if found is None or not isinstance(y, np.ndarray) or found.size != y.size:
         return None
-    return losses(found, y, is_class=is_class)
+    return losses(in_units(preparation, found), in_units(preparation, y), is_class=is_class)
 
 
 def packed(losses: Array) -> str:

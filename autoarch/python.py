@@ -18,7 +18,7 @@ import builders
 from autoarch import budget, rows
 from autoarch.coordinator import start, work
 from autoarch.options import DEFAULT_TRIALS, prepare
-from autoarch.outcomes import classes_of
+from autoarch.outcomes import classes_of, in_units
 from autoarch.space import Sampler
 from autoarch.study import Study, leaderboard
 from autoarch.tasks import Limits
@@ -28,6 +28,7 @@ from layerkit.errors import ArgumentError, StateError
 from layerkit.ir import Array
 
 if TYPE_CHECKING:
+    from layerkit.data.preparation import Preparation
     from layerkit.models import Model
 
 LABELS = "labels.json"
@@ -223,24 +224,29 @@ class Result:
         return np.asarray(labels[[int(c) for c in preparation.classes]])
 
     def predict(self, x: Any) -> Array:
-        """What the model says for rows as they were searched on: classes, or numbers.
+        """What the model says for rows as they were searched on: classes, or numbers in the units of the data.
 
         Args:
             x: an array or a table with the columns of the training.
         """
         outputs, classes = self.outputs(x), self.classes
         if classes is None:
+            outputs = in_units(self._preparation, outputs)
             return outputs.reshape(len(outputs)) if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
         return np.asarray(classes[classes_of(self.best_model, outputs)])
 
     def outputs(self, x: Any) -> Array:
         """The outputs of the model: of classes the probabilities."""
-        model = self.best_model
-        if model.preparation is None:
-            raise StateError("the model does not know how its data were prepared.", got="no preparation")
         with tempfile.TemporaryDirectory() as folder:
-            inputs, _ = model.preparation.read(rows.records_of(x, Path(folder)), with_targets=False)
-            return np.asarray(model.predict(inputs, verbose=0))
+            inputs, _ = self._preparation.read(rows.records_of(x, Path(folder)), with_targets=False)
+            return np.asarray(self.best_model.predict(inputs, verbose=0))
+
+    @property
+    def _preparation(self) -> Preparation:
+        found = self.best_model.preparation
+        if found is None:
+            raise StateError("the model does not know how its data were prepared.", got="no preparation")
+        return found
 
     def __repr__(self) -> str:
         facts = self.facts

@@ -16,7 +16,7 @@ import numpy as np
 from autoarch import baselines
 from autoarch.claim import claim
 from autoarch.intervals import student, wilson
-from autoarch.outcomes import losses, predicted
+from autoarch.outcomes import in_units, losses, predicted
 from layerkit.data import DataSet
 from layerkit.ir import Array
 
@@ -37,19 +37,12 @@ class Part:
     def of(cls, dataset: DataSet, name: str) -> Part:
         """A part of a data set; of one that is not read whole, rows that are evenly spread over it."""
         x, y = getattr(dataset, name) if dataset.in_memory else dataset.some(name, MOST_ROWS)
-        return cls(x, _in_units(dataset, y))
-
-
-def _in_units(dataset: DataSet, values: Any) -> Any:
-    """Targets, or predictions of them, in the units of the data, whatever a model is trained on."""
-    if dataset.task == "classification" or not isinstance(values, np.ndarray):
-        return values
-    return dataset.preparation.restored(dataset.preparation.targets[0].name, values)
+        return cls(x, in_units(dataset.preparation, y))
 
 
 def _predicted(model: Any, dataset: DataSet, part: Part) -> Array | None:
     """The class, or the values, of each row; None where they are not those of the target."""
-    found = _in_units(dataset, predicted(model, part.x, is_class=dataset.task == "classification"))
+    found = in_units(dataset.preparation, predicted(model, part.x, is_class=dataset.task == "classification"))
     return found if found is not None and isinstance(part.y, np.ndarray) and found.size == part.y.size else None
 
 

@@ -89,7 +89,7 @@ def _train(task: Task, tell: Tell) -> Result:
         odd = [name for name, value in scores.items() if not math.isfinite(value)]
         if odd:
             return Result(reason=f"diverged: {', '.join(odd)} on the validation part is no finite number")
-        rows = None if y is None else row_losses(model, x, y, is_class=data.preparation.task == "classification")
+        rows = None if y is None else row_losses(model, x, y, data.preparation)
         model.save(Path(task.folder) / MODEL)
     history = epochs.history()
     measured = {"compile": compiled, **memory.found, **seconds_of(history)}

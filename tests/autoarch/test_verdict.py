@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autoarch.intervals import wilson
+from autoarch.outcomes import row_losses
 from autoarch.verdict import interval, verdict
 from layerkit.data import SOURCES, DataOptions, open_data
 
@@ -43,6 +44,16 @@ def test_numbers_are_told_in_the_units_of_the_data(tmp_path):
     assert found["residuals"]["quantiles"]["0.5"] == pytest.approx(np.median(-steps), abs=0.05)
     assert found["beats_baselines"] is False
     assert {c["test"] for c in found["claim"]["comparisons"]} == {"signs of blocks of 7 rows"}
+
+
+def test_losses_of_rows_are_told_in_the_units_of_the_data(tmp_path):
+    y = np.random.default_rng(0).normal(300, 50, 50)
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", *(f"{i},{v:.4f}" for i, v in enumerate(y))]) + "\n")
+    options = DataOptions(target="y", standardize_target=True, split={"validation": 0.2, "by": "time"})
+    dataset = open_data(SOURCES["csv"](str(tmp_path / "rows.csv")), options)
+    zero = Says(lambda x: np.zeros((len(x), 1), "float32"))  # the mean of the rows to train on
+    found = row_losses(zero, *dataset.validation, dataset.preparation)
+    np.testing.assert_allclose(found, (y[40:] - y[:40].mean()) ** 2, rtol=1e-3, atol=0.1)
 
 
 @pytest.mark.slow
