@@ -270,6 +270,7 @@ class Arguments:
             cls = registry.find(str(key.value))
         except UnknownNameError as error:
             error.where, error.layer = key.span, layer
+            error.fix = slips.called(str(key.value), registry.classes) or error.fix
             self.faults.add(error)
             return False
         return self.object_of(cls, inner, key, layer) is not None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from builders import nodes, values
+from builders import nodes, slips, values
 from builders.faults import Faults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, did_you_mean, nearest
@@ -231,11 +231,8 @@ def _nearest_layer(name: str, names: list[str]) -> str | None:
         return f"write a colon after the layer: '- {first}: {rest}'"
     if first in ("Input", "InputLayer", "InputLayer:"):
         return "inputs have a section of their own: inputs: {image: {shape: [8, 8, 1]}}"
-    called = re.fullmatch(r"(\w+)\((.*)\)", name, re.DOTALL)
-    if called and called[1] in names:
-        arguments = re.sub(r"(\w+)\s*=\s*", r"\1: ", called[2])
-        braces = f"{{{arguments}}}" if "=" in called[2] else arguments
-        return f"arguments stand behind a colon: '- {called[1]}: {braces}'" if arguments else f"write '- {called[1]}'"
+    if (fix := slips.called(name, names, "- ")) is not None:
+        return fix
     if name[:1].isupper():
         names = [known for known in names if known[:1].isupper()]  # whoever means a layer does not mean a key
     match = nearest(name, names)

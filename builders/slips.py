@@ -1,9 +1,9 @@
-"""Slips of the pen in a value: what somebody meant who wrote ``3x3``, ``0,5``, ``50 %``, or ``same`` in round quotes."""
+"""Slips of the pen: what somebody meant who wrote ``3x3``, ``0,5``, ``50 %``, ``same`` in round quotes, or ``Adam()``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from layerkit.errors import LayerkitError
@@ -30,6 +30,29 @@ def mended(value: Any, check: Check, owner: type) -> str | None:
             continue
         return f"write {_yaml(meant)}{why}"
     return None
+
+
+def called(text: str, names: Iterable[str], before: str = "") -> str | None:
+    """The fix for a name that is called as in Python.
+
+    Args:
+        text: what was written.
+        names: those that there are.
+        before: what stands in front of the name.
+
+    >>> called("Adam(learning_rate=1e-3)", ["Adam"]), called("Flatten()", ["Flatten"], "- "), called("Adm(3)", ["Adam"])
+    ("arguments stand behind a colon: 'Adam: {learning_rate: 1e-3}'", "write '- Flatten'", None)
+    """
+    found = re.fullmatch(r"(\w+)\((.*)\)", text, re.DOTALL)
+    if found is None or found[1] not in names:
+        return None
+    arguments = re.sub(r"(\w+)\s*=\s*", r"\1: ", found[2])
+    braces = f"{{{arguments}}}" if "=" in found[2] else arguments
+    return (
+        f"arguments stand behind a colon: '{before}{found[1]}: {braces}'"
+        if arguments
+        else f"write '{before}{found[1]}'"
+    )
 
 
 def _guesses(value: Any) -> Iterator[tuple[Any, str]]:

@@ -293,18 +293,19 @@ class CsvRecords(Records):
 
 def _records(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Where each row begins, and its bytes; a row goes on while a quote is open. Empty lines are passed over."""
-    place, held = 0, b""
-    for line in stream:
+    place, held, is_open = 0, bytearray(), False
+    for line in iter(lambda: stream.readline(MAX_RECORD), b""):
         held += line
-        if held.count(b'"') % 2 and len(held) < MAX_RECORD:
+        is_open ^= line.count(b'"') % 2 == 1
+        if is_open and len(held) < MAX_RECORD:
             continue
         if len(held) >= MAX_RECORD:
             raise broken(
                 path, "a row is too long.", expected=f"at most {MAX_RECORD} bytes", got="more", fix="close the quote"
             )
         if held.strip():
-            yield place, held
-        place, held = place + len(held), b""
+            yield place, bytes(held)
+        place, held = place + len(held), bytearray()
     if held.strip():
         raise broken(path, "the last row ends inside a quote.", expected='"', got="the end of the file")
 

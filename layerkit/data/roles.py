@@ -158,7 +158,8 @@ def misfit(tensor: Tensor, widths: Mapping[str, int], records: Records, window: 
     if one.kind != "array":
         of = "" if window is None else f"{window.length} rows of "
         shown = f"{of}{row[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
-    fault = wrong("features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), shown)  # fmt: skip
+    is_length = window is not None and _fits(row, tensor.shape[1:])  # then the columns are right
+    fault = wrong("length" if is_length else "features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), shown)  # fmt: skip
     fault.fix = f"inputs: {{{tensor.name}: {{shape: {list(found)}}}}}, or other columns (features)"
     slips = ((name, records.columns[name].slip) for name in tensor.columns)
     fault.fix = next((f"column '{name}' is taken for {slip}" for name, slip in slips if slip), fault.fix)

@@ -89,6 +89,13 @@ def test_broken_csv_on_disk(tmp_path, text, says):
         CsvRecords(path)
 
 
+@pytest.mark.parametrize("text", ['"' + "1,2\n" * 600_000, "1" * 5_000_000], ids=["an open quote", "one line"])
+def test_rows_that_never_end_are_refused_early(tmp_path, text):
+    (tmp_path / "a.csv").write_text("a,b\n" + text)
+    with pytest.raises(FileFormatError, match="too long"):
+        CsvRecords(tmp_path / "a.csv")
+
+
 def test_parquet(tmp_path, table):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq

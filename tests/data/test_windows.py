@@ -185,6 +185,8 @@ def test_a_preparation_keeps_its_window_and_predicts_past_the_end(path):
         ({"window": 5, "split": {"test": 0.2, "by": "random"}}, "by", "windows overlap"),
         ({"window": 50, "split": {"test": 0.5}}, "length", "the train part has too few rows"),
         ({"window": 8, "split": {"test": 0.1}}, "length", "the test part has too few rows"),
+        ({"window": 5, "inputs": [Tensor("x", (), (6, 2))]}, "length", "5 rows of 2"),
+        ({"window": 5, "inputs": [Tensor("x", (), (5, 3))]}, "features", "5 rows of 2"),
         ({"window": {"length": 5, "order": "dya"}}, "order", "did you mean 'day'"),
         ({"window": 5, "split": {"test": 0.2, "column": "dya"}}, "column", "did you mean 'day'"),
         ({"window": {"length": 5, "group": "heat"}}, "group", "does not group the rows"),
