@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from layerkit.data.records import Column, Records
 from layerkit.data.windows import Window, Windows
 from layerkit.data.words import Words, most_frequent, numbers
-from layerkit.errors import ArgumentError, DataError, FileFormatError, nearest, warn
+from layerkit.errors import DataError, FileFormatError, nearest, warn
 from layerkit.ir import Array
 from layerkit.records import dataclass
 
 Task = Literal["classification", "regression"]
 CHUNK_BYTES = 32 << 20  # of rows that are read together
+EncodingKind = Literal["number", "array", "category", "one_hot", "text", "words", "class"]
 Missing = Literal["error", "mean", "drop"]
 
 
@@ -52,7 +53,7 @@ class Encoding:
     took the place of a missing one. A text of words becomes ``length`` numbers, those of the words in ``categories``.
     """
 
-    kind: Literal["number", "array", "category", "one_hot", "text", "words", "class"]
+    kind: EncodingKind
     categories: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
@@ -203,13 +204,23 @@ class Preparation:
                 for key in ("inputs", "targets")
             ]  # fmt: skip
             encodings = [
-                {str(n): Encoding(e["kind"], tuple(e["categories"]), tuple(e["mean"]), tuple(e["deviation"]), e["fill"], e.get("length", 1)) for n, e in config[key].items()}
-                for key in ("columns", "target_columns")
-            ]  # fmt: skip
+                {str(name): _encoding(e) for name, e in config[key].items()} for key in ("columns", "target_columns")
+            ]
             window = Window(**config["window"]) if "window" in config else None
-        except (KeyError, TypeError, AttributeError, ArgumentError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise FileFormatError("this describes no preparation of data.", expected="inputs, targets, columns", got=repr(error)[:200]) from error  # fmt: skip
         return cls(tensors[0], tensors[1], encodings[0], encodings[1], window)
+
+
+def _encoding(config: Mapping[str, Any]) -> Encoding:
+    """An encoding from plain data of a file, which may hold anything."""
+    kind, fill, length = config["kind"], config["fill"], config.get("length", 1)
+    if kind not in get_args(EncodingKind) or type(length) is not int or length < 1:
+        raise ValueError(f"kind {kind!r}, length {length!r}")
+    mean, deviation = (tuple(map(float, config[key])) for key in ("mean", "deviation"))
+    if len(mean) != len(deviation):
+        raise ValueError(f"{len(mean)} means, {len(deviation)} deviations")
+    return Encoding(kind, tuple(config["categories"]), mean, deviation, None if fill is None else float(fill), length)
 
 
 def fit(

@@ -114,8 +114,9 @@ class Windows(Records):
         is_used = np.ones(len(self._line), bool) if rows is None else np.isin(self._line, rows)
         span = window.length + (window.horizon if is_ahead else 0)
         starts = [np.zeros(0, "int64")]
-        for begin, end in _runs(is_used, np.cumsum([len(part) for part in series])):
-            starts.append(np.arange(begin, end - span + 1, window.stride))
+        stride = min(window.stride, len(self._line) + 1)  # NumPy's numbers end, those of a file need not
+        for begin, end in _runs(is_used, np.cumsum([len(part) for part in series])).tolist():
+            starts.append(np.arange(begin, max(begin, end - span + 1), stride))
         self._starts = np.concatenate(starts)
         self.count = len(self._starts)
         self.columns = records.columns

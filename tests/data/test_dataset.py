@@ -286,6 +286,17 @@ def test_preparation_is_plain_data(table):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(FileFormatError):
         Preparation.from_config({"inputs": []})
+    for spoilt in (
+        {"kind": "words", "length": -1},
+        {"kind": "wrds"},
+        {"mean": ["a"]},
+        {"mean": [1.0, 2.0]},
+        {"fill": []},
+    ):
+        config = json.loads(json.dumps(data.preparation.to_config()))
+        next(iter(config["columns"].values())).update(spoilt)
+        with pytest.raises(FileFormatError, match="no preparation"):
+            Preparation.from_config(config)
 
 
 def test_batches_hold_every_row_once_in_an_order_of_the_seed(table):

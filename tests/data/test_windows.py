@@ -39,7 +39,7 @@ def _open(path, inputs=(), in_memory=None, **options):
     return open_data(CSV(path), DataOptions(target="heat", in_memory=in_memory, **options), inputs=inputs)
 
 
-@pytest.mark.parametrize(("length", "horizon", "stride"), [(5, 1, 1), (3, 4, 2), (1, 1, 7), (4, 0, 1)])
+@pytest.mark.parametrize(("length", "horizon", "stride"), [(5, 1, 1), (5, 1, 10**30), (3, 4, 2), (1, 1, 7), (4, 0, 1)])
 def test_windows_are_those_cut_by_hand(path, length, horizon, stride):
     features = ["heat", "rain"] if horizon else ["rain"]
     data = _open(path, window={"length": length, "horizon": horizon, "stride": stride}, features=features)
@@ -183,6 +183,7 @@ def test_a_preparation_keeps_its_window_and_predicts_past_the_end(path):
         ({"window": {"length": 5, "horison": 2}}, "horison", "did you mean 'horizon'"),
         ({"window": {"length": 5, "horizon": -1}}, "horizon", "cannot be -1"),
         ({"window": 5, "split": {"test": 0.2, "by": "random"}}, "by", "windows overlap"),
+        ({"window": {"length": 5, "horizon": 10**30}}, "length", "the train part has too few rows"),
         ({"window": 50, "split": {"test": 0.5}}, "length", "the train part has too few rows"),
         ({"window": 8, "split": {"test": 0.1}}, "length", "the test part has too few rows"),
         ({"window": 5, "inputs": [Tensor("x", (), (6, 2))]}, "length", "5 rows of 2"),
