@@ -187,6 +187,9 @@ def _known(columns: Any, records: Records, argument: str, faults: list[LayerkitE
             there.append(name)
         except DataError as fault:
             fault.argument = argument
+            parts = [part.strip() for part in name.split(",")]
+            if len(parts) > 1 and all(part in records.columns for part in parts):
+                fault.fix = f"write brackets around several columns: [{', '.join(parts)}]"
             faults.append(fault)
     return tuple(there)
 

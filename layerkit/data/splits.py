@@ -26,7 +26,7 @@ class Split(Configurable):
         seed: of the random numbers.
 
     Raises:
-        DataError: nothing is left to train on, or a part is empty.
+        DataError: nothing is left to train on.
     """
 
     validation: Rate = 0.0
@@ -34,6 +34,11 @@ class Split(Configurable):
     by: Literal["random", "stratified", "time", "group"] | None = None
     column: str | None = None
     seed: NonNegativeInt = 0
+
+    def check_together(self) -> None:
+        if self.validation + self.test >= 1:
+            raise _wrong("validation", "the split leaves nothing to train on.", "shares that add up to less than 1",
+                         f"{self.validation} and {self.test}")  # fmt: skip
 
     def rows(
         self, records: Records, target: str | None, series: Sequence[Array] | None = None
@@ -44,10 +49,10 @@ class Split(Configurable):
             records: the rows.
             target: the column to predict.
             series: the rows of each of several series in the order of time; all rows are one unless given.
+
+        Raises:
+            DataError: a part is empty, or the column does not tell where rows belong.
         """
-        if self.validation + self.test >= 1:
-            raise _wrong("validation", "the split leaves nothing to train on.", "shares that add up to less than 1",
-                         f"{self.validation} and {self.test}")  # fmt: skip
         if self.by == "time":
             parts = self._time(records, series)
         else:
