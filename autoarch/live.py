@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from autoarch.boards import MEDIUM, NARROW, board, described, grid, measures, shown_seconds, text
-from autoarch.halving import FACTOR, LOOK, RUNGS, rungs
+from autoarch.halving import FACTOR, LOOK, RUNGS, promoted, rungs
 from autoarch.measures import parameters_of
 from autoarch.study import Trial
 from autoarch.tasks import Result
@@ -83,11 +83,14 @@ class Live(Watcher):
         self._live = _Picture(self)
 
     def _add(self, trials: Sequence[Trial]) -> None:
-        """A round."""
-        self._over += sum(_expected(t.epochs) for t in self._round)
-        self._round = [replace(t, results=_told(t)) for t in trials]
-        self._trials |= {t.number: t for t in self._round}
-        for trial in self._round:
+        """A round, or more of the latest, in place of those that were rejected."""
+        new = [replace(t, results=dict(t.results)) for t in trials]
+        if new[0].round != max((t.round for t in self._round), default=None):
+            self._over += sum(_expected(t.epochs) for t in self._round)
+            self._round = []
+        self._round += new
+        self._trials |= {t.number: t for t in new}
+        for trial in new:
             self._score(trial)
 
     def _score(self, trial: Trial) -> None:
@@ -120,7 +123,7 @@ class Live(Watcher):
                 self._failures.append((trial, result.reason))
             found = self._trials.get(trial)
             if found is not None:
-                found.results[len(found.results)] = result
+                found.results[found.rung + 1 if epochs else LOOK] = result
                 self._score(found)
 
     def ended(self) -> None:
@@ -161,10 +164,8 @@ class Live(Watcher):
         elif self._wanted is not None and self._trained >= FEWEST and total > done:  # not while finalists train
             about, left = "about ", max(total - done, 0.0) * spent / self._trained
         number = max((t.round for t in self._round), default=0)
-        reached = max((len(t.results) for t in self._round), default=0)
-        rung = 0 if any(not t.results for t in self._round) else min(reached, RUNGS - 1)
-        ended = sum(t.reason is not None or len(t.results) < reached or t.is_complete for t in self._round)
-        ended += len(self._trials) - len(self._round)
+        rung, going = self._rung()
+        ended = len(self._trials) - sum(_goes_on(t) for t in going)
         wanted = "" if self._wanted is None else f"/{self._wanted}"
         words = f"{ended}{wanted} trials, round {number + 1}, rung {rung + 1} of {RUNGS}, {shown_seconds(spent)} spent"
         if math.isfinite(left):
@@ -175,14 +176,22 @@ class Live(Watcher):
         grid.add_row(_one_line(words), ProgressBar(total=1.0, completed=min(share, 1.0), width=12))
         return grid
 
+    def _rung(self) -> tuple[int, list[Trial]]:
+        """The rung to which trials of the latest round train now, and which do."""
+        for rung in range(RUNGS):
+            going = promoted(self._round, rung - 1) if rung else [t for t in self._round if not t.is_rejected]
+            if not self._round or any(rung not in t.results for t in going):
+                return rung, going
+        return RUNGS - 1, []
+
     def _epochs(self) -> tuple[float, float]:
         """How many were trained, and how many there will be, about; those of failures count as trained."""
         done = total = self._over
-        reached = max((len(t.results) for t in self._round), default=0)
+        going = {t.number for t in self._rung()[1] if _goes_on(t)}
         for trial in self._round:
             expected, at = _expected(trial.epochs), self._training.get(trial.number)
-            is_over = trial.reason is not None or len(trial.results) < reached or trial.is_complete
-            done += expected if is_over else min(max(trial.trained, at.epoch if at is not None else 0), expected)
+            trained = max(trial.trained, at.epoch if at is not None else 0)
+            done += min(trained, expected) if trial.number in going else expected
             total += expected
         if self._wanted is not None and self._trials:
             total *= max(1.0, self._wanted / len(self._trials))
@@ -211,7 +220,7 @@ class Live(Watcher):
             if trial is None:
                 continue
             score = next((at.logs[n] for n in ("val_accuracy", "val_loss", "accuracy", "loss") if n in at.logs), None)
-            of = rungs(trial.epochs)[min(len(trial.results), RUNGS - 1)]
+            of = rungs(trial.epochs)[min(trial.rung + 1, RUNGS - 1)]
             rows.append([
                 str(number), f"{at.epoch}/{of}", "" if score is None else f"{score:.4f}", text(trial.why), described(trial)
             ])  # fmt: skip
@@ -236,9 +245,8 @@ class _Picture:
         self._live.stop()
 
 
-def _told(trial: Trial) -> dict[int, Result]:
-    """The results of a trial that a watcher is told: not that it was looked at, unless it was rejected then."""
-    return {rung: result for rung, result in trial.results.items() if rung > LOOK or result.reason is not None}
+def _goes_on(trial: Trial) -> bool:
+    return trial.reason is None and not trial.is_complete
 
 
 def _title(words: str) -> RenderableType:

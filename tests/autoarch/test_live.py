@@ -79,8 +79,20 @@ def test_what_happens_is_drawn(live, trials):
     assert not fresh[0].results  # what it was told is left as it is
 
 
+def test_what_comes_in_place_of_rejected_trials_is_of_their_round(live, trials):
+    fresh = [type(t)(**{**t.__dict__, "results": {}}) for t in trials[:9]]
+    live.began([], 27)
+    live.proposed(fresh[:8])
+    live.result(0, 0, Result(reason="rejected: 9 parameters"))
+    live.proposed(fresh[8:])
+    assert "1/27 trials, round 1, rung 1 of 3" in drawn(live)  # those that were not rejected are still to be trained
+    for number in range(1, 9):
+        live.result(number, 2, Result({"loss": 1.0, "accuracy": number / 10}))
+        assert ("1/27" if number < 8 else "7/27 trials, round 1, rung 2 of 3") in drawn(live)  # two of eight go on
+
+
 def test_a_search_that_goes_on_is_at_the_rung_where_it_was(live, trials):
-    """A study knows that trials were looked at before they were trained; a watcher is not told that."""
+    """A study knows that trials were looked at before they were trained."""
     looked = [type(t)(**{**t.__dict__, "results": {LOOK: Result(parameters=9), 0: t.results[0]}}) for t in trials[:3]]
     live.began(looked, 27)
     assert "round 1, rung 2 of 3" in drawn(live)
