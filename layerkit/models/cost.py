@@ -18,6 +18,7 @@ from layerkit.ir import BATCH, Array, Graph, Value, make, placeholder
 from layerkit.models.config import model_config
 from layerkit.models.standins import stand_ins, targets_like
 from layerkit.ops.core import operand
+from layerkit.optimizers import LossScaleOptimizer, Muon
 from layerkit.registry import serialize
 from layerkit.trace import Trace, Weight, tracing
 
@@ -83,19 +84,27 @@ def training_graph(model: Any, *, is_outline: bool = False) -> tuple[Graph, dict
 @contextmanager
 def _outlined(optimizer: Any) -> Iterator[None]:
     """Inside, one op stands for all that the optimizer does to a weight and to what it keeps for it."""
-    rule = getattr(optimizer, "inner_optimizer", optimizer)
 
     def step(gradient: Any, variable: Weight, learning_rate: Any) -> None:
-        state = [variable, *rule.slots[variable].values()]
+        state = [variable, *optimizer.slots[variable].values()]
         changed = make(Change(), (gradient, *(w.value for w in state))).outputs
         for w, value in zip(state, changed, strict=True):
             w.assign(value)
 
-    rule.update_step = step
+    optimizer.update_step = step
     try:
         yield
     finally:
-        del rule.update_step
+        del optimizer.update_step
+
+
+def _is_plain(optimizer: Any) -> bool:
+    """Whether a step changes each weight element by element, always: nothing else is known from an outline.
+
+    Where changes wait for all gradients, or are done at times, other memory is held; Muon multiplies matrices.
+    """
+    is_at_times = isinstance(optimizer, LossScaleOptimizer) or getattr(optimizer, "gradient_accumulation_steps", None)
+    return not is_at_times and not isinstance(optimizer, Muon)
 
 
 def _symbolic(array: Array) -> Value:
@@ -106,11 +115,12 @@ def training_cost(model: Any, batch_size: int) -> Cost | None:
     """The most bytes that a training step holds at a time (weights, slots, batch, and what the engine puts between), and its time.
 
     None where a size is not known, or nothing is trained. What was found once for a model is kept beside compiled code. For
-    models of more than ``LARGE`` layers it is found from an outline of the step, and may be off by some percent.
+    models of more than ``LARGE`` layers it is found from an outline of the step, and may be off by some percent, unless the
+    optimizer does more than change each weight by its gradient.
     """
     if not model.trainable_weights or model._graph is None:
         return None
-    is_outline = len(list(model.flatten_layers())) > LARGE
+    is_outline = len(list(model.flatten_layers())) > LARGE and _is_plain(model.optimizer)
     objects, key = ObjectCache.default(), None if is_outline else _key(model, batch_size)
     if key is not None and (found := objects.get(key)) is not None:
         with suppress(ValueError, TypeError):

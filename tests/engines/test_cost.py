@@ -7,6 +7,9 @@ import pytest
 import builders
 import layerkit
 from layerkit import layers as L
+from layerkit.engines.llvm import LLVMEngine
+from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.models.cost import training_cost, training_graph
 
 
@@ -98,3 +101,34 @@ def test_an_outline_leaves_the_optimizer_as_it_was():
     training_graph(made, is_outline=True)
     assert "update_step" not in vars(made.optimizer)
     assert all("change" not in str(n.op.word) for n in training_graph(made)[0].nodes())
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        layerkit.optimizers.Adam(gradient_accumulation_steps=4),
+        layerkit.optimizers.LossScaleOptimizer(layerkit.optimizers.Adam()),
+        layerkit.optimizers.Muon(),
+    ],
+    ids=["gathered", "scaled", "muon"],
+)
+def test_optimizers_that_do_more_are_not_outlined(optimizer, monkeypatch):
+    monkeypatch.setenv("LAYERKIT_CACHE", "0")
+    made = model(256)
+    made.compile(optimizer, "mse")
+    whole = training_cost(made, 32)
+    monkeypatch.setattr("layerkit.models.cost.LARGE", 0)
+    outline = training_cost(made, 32)
+    assert outline.peak_bytes == pytest.approx(whole.peak_bytes, rel=0.1)
+    assert outline.seconds == pytest.approx(whole.seconds, rel=0.3)
+
+
+def test_kernels_that_are_sketched_have_the_kinds_of_those_that_are_written():
+    made = layerkit.Sequential(
+        [L.Input((12, 12, 16)), L.Conv2D(64, 3, padding="same"), L.DepthwiseConv2D(3), L.Reshape((100, 64)), L.LSTM(32), L.Dense(9)]
+    )
+    graph, donated = training_graph(made)
+    whole = Compilation(graph, LLVMEngine().pipeline(), host(), donated)
+    kinds = [[k.function.split(".")[0] for k in whole.lowered(detail).order] for detail in ("code", "kernels")]
+    assert kinds[0] == kinds[1]
+    assert set(kinds[0]) >= {"winograd", "depthwise", "depthwise_kernel_grad", "scan"}
