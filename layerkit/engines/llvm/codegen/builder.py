@@ -486,7 +486,10 @@ class Module:
         return Reg(CELL, "ptr")
 
     def once(self, key: Hashable, write: Callable[[], str]) -> str:
-        """The name that ``write`` gave to the function it wrote for ``key``; it is called for new keys only."""
+        """The name that ``write`` gave to the function it wrote for ``key``; it is called for new keys only.
+
+        The key of a kernel begins with the word that its name begins with: a sketch knows no more of it.
+        """
         if key not in self._known:
             self._known[key] = write()
         return self._known[key]

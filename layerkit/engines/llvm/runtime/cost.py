@@ -21,9 +21,9 @@ from layerkit.engines.llvm.runtime.schedule import Segment
 from layerkit.ir.types import bind
 
 SHARES = {
-    "winograd": 2.0, "toom": 2.0, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "scan": 0.7, "attend": 0.35, "attend_grad": 0.35,
+    "winograd": 2.0, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "scan": 0.7, "attend": 0.35, "attend_grad": 0.35,
 }  # fmt: skip
-"""Of a core's peak, by kernel; fewer multiplications than counted make more than 1."""
+"""Of a core's peak, by the first word of a kernel's function; fewer multiplications than counted make more than 1."""
 SHARE = 0.8  # of products of other kinds
 PRICED = 0.75  # nanoseconds of a loop by its price, which errs to the safe side
 CALL_NS, PHASE_NS = 50.0, 2_000.0
@@ -60,7 +60,7 @@ def _kernel(kernel: Kernel, sizes: Mapping[str, int]) -> float:
     flops = float(bind(kernel.flops, known))
     by_memory = moved / bandwidth(moved)
     if flops:
-        kind = kernel.function.split(".")[0].rstrip("0123456789")
+        kind = kernel.function.split(".")[0]
         return max(flops / (SHARES.get(kind, SHARE) * peak()), by_memory) + CALL_NS
     by_price = PRICED * kernel.price * float(bind(kernel.units, known))
     return max(by_memory, by_price) + CALL_NS
