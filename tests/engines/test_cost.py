@@ -125,7 +125,14 @@ def test_optimizers_that_do_more_are_not_outlined(optimizer, monkeypatch):
 
 def test_kernels_that_are_sketched_have_the_kinds_of_those_that_are_written():
     made = layerkit.Sequential(
-        [L.Input((12, 12, 16)), L.Conv2D(64, 3, padding="same"), L.DepthwiseConv2D(3), L.Reshape((100, 64)), L.LSTM(32), L.Dense(9)]
+        [
+            L.Input((12, 12, 16)),
+            L.Conv2D(64, 3, padding="same"),
+            L.DepthwiseConv2D(3),
+            L.Reshape((100, 64)),
+            L.LSTM(32),
+            L.Dense(9),
+        ]
     )
     graph, donated = training_graph(made)
     whole = Compilation(graph, LLVMEngine().pipeline(), host(), donated)
