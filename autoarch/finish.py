@@ -41,7 +41,8 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
     """Do what is left of it; the result, which is written last.
 
     When time runs out, it is what is known until then: fewer seeds of the finalists; the winner's model as it was trained in
-    the search, if there was no time to train it again; no measurement on the test part.
+    the search, if there was no time to train it again; no measurement on the test part. So it is where all finalists fail
+    with the seed that the winner is trained again with.
 
     Args:
         folder: of the search.
@@ -65,7 +66,7 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
         best = Finalist(best_of(trials), {})
         final = Finals(folder, study, options, say).run(trials, pool, deadline)
         first = final[0] if final else best
-        winner = first.trial
+        winner, again = first.trial, study.finals().get((first.trial.number, 0))
         found: dict[str, Any] = {
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
@@ -79,13 +80,17 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
                 if clock.is_over:
                     raise TimeIsUp
                 found["selection_bias"] = _selection(trials, options)
-                _write_best(folder, winner)
-                say(f"trial {winner.number} is the best; its spec is trained from scratch")
-                run = _trained(folder, options)
-                found |= _named(winner, folder, options) | _compared(folder, winner, first.results, options, run)
+                if again is not None and again.reason is not None:  # it would fail once more
+                    say(f"no finalist can be trained from scratch with the seed of the search: {again.reason}")
+                    found |= _cut_short(folder, options, trials, first, "training from scratch failed")
+                else:
+                    _write_best(folder, winner)
+                    say(f"trial {winner.number} is the best; its spec is trained from scratch")
+                    run = _trained(folder, options)
+                    found |= _named(winner, folder, options) | _compared(folder, winner, first.results, options, run)
         except TimeIsUp:
             say("time is up")
-            found |= _cut_short(folder, options, trials, first)
+            found |= _cut_short(folder, options, trials, first, "time was up")
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
     shutil.rmtree(folder / finalists.FOLDER, ignore_errors=True)
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -99,11 +104,11 @@ def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Finalist) -> dict[str, Any]:
-    """What there is when time is up: a model that was trained again, by a finalist too, or that of the search so far."""
+def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Finalist, why: str) -> dict[str, Any]:
+    """What there is in place of the end: a model that was trained again, by a finalist too, or that of the search so far."""
     best, first = folder / "best", finalists.model_of(folder, winner.trial, 0)
     trial, measure = winner.trial, "accuracy" if "accuracy" in winner.trial.scores else "loss"
-    notes, rows = ["time was up: there are no baselines"], {}
+    notes, rows = [f"{why}: there are no baselines"], {}
     is_retrained = True
     if (best / "results.json").exists():
         run = json.loads((best / "results.json").read_text(encoding="utf-8"))
@@ -116,7 +121,7 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
         kept, is_retrained = incumbent(folder), False
         assert kept is not None, "a trial that came to a rung was offered before the study was told"
         trial = next(t for t in trials if t.number == kept.trial)
-        notes.insert(0, f"time was up: the model is that of the search, after {kept.epochs} of {trial.epochs} epochs")
+        notes.insert(0, f"{why}: the model is that of the search, after {kept.epochs} of {trial.epochs} epochs")
         _copy_model(kept.model, best)
         measure = "accuracy" if "accuracy" in kept.scores else "loss"  # the study may not have been told any more
         model = {"validation": kept.scores[measure]}

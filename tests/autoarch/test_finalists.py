@@ -10,7 +10,7 @@ import pytest
 from autoarch.budget import Deadline
 from autoarch.clock import Clock
 from autoarch.finalists import Finalist, Finals, model_of, seed_of
-from autoarch.finish import _cut_short
+from autoarch.finish import _cut_short, finish
 from autoarch.halving import RUNGS
 from autoarch.incumbent import offer
 from autoarch.options import Options, Space
@@ -122,7 +122,7 @@ def test_when_time_is_up_a_finalists_model_is_the_result(tmp_path):
     place = model_of(tmp_path, winner.trial, 0)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"the model")
-    found = _cut_short(tmp_path, OPTIONS, [winner.trial], winner)
+    found = _cut_short(tmp_path, OPTIONS, [winner.trial], winner, "time was up")
     assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
     assert (tmp_path / "best.yaml").read_text() == "spec 3\n"
     assert found["is_retrained"]
@@ -134,6 +134,21 @@ def test_time_that_is_up_before_the_study_is_told_of_the_best_so_far(tmp_path):
     told, untold = trial(0, 0.5), replace(trial(1, 0.0), results={})
     (tmp_path / "trained.lk").write_bytes(b"the model")
     assert offer(tmp_path, untold, 0, Result({"loss": 0.4, "accuracy": 0.8}), tmp_path / "trained.lk")
-    found = _cut_short(tmp_path, OPTIONS, [told, untold], Finalist(told, {}))
+    found = _cut_short(tmp_path, OPTIONS, [told, untold], Finalist(told, {}), "time was up")
     assert (found["best_trial"], found["model"], found["is_retrained"]) == (1, {"validation": 0.8}, False)
+    assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
+
+
+def test_where_no_finalist_can_be_trained_again_the_model_is_the_searchs(tmp_path, study):
+    (tmp_path / "trained.lk").write_bytes(b"the model")
+    for number in range(2):
+        for rung, found in trial(number, 0.9 - number / 10).results.items():
+            study.add_result(number, rung, found)
+    best = study.trials()[0]
+    assert offer(tmp_path, best, RUNGS - 1, best.results[RUNGS - 1], tmp_path / "trained.lk")
+    pool = Trains(tmp_path, {0: [None, 0.9, 0.9], 1: [None, None, None]})
+    deadline = Deadline(Clock(tmp_path), study.trials(), None, 1)
+    found = finish(tmp_path, study, OPTIONS, pool, lambda text: None, deadline)
+    assert (found["best_trial"], found["is_retrained"], found["model"]) == (0, False, {"validation": 0.9})
+    assert "training from scratch failed: the model is that of the search, after 9 of 9 epochs" in found["notes"]
     assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
