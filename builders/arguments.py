@@ -270,7 +270,7 @@ class Arguments:
             cls = registry.find(str(key.value))
         except UnknownNameError as error:
             error.where, error.layer = key.span, layer
-            error.fix = slips.called(str(key.value), registry.classes) or error.fix
+            error.fix = slips.called(str(key.value), registry.names) or error.fix
             self.faults.add(error)
             return False
         return self.object_of(cls, inner, key, layer) is not None
@@ -310,6 +310,8 @@ def _meant(node: Scalar, check: Check | None, owner: type) -> str | None:
     if isinstance(check, Instance) and bool in check.kinds and str(value).lower() in ("yes", "no", "on", "off"):
         return f"write {'true' if str(value).lower() in ('yes', 'on') else 'false'}"
     found = None if check is None or node.text.startswith("$") else slips.mended(value, check, owner)
+    if found is None and isinstance(check, Resolved) and check.registry is not None:
+        found = slips.called(str(value), check.registry.names)
     if found is not None or not isinstance(value, str):
         return found
     words = [c for c in getattr(check, "choices", ()) if isinstance(c, str)]

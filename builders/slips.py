@@ -69,9 +69,13 @@ def _guesses(value: Any) -> Iterator[tuple[Any, str]]:
         yield plain, ": without quotes, or with plain ones"
     if text.lower() in ("none", "nil", "nothing"):
         yield None, " for nothing"
+    if text.lower() in ("true", "false"):
+        yield text.lower() == "true", " without quotes"
     if text != text.lower():
         yield text.lower(), " in small letters"
     bare = text.rstrip(",;")
+    if re.fullmatch(r"\d+(_\d+)+", bare):
+        yield int(bare), ": digits stand together"
     number = _number(bare)
     if number is not None:
         yield number, f": without '{text[-1]}' behind it" if bare != text else " without quotes"
@@ -97,4 +101,4 @@ def _number(text: str) -> int | float | None:
 
 
 def _yaml(value: Any) -> str:
-    return "null" if value is None else str(value)
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

@@ -101,6 +101,11 @@ class Registry:
         return cls
 
     @property
+    def names(self) -> list[str]:
+        """All names of classes, with their aliases."""
+        return [*self.classes, *self.aliases]
+
+    @property
     def base(self) -> type:
         """The class of which all are subclasses, users' own too."""
         bases = next(iter(self.classes.values())).__mro__
@@ -120,8 +125,7 @@ class Registry:
             folded = {k.lower(): k for k in self.classes}
             found = self.classes.get(folded.get(name.lower().replace("_", ""), ""))
         if found is None:
-            known = [*self.classes, *self.aliases]
-            raise UnknownNameError(f"there is no {self.kind} '{name}'.", got=name, fix=did_you_mean(name, known))
+            raise UnknownNameError(f"there is no {self.kind} '{name}'.", got=name, fix=did_you_mean(name, self.names))
         return found
 
     def make(self, identifier: Any) -> Any:
