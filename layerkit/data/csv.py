@@ -111,7 +111,8 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            head = stream.read(MAX_RECORD)
+            head = stream.readline(MAX_HEADER)
+            head += stream.read(max(0, MAX_RECORD - len(head)))  # a name in quotes may go on in the next line
     except (OSError, EOFError, zlib.error) as error:
         raise broken(path, "the file cannot be read.", got=str(error), fix="check the path") from error
     try:
@@ -174,6 +175,7 @@ def _numbers(fields: Sequence[str]) -> Array | None:
 # Files larger than memory ---------------------------------------------------------------------------------------------
 
 MAX_RECORD = 1 << 20  # bytes of a row: more is a quote that never ends
+MAX_HEADER = 16 << 20  # bytes of the names of the columns, where nothing but they are read
 MAX_CATEGORIES = 100_000
 _CHUNK = 4096  # rows looked at together
 
