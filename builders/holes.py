@@ -164,17 +164,20 @@ def _choice(path: str, node: Node, faults: Faults) -> Hole | None:
             "a choice needs values.", node.span, expected="!choice [32, 64]", got=nodes.kind(replace(node, tag=None))
         )
         return None
-    return Hole(path, "choice", tuple(_plain(o, path) for o in options.items), span=node.span)
+    return Hole(path, "choice", tuple(_plain(o, path, faults) for o in options.items), span=node.span)
 
 
-def _plain(node: Node, path: str) -> Any:
+def _plain(node: Node, path: str, faults: Faults) -> Any:
+    """An option as plain data, with the holes in it; of one whose bounds are not known yet only the tag."""
     if node.tag in TAGS:
-        return describe(path, node, Faults("")) or node.tag
+        bounds = (part.value for part in nodes.children(node) if isinstance(part, Scalar))
+        is_open = any(isinstance(bound, str) and bound.startswith("$") for bound in bounds)
+        return describe(path, node, Faults("") if is_open else faults) or node.tag
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, Sequence):
-        return [_plain(n, _join(path, str(i))) for i, n in enumerate(node.items)]
-    return {e.name: _plain(e.value, _join(path, e.name)) for e in node.entries}
+        return [_plain(n, _join(path, str(i)), faults) for i, n in enumerate(node.items)]
+    return {e.name: _plain(e.value, _join(path, e.name), faults) for e in node.entries}
 
 
 def _range(path: str, node: Node, kind: str, faults: Faults) -> Hole | None:

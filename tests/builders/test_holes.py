@@ -193,6 +193,16 @@ def test_holes_that_are_not_well_formed(hole, summary):
     assert caught.value.errors[0].where.line == 4
 
 
+def test_holes_in_options_are_well_formed_before_one_is_chosen():
+    text = "layerkit: 1\nlet: {most: !choice [2, 4]}\ninputs: {x: {shape: [8]}}\nlayers:\n  - !choice\n    - Dense: 3\n"
+    known = builders.loads(text + "    - Dense: {units: !int {low: 1, high: $most}}\n").holes
+    assert known[1].choices == ({"Dense": 3}, {"Dense": {"units": "!int"}})  # told when 'most' is
+    with pytest.raises(SpecErrors) as caught:
+        _ = builders.loads(text + "    - Dense: {units: !int {low: 5, high: 2}}\n    - Dense: 4\n").holes
+    (fault,) = caught.value.errors
+    assert (fault.summary, fault.where.line) == ("'!int' has no values.", 7)
+
+
 def test_each_needs_a_repeat_and_as_many_values():
     head = "layerkit: 1\ninputs: {x: {shape: [8]}}\nlayers:\n"
     (error,) = builders.loads(head + "  - Dense: !each [1, 2]\n").check()
