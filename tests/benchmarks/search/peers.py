@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,11 @@ def count_optuna_torch(folder: Path) -> dict[str, Any]:
 def of_autokeras(rows: Path, folder: Path) -> None:
     """Runs until it is killed."""
     import autokeras
+    import keras
     import tensorflow
+
+    made = keras.layers.Dense.__init__  # AutoKeras 3.0 gives it NumPy's integers, which Keras 3.15 refuses
+    keras.layers.Dense.__init__ = lambda self, units, *args, **kwargs: made(self, int(units), *args, **kwargs)
 
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
@@ -219,7 +224,8 @@ def main() -> None:
     time.sleep(options.seconds)
     for framework, process in running.items():
         ended = process.poll()
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         time.sleep(0.5)
         found = globals()[f"count_{framework}"](top / framework)
         found |= {
