@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORWARD = 1 / 3  # of a training step: the way back takes twice as long as the way there
 EPOCH_S = 0.0015  # what is done around the steps of an epoch
+MISSED = 1.1  # what is measured may be so many times what was predicted (1.07 at most, of 299 trials)
 TABLES_BYTES = 32 << 10  # of addresses and the like, beside the order of the rows
 REPEATS = 20  # predictions for one row that are timed
 HOPELESS = 3.0  # times the latency that is allowed: is not measured any more
@@ -63,7 +64,7 @@ def look(model: Any, data: Prepared, batch_size: int, limits: Limits, *, is_brie
     if cost is not None:
         rows = _rows(data.train[0]), _rows(data.validation[0])
         found["bytes"] = cost.peak_bytes + _kept(model) + TABLES_BYTES + 8 * (rows[0] or 0)
-        if limits.bytes is not None and found["bytes"] > limits.bytes:
+        if limits.bytes is not None and MISSED * found["bytes"] > limits.bytes:
             message = f"training takes {show_bytes(found['bytes'])}, as predicted"
             raise RejectedError(message, parameters)
         if cost.seconds is not None and None not in rows:
