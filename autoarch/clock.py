@@ -20,6 +20,7 @@ from types import FrameType
 FILE = "clock.json"
 BEAT_S = 1.0
 MARGIN_S = 0.5
+AGAIN_S = 1.0  # the alarm rings again: Python loses an exception that comes while it calls a finalizer
 """Before the deadline nothing new is begun any more: what is known is written, processes end."""
 
 
@@ -126,7 +127,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
     usual = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_S)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

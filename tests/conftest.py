@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,10 @@ os.environ.setdefault(
     "LAYERKIT_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"layerkit-tests-{os.environ.get('USER', '')}")
 )
 
+# A shell starts what runs in the background with interrupts ignored, and children inherit that; tests send interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 import pytest
 
 # Seconds on two cores. An area is a folder below tests/, "tests" for files directly in it, or a package for its doctests.
@@ -24,7 +29,7 @@ BUDGETS_S = {
     "tests": 60,
     "autoarch": 160,
     "benchmarks": 30,
-    "builders": 200,
+    "builders": 260,
     "cli": 250,
     "data": 10,
     "engines": 240,

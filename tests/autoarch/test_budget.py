@@ -10,10 +10,8 @@ import threading
 import time
 
 import pytest
-from click.testing import CliRunner
 
 from autoarch.budget import Deadline, size
-from autoarch.cli import cli
 from autoarch.clock import MARGIN_S, Clock, TimeIsUp
 from autoarch.halving import LOOK
 from autoarch.pool import Pool
@@ -149,11 +147,20 @@ def test_wrong_budgets_are_told():
 
 def test_a_search_that_cannot_begin_in_time_says_so(tmp_path):
     (tmp_path / "small.yaml").write_text(SPEC)
-    result = CliRunner().invoke(
-        cli, ["search", str(tmp_path / "small.yaml"), "--time", "0.1", "--run", str(tmp_path / "run")]
-    )
-    assert result.exit_code == 1
-    assert "time was up before the search began" in result.output
+    command = [
+        sys.executable,
+        "-m",
+        "autoarch",
+        "search",
+        tmp_path / "small.yaml",
+        "--time",
+        "0.1",
+        "--run",
+        tmp_path / "run",
+    ]
+    result = subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "time was up before the search began" in result.stderr
 
 
 def test_the_time_counts_from_the_start_of_the_process():
