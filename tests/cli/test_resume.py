@@ -75,6 +75,13 @@ def epochs_seen(folder: Path) -> int:
         return 0
 
 
+def is_writing(folder: Path) -> bool:
+    try:
+        return any(name.startswith(".layerkit-") for name in os.listdir(folder / "checkpoint"))
+    except OSError:  # not there yet, or replaced by a newer one right now
+        return False
+
+
 def kill_after(process: subprocess.Popen[str], folder: Path, epochs: int, wait_s: float, writing: bool = False) -> bool:
     """kill -9 some time after it has done more epochs, or while a checkpoint is being written; False if it had ended."""
     goal = epochs_seen(folder) + epochs
@@ -82,7 +89,7 @@ def kill_after(process: subprocess.Popen[str], folder: Path, epochs: int, wait_s
         time.sleep(0.002)
     deadline = time.monotonic() + 5
     while writing and process.poll() is None and time.monotonic() < deadline:
-        if any((folder / "checkpoint").glob(".layerkit-*.tmp")):
+        if is_writing(folder):
             break
     else:
         time.sleep(wait_s)
