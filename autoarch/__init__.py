@@ -1,7 +1,7 @@
 """Architecture search: a spec with holes goes in, the best spec without holes and its trained model come out.
 
-``modality`` looks at data and chooses ``spaces/``; ``space`` asks Optuna what goes into the holes; ``halving`` says who
-trains on; ``study`` keeps what is known, in a file of SQLite that the ``coordinator`` alone writes; ``pool`` hands ``tasks``
+``modality`` looks at data and chooses ``spaces/``; ``space`` asks Optuna what goes into the holes; ``ranking`` says
+which trial is better, and ``halving`` who trains on; ``study`` keeps what is known, in a file of SQLite that the ``coordinator`` alone writes; ``pool`` hands ``tasks``
 to processes that train (``worker``) on data that are ``prepared`` once; ``watching`` is told what happens, and ``live``
 draws it; ``checks`` tells what is odd about the data; ``finalists`` are trained over several seeds, ``finish`` trains the
 winner once more by its spec, and opens the test part for the ``verdict``: ``baselines`` are what it has to beat, ``claim``

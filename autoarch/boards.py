@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoarch.measures import epoch_seconds, parameters_of, score_of
+from autoarch.ranking import ACCURACY, LOSS, measure
 from autoarch.study import Trial
 from autoarch.values import short_values
 
@@ -20,7 +21,7 @@ WIDEST, LEAST = 20, 12  # letters of a column; of the last one
 def measures(trials: Sequence[Trial]) -> list[str]:
     """The names of scores, the one that ranks first."""
     names = {name for t in trials for name in t.scores}
-    return [*(["accuracy"] if "accuracy" in names else []), "loss", *sorted(names - {"accuracy", "loss"})]
+    return [*dict.fromkeys([measure(names), LOSS]), *sorted(names - {ACCURACY, LOSS})]
 
 
 def board(ranked: Sequence[Trial], *, width: int, first: int = 1, whole: bool = False) -> Table:

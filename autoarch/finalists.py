@@ -22,9 +22,10 @@ from autoarch.modality import ships
 from autoarch.options import Options
 from autoarch.plain import plain
 from autoarch.pool import Pool
+from autoarch.ranking import ACCURACY, measure
 from autoarch.space import derive_seed
 from autoarch.study import Study, Trial, ranked
-from autoarch.tasks import MODEL, Result, Task, merit
+from autoarch.tasks import MODEL, Result, Task
 from layerkit.errors import StateError
 
 FINALISTS, SEEDS = 3, 3
@@ -43,12 +44,12 @@ class Finalist:
     @property
     def scores(self) -> list[float]:
         """What is compared, of each seed: accuracy if it is measured, or else the loss."""
-        return [r.scores.get("accuracy", r.scores["loss"]) for r in self.results.values() if r.reason is None]
+        return [r.scores[measure(r.scores)] for r in self.results.values() if r.reason is None]
 
     @property
     def merit(self) -> tuple[float, ...]:
         """Higher is better: trained with the first seed, as the winner will be; fewer failures; the mean of its scores' merits."""
-        merits = {number: merit(r.scores) for number, r in self.results.items() if r.reason is None}
+        merits = {number: merit for number, r in self.results.items() if (merit := r.merit) is not None}
         if not merits:
             return (-np.inf,)
         return (0 in merits, len(merits) - len(self.results), *np.mean(list(merits.values()), axis=0))
@@ -56,7 +57,7 @@ class Finalist:
     @property
     def _most(self) -> float:
         """The most that a score can be."""
-        return 1 if any("accuracy" in r.scores for r in self.results.values()) else np.inf
+        return 1 if any(ACCURACY in r.scores for r in self.results.values()) else np.inf
 
     def told(self) -> dict[str, Any]:
         """As plain data."""

@@ -26,6 +26,7 @@ from autoarch.incumbent import incumbent
 from autoarch.options import Options
 from autoarch.outcomes import unpacked
 from autoarch.pool import ATTEMPTS, Pool
+from autoarch.ranking import measure
 from autoarch.selection import luck
 from autoarch.study import Study, Trial, ranked
 from autoarch.verdict import verdict
@@ -107,27 +108,27 @@ def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
 def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Finalist, why: str) -> dict[str, Any]:
     """What there is in place of the end: a model that was trained again, by a finalist too, or that of the search so far."""
     best, first = folder / "best", finalists.model_of(folder, winner.trial, 0)
-    trial, measure = winner.trial, "accuracy" if "accuracy" in winner.trial.scores else "loss"
+    trial, name = winner.trial, measure(winner.trial.scores)
     notes, rows = [f"{why}: there are no baselines"], {}
     is_retrained = True
     if (best / "results.json").exists():
         run = json.loads((best / "results.json").read_text(encoding="utf-8"))
         rows = {"test": run["test_rows"]} if "test_rows" in run else {}
-        model = {part: run[part].get(measure) for part in ("validation", "test") if part in run}
+        model = {part: run[part].get(name) for part in ("validation", "test") if part in run}
     elif 0 in winner.results and first.exists():  # the same weights as `layerkit train` makes
         _copy_model(first, best)
-        model = {"validation": winner.results[0].scores[measure]}
+        model = {"validation": winner.results[0].scores[name]}
     else:
         kept, is_retrained = incumbent(folder), False
         assert kept is not None, "a trial that came to a rung was offered before the study was told"
         trial = next(t for t in trials if t.number == kept.trial)
         notes.insert(0, f"{why}: the model is that of the search, after {kept.epochs} of {trial.epochs} epochs")
         _copy_model(kept.model, best)
-        measure = "accuracy" if "accuracy" in kept.scores else "loss"  # the study may not have been told any more
-        model = {"validation": kept.scores[measure]}
+        name = measure(kept.scores)  # the study may not have been told any more
+        model = {"validation": kept.scores[name]}
     saving.write_whole(folder / "best.yaml", [trial.spec.encode()])
     return {
-        **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": measure,
+        **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": name,
         "model": model, "baselines": {}, "notes": notes,
     }  # fmt: skip
 

@@ -7,7 +7,10 @@ their checkpoints to the next. What was measured decides, never who was faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import TYPE_CHECKING
+
+from autoarch.ranking import standing
 
 if TYPE_CHECKING:
     from autoarch.study import Trial
@@ -29,6 +32,6 @@ def rungs(epochs: int) -> list[int]:
 def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
     """The trials that go on from a rung, in their order: the best third of those that got there, at least one."""
     there = [t for t in trials if rung in t.results]
-    merits = {t.number: m for t in there if (m := t.results[rung].merit) is not None}
-    best = sorted((t for t in there if t.number in merits), key=lambda t: (*(-m for m in merits[t.number]), t.number))
-    return sorted(best[: max(1, len(there) // FACTOR)], key=lambda t: t.number)
+    good = {standing(t.number, rung, merit): t for t in there if (merit := t.results[rung].merit) is not None}
+    best = nlargest(max(1, len(there) // FACTOR), good)
+    return sorted((good[place] for place in best), key=lambda t: t.number)

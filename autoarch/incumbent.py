@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from autoarch.halving import rungs
+from autoarch.ranking import Standing, merit, standing
 from autoarch.study import Trial
-from autoarch.tasks import MODEL, Result, merit
+from autoarch.tasks import MODEL, Result
 from layerkit import saving
 from layerkit.errors import StateError
 
@@ -52,6 +53,11 @@ class Incumbent:
     def model(self) -> Path:
         """The file with the model."""
         return self.folder / MODEL
+
+    @property
+    def standing(self) -> Standing:
+        """What trials are ordered by, higher is better."""
+        return standing(self.trial, self.rung, merit(self.scores))
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def offer(run: Path, trial: Trial, rung: int, result: Result, model: Path) -> bo
         LayerkitError: the files cannot be written.
     """
     now = incumbent(run)
-    if now is not None and _key(now.rung, now.scores, now.trial) >= _key(rung, result.scores, trial.number):
+    if now is not None and now.standing >= standing(trial.number, rung, result.merit):
         return False
     numbers = _numbers(run)
     place = run / FOLDER / str(max(numbers, default=0) + 1)
@@ -127,11 +133,6 @@ def offer(run: Path, trial: Trial, rung: int, result: Result, model: Path) -> bo
     for number in numbers:
         shutil.rmtree(run / FOLDER / str(number), ignore_errors=True)
     return True
-
-
-def _key(rung: int, scores: dict[str, float], trial: int) -> tuple[float, ...]:
-    """Higher is better, as in ``study.ranked``."""
-    return (rung, *merit(scores), -trial)
 
 
 def _numbers(run: Path) -> list[int]:

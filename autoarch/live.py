@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from autoarch.boards import MEDIUM, NARROW, board, described, grid, measures, shown_seconds, text
 from autoarch.halving import FACTOR, LOOK, RUNGS, promoted, rungs
 from autoarch.measures import parameters_of
+from autoarch.ranking import Standing
 from autoarch.study import Trial
 from autoarch.tasks import Result
 from autoarch.watching import Watcher
@@ -31,9 +32,10 @@ PLOT = 9  # lines
 
 @dataclass(frozen=True)
 class _Scored:
-    """A trial with a score: what it is ranked by, higher is better, and its parameters."""
+    """A trial with a score, and what is drawn of it."""
 
-    key: tuple[float, ...]
+    standing: Standing
+    rung: int
     trial: Trial
     scores: Mapping[str, float]
     parameters: int | None
@@ -98,9 +100,7 @@ class Live(Watcher):
         if trial.merit is None:
             self._scored.pop(trial.number, None)
         else:
-            self._scored[trial.number] = _Scored(
-                (trial.rung, *trial.merit, -trial.number), trial, trial.scores, parameters_of(trial)
-            )
+            self._scored[trial.number] = _Scored(trial.standing, trial.rung, trial, trial.scores, parameters_of(trial))
 
     def phase(self, text_: str) -> None:
         with self._lock:
@@ -138,7 +138,7 @@ class Live(Watcher):
         from rich.console import Group
 
         with self._lock:
-            best = [s.trial for s in nlargest(TOP, self._scored.values(), key=lambda s: s.key)]
+            best = [s.trial for s in nlargest(TOP, self._scored.values(), key=lambda s: s.standing)]
             parts: list[RenderableType] = [self._progress(width)]
             if best:
                 parts += ["", _title("best so far"), board(best, width=width)]
@@ -201,9 +201,9 @@ class Live(Watcher):
         """Score against parameters, in letters; nothing where there is too little to see."""
         name = measures([best])[0]
         points = []
-        for one in sorted(self._scored.values(), key=lambda s: -s.key[0]):  # those that came far on top
+        for one in sorted(self._scored.values(), key=lambda s: -s.rung):  # those that came far on top
             if one.parameters and name in one.scores:
-                mark = "*" if one.trial is best else "o" if one.key[0] == RUNGS - 1 else "."
+                mark = "*" if one.trial is best else "o" if one.rung == RUNGS - 1 else "."
                 points.append((math.log10(one.parameters), one.scores[name], mark))
         if len({x for x, _, _ in points}) < 2 or len({y for _, y, _ in points}) < 2:
             return []

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from autoarch.halving import LOOK, RUNGS, rungs
+from autoarch.ranking import Merit, Standing, merit, standing
 from autoarch.space import Drawn
-from autoarch.tasks import Result, merit
+from autoarch.tasks import Result
 from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.saving import locks
 
@@ -82,9 +83,14 @@ class Trial:
         return self.results[self.rung].scores if self.rung >= 0 else {}
 
     @property
-    def merit(self) -> tuple[float, float] | None:
+    def merit(self) -> Merit | None:
         """How good it is, higher is better: by accuracy, then by loss; None where it failed."""
         return merit(self.scores) if self.reason is None and self.rung >= 0 else None
+
+    @property
+    def standing(self) -> Standing:
+        """What trials are ordered by, higher is better."""
+        return standing(self.number, self.rung, self.merit)
 
 
 class Study:
@@ -194,8 +200,7 @@ class Study:
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """The best first: who came further, then by merit, then who came earlier; those that failed are last."""
-    worst = (float("-inf"), float("-inf"))
-    return sorted(trials, key=lambda t: (t.merit is None, -t.rung, *(-m for m in t.merit or worst), t.number))
+    return sorted(trials, key=lambda t: t.standing, reverse=True)
 
 
 def leaderboard(trials: Sequence[Trial]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from autoarch.ranking import Merit, merit
+
 MODEL = "model.lk"  # in the folder of a trial that came to a rung, and of the best so far
 
 
@@ -78,20 +80,9 @@ class Result:
     fault: str | None = None
 
     @property
-    def merit(self) -> tuple[float, float] | None:
+    def merit(self) -> Merit | None:
         """How good it is, higher is better; None where it failed."""
         return merit(self.scores) if self.reason is None else None
-
-
-def merit(scores: Mapping[str, float]) -> tuple[float, float]:
-    """How good scores are, higher is better: by accuracy if it is measured, then by loss.
-
-    Example:
-        >>> merit({"loss": 0.5, "accuracy": 0.9}) > merit({"loss": 0.1, "accuracy": 0.8}), merit({"loss": 0.5})
-        (True, (-0.5, -0.5))
-    """
-    loss = -scores["loss"]
-    return scores.get("accuracy", loss), loss
 
 
 class RejectedError(Exception):

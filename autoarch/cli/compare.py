@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from autoarch.cli.running import RUN
+from autoarch.ranking import sign
 from layerkit.cli.shared import Verb, print_json, show_table
 
 
@@ -71,7 +72,7 @@ def _best_baseline(facts: Mapping[str, Any]) -> str | None:
     scores = {name: row["test"] for name, row in facts["baselines"].items() if row.get("test") is not None}
     if not scores:
         return None
-    name = (max if facts["measure"] == "accuracy" else min)(scores, key=lambda n: scores[n])
+    name = max(scores, key=lambda n: sign(facts["measure"]) * scores[n])
     return f"{name} {scores[name]:.4f}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autoarch.ranking import ACCURACY
 from autoarch.report import charts
 from autoarch.report.facts import Facts
 from autoarch.report.markup import Markup, element, escape, number, paragraph, section, table
@@ -160,7 +161,7 @@ def finalists(facts: Facts) -> Markup:
         within = f" ({LEVEL} interval {_range(seeds['interval'])})" if seeds.get("interval") else ""
         parts.append(paragraph(f"The winner's spec on the sealed test, trained with {len(seeds['test'])} seeds: {shown}; mean {seeds['mean']:.4f}{within}."))  # fmt: skip
     if result.get("selection_bias"):
-        parts.append(_luck(result["selection_bias"], "error rate" if facts.measure == "accuracy" else "squared error"))
+        parts.append(_luck(result["selection_bias"], "error rate" if facts.measure == ACCURACY else "squared error"))
     return section("Finalists and selection", *parts)
 
 

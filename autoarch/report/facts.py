@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import builders
-from autoarch import checks, clock
+from autoarch import checks, clock, ranking
 from autoarch.options import Options, options_from
 from autoarch.sessions import sessions
 from autoarch.study import Study, Trial, ranked
@@ -86,12 +86,12 @@ class Facts:
     @cached_property
     def measure(self) -> str:
         """By what trials are compared: accuracy, or the loss."""
-        return "accuracy" if any("accuracy" in t.scores for t in self.scored) else "loss"
+        return ranking.measure({name for t in self.scored for name in t.scores})
 
     @property
     def sign(self) -> int:
         """1 where more of the measure is better, -1 where less is."""
-        return 1 if self.measure == "accuracy" else -1
+        return ranking.sign(self.measure)
 
     @cached_property
     def spaces(self) -> list[str]:

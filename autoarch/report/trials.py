@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from autoarch.boards import measures
 from autoarch.measures import cost_of, epoch_seconds, history_of, parameters_of, score_of
+from autoarch.ranking import LOSS
 from autoarch.report import axes, charts
 from autoarch.report.facts import Facts
 from autoarch.report.markup import Markup, Number, bytes_, element, number, paragraph, seconds, section, table
@@ -20,11 +22,10 @@ def leaderboard(facts: Facts) -> Markup:
     """A row for each trial, the best first."""
     if not facts.trials:
         return Markup()
-    names = ["accuracy", "loss"] if facts.measure == "accuracy" else ["loss"]
-    others = sorted({n for t in facts.scored for n in t.scores} - set(names))[:2]
+    names = measures(facts.scored)[: len({facts.measure, LOSS}) + 2]
     has = {"operations": any(cost_of(t, "flops")[0] is not None for t in facts.trials)}
     heads = [
-        "rank", "trial", *(n.replace("_", " ") for n in (*names, *others)), *(["space"] if facts.is_several else []), "epochs",
+        "rank", "trial", *(n.replace("_", " ") for n in names), *(["space"] if facts.is_several else []), "epochs",
         "parameters", *(["operations"] if has["operations"] else []), "time of an epoch", "proposed by", "values",
     ]  # fmt: skip
     rows = []
@@ -33,7 +34,7 @@ def leaderboard(facts: Facts) -> Markup:
         values = ", ".join(f"{n}\N{NO-BREAK SPACE}{v}" for n, v in short_values(trial.drawn.values).items())
         rows.append([
             number(rank, "d"), number(trial.number, "d"),
-            *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in (*names, *others)),
+            *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in names),
             *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
             number(parameters_of(trial), ",d"), *([_short(cost_of(trial, "flops")[0])] if has["operations"] else []),
             seconds(epoch_seconds(trial)), element("span", trial.why, class_="whole"),
@@ -60,7 +61,7 @@ def curves(facts: Facts) -> Markup:
         return Markup()
     shown = _spread([t for t in facts.ranked if t.number in histories])
     charts_ = []
-    for name in ("loss", facts.measure) if facts.measure != "loss" else ("loss",):
+    for name in dict.fromkeys([LOSS, facts.measure]):
         values = [v for t in shown for row in histories[t.number] for key in (name, f"val_{name}") if (v := row.get(key)) is not None]  # fmt: skip
         if values:
             charts_ += [_curves(facts, name, part, shown, histories, values) for part in ("training", "validation")]
@@ -124,7 +125,7 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
     costs = [cost for cost, _ in points.values()]
     log = min(costs) > 0 and max(costs) > 8 * min(costs)
     scores = sorted(score for _, score in points.values())
-    if facts.measure == "loss":
+    if facts.measure == LOSS:
         scores = [s for s in scores if s <= scores[int(0.95 * (len(scores) - 1))]]
     title = f"{axes.capital(facts.measure)} against {name}"
     frame = axes.frame(
@@ -134,7 +135,7 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
         costs,
         scores,
         log_x=log,
-        log_y=facts.measure == "loss" and axes.is_wide(scores),
+        log_y=facts.measure == LOSS and axes.is_wide(scores),
     )
     best = charts.front((points[t.number][0], facts.sign * points[t.number][1]) for t in done if t.number in points)
     marks = [charts.steps(frame, [(cost, facts.sign * score) for cost, score in best])]
