@@ -83,6 +83,28 @@ def test_the_least_used_go_first(tmp_path: Path) -> None:
     assert cache.entries() == before
 
 
+def test_a_folder_is_looked_through_once_and_then_when_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever process writes: what was written stands in a file."""
+    os.chmod(tmp_path, 0o700)
+    looks = []
+    usual = ObjectCache._stats
+    monkeypatch.setattr(ObjectCache, "_stats", lambda self: looks.append(1) or usual(self))
+    for i in range(8):
+        ObjectCache(tmp_path, most_bytes=8 * BLOCK).put(key_of(str(i)), b"x" * 100)
+    assert len(looks) == 1
+    ObjectCache(tmp_path, most_bytes=8 * BLOCK).put(key_of("8"), b"x" * 100)
+    assert len(looks) == 2
+    assert ObjectCache(tmp_path).size == 6 * BLOCK  # three quarters
+    looks.clear()
+    for i in range(2):
+        ObjectCache(tmp_path, most_bytes=8 * BLOCK).put(key_of(f"more {i}"), b"x" * 100)
+    assert not looks
+    assert ObjectCache(tmp_path).clear() == 8 * BLOCK
+    assert ObjectCache(tmp_path).size == 0
+
+
 def test_many_writers_of_one_entry(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o700)
     cache = ObjectCache(tmp_path)

@@ -27,8 +27,9 @@ SUFFIX = ".object"
 DEFAULT_MB = 256
 KEPT = 0.75  # of the bound, when it was passed
 BLOCK = 4096  # bytes of which a file takes a multiple: most entries only say where a function is
-_TOTALS: dict[Path, int] = {}
-"""Bytes on disk in a folder, as far as this process knows."""
+COUNT = "count"
+"""A file as long as the folder has blocks: whoever stores something makes it longer by as many, in one call that never
+overlaps another process's. So the bound is kept without looking through the folder, which takes long when it is full."""
 
 
 def default_folder() -> Path:
@@ -135,6 +136,7 @@ class ObjectCache:
             with suppress(OSError):
                 os.unlink(path)
                 freed += size
+        self._recount(0)
         return freed
 
     def _stats(self) -> Iterator[tuple[float, int, str]]:
@@ -150,10 +152,8 @@ class ObjectCache:
                     yield stat.st_mtime, _on_disk(stat.st_size), entry.path
 
     def _shrink(self, added: int) -> None:
-        """Keep the bound. The folder is looked through only when it may be full: that takes long for many entries."""
-        known = _TOTALS.get(self.folder)
-        if known is not None and known + added <= self.most_bytes:
-            _TOTALS[self.folder] = known + added
+        """Keep the bound; the folder is looked through only when it is full, or was never counted."""
+        if (known := self._counted(added)) is not None and known <= self.most_bytes:
             return
         stats = sorted(self._stats())
         total = sum(size for _, size, _ in stats)
@@ -164,7 +164,24 @@ class ObjectCache:
             with suppress(OSError):
                 os.unlink(path)
             total -= size
-        _TOTALS[self.folder] = total
+        self._recount(total)
+
+    def _counted(self, added: int) -> int | None:
+        """The bytes of all entries, those just ``added`` included; None where nobody has counted before.
+
+        Entries that were written over or deleted are counted still, until the folder is looked through again.
+        """
+        try:
+            with (self.folder / COUNT).open("ab") as file:
+                before = file.tell()
+                file.write(bytes(added // BLOCK))
+        except OSError:
+            return None
+        return before * BLOCK + added if before else None
+
+    def _recount(self, total: int) -> None:
+        with suppress(OSError):
+            os.truncate(self.folder / COUNT, total // BLOCK)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"
