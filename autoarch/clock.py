@@ -11,6 +11,7 @@ import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from types import FrameType
 FILE = "clock.json"
 BEAT_S = 1.0
 MARGIN_S = 0.5
-AGAIN_S = 1.0  # the alarm rings again: Python loses an exception that comes while it calls a finalizer
 """Before the deadline nothing new is begun any more: what is known is written, processes end."""
+AGAIN_S = 0.01  # an alarm that was lost rings again after so long
 
 
 class TimeIsUp(BaseException):
@@ -30,12 +31,13 @@ class TimeIsUp(BaseException):
 
 def began() -> float:
     """When this process was started, by ``time.monotonic``; where the system does not tell, now."""
+    now = time.monotonic()  # first: where the process has to wait here, a search ends early rather than late
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):
         age = 0.0
-    return time.monotonic() - max(age, 0.0)
+    return now - max(age, 0.0)
 
 
 class Clock:
@@ -125,11 +127,23 @@ def alarm(seconds: float) -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise TimeIsUp
 
-    usual = signal.signal(signal.SIGALRM, ring)
+    def report(lost: sys.UnraisableHookArgs) -> None:
+        """Ring again: Python drops an exception that comes while it calls a finalizer."""
+        if lost.exc_type is TimeIsUp:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        else:
+            usual_report(lost)
+
+    usual, usual_report = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
+    sys.unraisablehook = report
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_S)
-        yield
-    finally:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # once: what cleans up is not interrupted
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # also where it rings just when that is over
+        sys.unraisablehook = usual_report
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, usual)
 

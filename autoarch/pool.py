@@ -23,6 +23,7 @@ Heard = Callable[[Task, int, Mapping[str, float]], None]  # an epoch of a task, 
 
 ATTEMPTS = 3  # a task whose process died is given to two more
 TICK_S = 0.25
+GONE_S = 10.0
 
 
 class Guard(Protocol):
@@ -70,7 +71,7 @@ class Worker:
                     return Result(**said["result"])
                 heard(task, said["epoch"], said["logs"])
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(1)  # it has closed its end, and is about to be gone
+            process.wait(GONE_S)  # it has closed its end, and is about to be gone
         code = self.stop()
         return f"no answer in {self._patience:g} s" if silent.is_set() else f"the process ended with code {code}"
 
@@ -105,8 +106,9 @@ class Worker:
         """Let it take tasks; or none, and end its process, whose task then has no answer."""
         with self._starting:
             self.is_stopped = not goes_on
-            if not goes_on and self._process is not None:
-                self._process.kill()
+            process = self._process  # another thread may be done with it now
+            if not goes_on and process is not None:
+                process.kill()
 
     def stop(self) -> int | None:
         """End the process at once; its exit code."""

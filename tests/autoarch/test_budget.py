@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from autoarch.budget import Deadline, size
-from autoarch.clock import MARGIN_S, Clock, TimeIsUp
+from autoarch.clock import MARGIN_S, Clock, TimeIsUp, alarm
 from autoarch.halving import LOOK
 from autoarch.pool import Pool
 from autoarch.space import Drawn
@@ -30,36 +32,72 @@ def trial(number: int, seconds: float | None = None, space: str = "a", epochs: i
     return found
 
 
-def seconds_of(command: list[object]) -> tuple[float, subprocess.CompletedProcess[str]]:
-    start = time.monotonic()
-    ended = subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True)
-    return time.monotonic() - start, ended
-
-
 def task(number: int, epochs: int) -> Task:
     return Task(number, "", "", None, 0, epochs, "", "")
 
 
-def test_a_clock_goes_on_where_it_stood(tmp_path):
+@pytest.fixture
+def still(monkeypatch):
+    """The time stands still, at 1000 seconds, for clocks."""
+    monkeypatch.setattr("autoarch.clock.time", SimpleNamespace(monotonic=lambda: 1000.0))
+
+
+def test_a_clock_goes_on_where_it_stood(tmp_path, still):
     assert Clock(tmp_path).left == float("inf")
-    Clock(tmp_path, time.monotonic() - 1).allow(10)
-    first = Clock(tmp_path, time.monotonic() - 7)
-    assert first.left == pytest.approx(2, abs=0.5)  # 1 and 7 seconds of 10 + 0
+    Clock(tmp_path, 999.0).allow(10)
+    first = Clock(tmp_path, 993.0)
+    assert first.left == 2  # 1 and 7 seconds of 10
     first.write()
     second = Clock(tmp_path)
-    assert second.spent == pytest.approx(8, abs=0.5)
+    assert second.spent == 8
     second.allow(5)
-    assert second.left == pytest.approx(5, abs=0.5)
+    assert second.left == 5
 
 
 def test_the_alarm_interrupts_what_is_done(tmp_path):
     clock = Clock(tmp_path)
     clock.allow(MARGIN_S + 0.1)
-    start = time.monotonic()
     with pytest.raises(TimeIsUp), clock.alarm():
-        time.sleep(20)
-    assert time.monotonic() - start < 5
+        time.sleep(600)
     assert clock.is_over
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def ring():
+    signal.raise_signal(signal.SIGALRM)
+    time.sleep(0.001)
+
+
+def test_an_alarm_that_is_lost_rings_again():
+    """As where it rings in a finalizer, whose exceptions Python drops."""
+
+    class Rings:
+        def __del__(self):
+            ring()
+
+    def lose():
+        Rings()
+        time.sleep(600)
+
+    before = sys.unraisablehook, signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeIsUp), alarm(600):
+        lose()
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGALRM)) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_does_not_break_off_what_cleans_up():
+    again = []
+
+    def clean_up():
+        try:
+            ring()
+        finally:
+            again.append(signal.getitimer(signal.ITIMER_REAL)[1])
+
+    with pytest.raises(TimeIsUp), alarm(600):
+        clean_up()
+    assert again == [0.0]  # it does not ring again
 
 
 def test_a_task_begins_if_it_is_likely_to_end(tmp_path):
@@ -164,9 +202,11 @@ def test_a_search_that_cannot_begin_in_time_says_so(tmp_path):
 
 
 def test_the_time_counts_from_the_start_of_the_process():
-    code = "import time; time.sleep(0.5); from autoarch.clock import began; print(time.monotonic() - began())"
+    code = "import time; now = time.monotonic(); time.sleep(0.5); from autoarch.clock import began; print(now, began())"
+    before = time.monotonic()
     found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
-    assert 0.5 <= float(found.stdout) + 0.02 < 10
+    now, began = map(float, found.stdout.split())
+    assert before - 60 < began <= now + 0.02  # the system counts hundredths
 
 
 @pytest.mark.slow
@@ -174,11 +214,7 @@ def test_a_search_ends_in_time_and_takes_more(tmp_path):
     (tmp_path / "small.yaml").write_text(SPEC)
     run = tmp_path / "run"
     command = [sys.executable, "-m", "autoarch", "search", tmp_path / "small.yaml", "--trials", "1", "--time", "6s"]
-    busy = seconds_of([sys.executable, "-c", "import autoarch.coordinator"])[
-        0
-    ]  # some tenths of a second, or many seconds
-    took, ended = seconds_of([*command, "--run", run])
-    assert took < 6 + 2 + 3 * busy
+    ended = subprocess.run([*map(str, command), "--run", run], env=environment(), capture_output=True, text=True)
     if ended.returncode:  # very busy
         assert "time was up before" in ended.stderr
         assert not (run / "incumbent").exists()
@@ -190,9 +226,9 @@ def test_a_search_ends_in_time_and_takes_more(tmp_path):
         assert (run / "result.json").read_bytes() == before
     if not (run / "study.sqlite").exists():
         return
-    invoke("resume", run, "--time", "60s")  # it ends when its trial has come to its end
+    invoke("resume", run, "--time", "1h")  # it ends when its trial has come to its end
     assert [row["epochs"] for row in json.loads((run / "leaderboard.json").read_text())] == [9]
-    assert json.loads((run / "clock.json").read_text())["allowed"] > 60
+    assert json.loads((run / "clock.json").read_text())["allowed"] > 3600
 
 
 def test_an_interpreter_that_crashes_is_a_reason(tmp_path, monkeypatch):
@@ -208,13 +244,14 @@ def test_an_interpreter_that_crashes_is_a_reason(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_full_disk_ends_the_search_and_is_no_reason(tmp_path):
     """Files cannot grow over 100 kB, as on a disk without room: the data cannot be prepared."""
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     (tmp_path / "small.yaml").write_text(SPEC)
     run = tmp_path / "run"
     command = [sys.executable, "-m", "autoarch", "search", tmp_path / "small.yaml", "--trials", "1", "--run", run]
+    limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2); os.execv(sys.argv[1], sys.argv[1:])"
     full = subprocess.run(
-        command, env={**environment(), "LAYERKIT_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        [sys.executable, "-c", limited, *map(str, command)], env={**environment(), "LAYERKIT_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True,
     )  # fmt: skip
     assert full.returncode == 1
     assert "a worker cannot go on" in full.stderr

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from click.testing import CliRunner
 import layerkit
 from autoarch.cli import cli
 from autoarch.cli.search import _new_folder
-from autoarch.coordinator import work
+from autoarch.coordinator import start, work
+from autoarch.options import prepare
 from autoarch.pool import Pool
 from autoarch.study import Study
 from autoarch.tasks import Limits, Task
@@ -141,7 +142,8 @@ def test_two_workers_and_kills_change_nothing(undisturbed, spec, tmp_path):
         time.sleep(chance.uniform(0.3, 0.9) + kills)  # rising, so that it comes to its end on a slow machine too
         if chance.random() < 0.5:
             for worker in children(process.pid):
-                os.kill(worker, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it was ended just now
+                    os.kill(worker, signal.SIGKILL)
             time.sleep(0.3)
         if process.poll() is None:
             process.kill()
@@ -158,8 +160,11 @@ def test_two_workers_and_kills_change_nothing(undisturbed, spec, tmp_path):
 
 
 def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in tasks for child in path.read_text().split()]
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that is gone
+            found += map(int, path.read_text().split())
+    return found
 
 
 @pytest.mark.slow
@@ -199,12 +204,7 @@ def test_failures_are_results_with_reasons(tmp_path):
 @pytest.mark.slow
 def test_a_fault_of_the_machine_ends_the_search_and_fails_no_trial(undisturbed, spec, tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(command("search", spec, "--trials", 8, "--round", 5, "--run", folder), env=environment())
-    while not (folder / "study.sqlite").exists():
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    shutil.rmtree(folder / "trials", ignore_errors=True)
+    start(folder, prepare([spec], None, trials=8, round_size=5))
     (folder / "trials").write_text("in the way of the checkpoints")
     result = CliRunner().invoke(cli, ["resume", str(folder)])
     assert result.exit_code == 1
@@ -242,8 +242,12 @@ data: {csv: other.csv, target: y}
     assert result["model"]["test"] < 1
 
 
-def test_one_that_never_answers_is_given_up(tmp_path):
-    with Pool(1, tmp_path / "log", 0.05) as pool:  # less than Python takes to start
+def test_one_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\nexec sleep 600\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    with Pool(1, tmp_path / "log", 0.05) as pool:
         ((_, result),) = pool.run(
             [Task(0, SPEC, "small.yaml", None, 0, 1, str(tmp_path / "0"), str(tmp_path / "prepared"))]
         )
