@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import tempfile
 from collections import defaultdict
@@ -22,7 +23,38 @@ os.environ.setdefault(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+from layerkit.utils import set_random_seed
+
+# The same examples on every machine, however slow it is today.
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.load_profile("repeatable")
+
+_drawn: dict[str, dict[str, object]] = {}
+"""What the generator of a module of tests, ``RNG``, had drawn when it was imported."""
+
+
+def begin_numbers(module: object) -> None:
+    """Numbers that a test draws depend on no other test: which ones ran before in this process, nobody knows."""
+    set_random_seed(0)
+    random.seed(0)  # Keras takes its seeds from here
+    np.random.seed(0)
+    if isinstance(rng := getattr(module, "RNG", None), np.random.Generator):
+        rng.bit_generator.state = _drawn.setdefault(module.__name__, rng.bit_generator.state)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    begin_numbers(getattr(item, "module", None))  # what several tests share, the first of them makes
+
+
+@pytest.fixture(autouse=True)
+def _numbers_begin(request: pytest.FixtureRequest) -> None:
+    begin_numbers(getattr(request.node, "module", None))
+
 
 # Seconds on two cores. An area is a folder below tests/, "tests" for files directly in it, or a package for its doctests.
 BUDGETS_S = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.expressions import HOLE, Unknown, evaluate
@@ -92,7 +92,6 @@ _formulas = st.recursive(
 
 
 @given(_formulas)
-@settings(deadline=None, derandomize=True)
 def test_arithmetic_is_that_of_python(text):
     names = {"width": 32, "rate": 0.5}
     try:
@@ -105,7 +104,6 @@ def test_arithmetic_is_that_of_python(text):
 
 
 @given(st.text(alphabet="$()abw12+-*/.[]'\" _<>=,:{}\\", max_size=40))
-@settings(deadline=None, derandomize=True)
 def test_no_text_makes_anything_else_than_a_value_or_a_fault(text):
     try:
         evaluate(f"${text}", {"a": 1, "b": [1, 2], "w": "x"})

@@ -252,7 +252,7 @@ def test_bounds_and_options_may_be_named_values():
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 def test_random_fillings_of_bounds_that_depend_on_holes(chance):
     spec = builders.loads(BOUNDED)
     while spec.holes:
@@ -289,7 +289,6 @@ _trees = st.recursive(
 
 
 @given(_trees)
-@settings(deadline=None, derandomize=True)
 def test_what_is_written_is_read_again(tree):
     node = parse(json.dumps(tree))
     assert parse(flow(node)).plain() == tree
@@ -298,7 +297,7 @@ def test_what_is_written_is_read_again(tree):
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 def test_random_fillings_build(chance):
     spec = builders.loads(TEXT)
     while spec.holes:

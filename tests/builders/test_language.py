@@ -794,7 +794,7 @@ BLOCK = "blocks:\n  two:\n    parameters: {a: , times: 1}\n    layers:\n      - 
 
 
 @given(_programs())
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_a_program_stands_for_its_flat_list(program):
     text, flat = program
     model = build(HEAD + BLOCK + f"layers: [{{Dense: 5}}, {{repeat: 1, layers: {text}}}]\n")

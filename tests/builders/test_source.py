@@ -321,7 +321,7 @@ _TEXT = st.text(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=400)
+@settings(max_examples=400)
 @given(st.one_of(_TEXT, st.lists(st.sampled_from(["a: ", "- ", "\n  ", "{", "}", "[", "]", ", ", "(", ")", "&x ", "*x", "!int ", "|\n",
                                                  "'", '"', "? ", ": ", "---\n", "<<", "1", "é"])).map("".join)))  # fmt: skip
 def test_any_text_gives_a_node_or_an_error_of_ours(text):
@@ -365,7 +365,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:str", data, style='"'))
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 @given(_VALUE)
 def test_what_is_dumped_is_read_back(value):
     def same(a, b):

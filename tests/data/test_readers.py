@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerkit.data import read_csv, read_idx, read_npz, read_ts
@@ -112,9 +112,7 @@ def test_npz(tmp_path):
         read_npz(tmp_path / "lie.npz")
 
 
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=60), at=st.integers(0, 200), cut=st.booleans())
 def test_spoilt_files_give_an_error_or_a_result(tmp_path, data, at, cut):
     npz = io.BytesIO()

@@ -94,7 +94,7 @@ def built(recipe: Recipe) -> Graph:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(RECIPES)
 def test_random_graphs_agree_with_the_reference(recipe: Recipe) -> None:
     graph, dtype = built(recipe), recipe[0]
@@ -121,7 +121,7 @@ STATE: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9),
     st.lists(st.integers(0, 12), min_size=2, max_size=4),

@@ -1,8 +1,8 @@
 """Threads of other programs beside a step, Python threads that run steps, and signals while one runs."""
 
+import gc
 import signal
 from threading import Thread
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -94,15 +94,16 @@ def test_an_interrupt_in_a_long_run_is_heard_and_training_goes_on() -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
+    gc.disable()  # Python drops an interrupt that comes while finalizers are called, and there are some of other tests
     signal.setitimer(signal.ITIMER_REAL, 0.1)
-    began = perf_counter()
     try:
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, y, batch_size=16, epochs=1000, shuffle=False, verbose=0, check_data=False)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert perf_counter() - began < 20
+        gc.enable()
+    assert int(model.optimizer.iterations) < 1000 * 20_000 / 2
     assert np.isfinite(model.train_on_batch(x[:16], y[:16]))
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert np.isfinite(model.fit(x[:64], y[:64], batch_size=16, verbose=0).history["loss"]).all()

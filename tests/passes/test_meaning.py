@@ -48,7 +48,7 @@ def graphs(draw: Any) -> Graph:
     return Graph(tuple(inputs), tuple(values[-2:]))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(graphs())
 def test_every_pass_keeps_every_bit(graph: Graph) -> None:
     rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_rows_that_are_touched_sum_up_alike(count: int) -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(st.data())
 def test_factors_come_out_of_sums(data: Any) -> None:
     """What is constant along the summed axes is multiplied after the sum; agreement to rounding, on the same terms."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -129,7 +129,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     config=st.dictionaries(names, plain, max_size=4),
     weights=st.dictionaries(names, arrays, max_size=5),
@@ -254,7 +254,7 @@ def test_lazy_reading_refuses_a_flip_or_shows_it_in_tensors_alone(file: Path) ->
     assert read(file, verify="lazy").config == want["config"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     data=st.data(), cut=st.integers(0, 4000), insert=st.binary(max_size=40), verify=st.sampled_from(["always", "lazy"])
 )
