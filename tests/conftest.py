@@ -104,7 +104,10 @@ def over_budget() -> dict[str, float]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """With LAYERKIT_BUDGETS=1, as .ci/run sets it, an area that is far over its budget fails the run."""
+    """With LAYERKIT_BUDGETS=1 an area that is far over its budget fails the run; elsewhere it is only told.
+
+    .ci/run does not set it: how long tests take there says more of the machine, and of what else it does, than of them.
+    """
     if os.environ.get("LAYERKIT_BUDGETS") == "1" and over_budget() and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -58,7 +58,7 @@ def test_what_is_refused_is_refused_at_once(text, summary):
     start = time.process_time()
     with pytest.raises(SpecError) as caught:
         evaluate(text, NAMES)
-    assert time.process_time() - start < 2  # what grows without a bound takes minutes
+    assert time.process_time() - start < 30  # it takes milliseconds; what grows without a bound takes minutes
     assert caught.value.got is not None
     assert caught.value.expected is not None
     if summary is not None:

@@ -266,14 +266,14 @@ def test_hostile_text_is_refused_at_once(text):
     start = time.process_time()
     faults(text)
     assert (
-        time.process_time() - start < 2
-    )  # what grows without a bound takes minutes; test_hostile.py prints milliseconds
+        time.process_time() - start < 30
+    )  # milliseconds (test_hostile.py prints them); without a bound it takes minutes
 
 
 def test_parentheses_that_never_close_take_linear_time():
     start = time.process_time()
     faults("[" + "(a," * 240_000 + "]")
-    assert time.process_time() - start < 5  # quadratic: minutes
+    assert time.process_time() - start < 30  # quadratic: minutes
 
 
 @pytest.mark.parametrize("escape", [r"\q", r"\xzz", r"\ud800", r"\U00110000"])
