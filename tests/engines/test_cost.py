@@ -13,6 +13,13 @@ from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.models.cost import training_cost, training_graph
 
 
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch):
+    """One whose figures are known: what is measured here depends on what else runs here."""
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.peak", lambda: 100.0)
+    monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.bandwidth", lambda moved: 40.0 if moved < 1 << 24 else 10.0)
+
+
 def model(units: int = 64) -> layerkit.Sequential:
     made = layerkit.Sequential([L.Input((64,)), L.Dense(units, activation="relu"), L.Dense(units), L.Dense(10)])
     made.compile("adam", layerkit.losses.SparseCategoricalCrossentropy(from_logits=True))
