@@ -7,10 +7,10 @@ text that stands for very many layers is refused in little time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 from builders import nodes
 from builders.blocks import Block
+from builders.budget import ENTRY, TooMuchWork
 from builders.faults import Faults, TooManyFaults
 from builders.items import KEYS
 from builders.nodes import Node, Scalar, Sequence
@@ -30,33 +30,37 @@ class TooManySteps(Exception):
         self.where = where
 
 
-class Counter:
+class StepCounter:
     """Counts calls of layers; faults are left to those who make the calls."""
 
     def __init__(self, classes: Mapping[str, type]) -> None:
         self.classes = classes
         self.silent = Faults("")
         self._seen: dict[object, int] = {}
-        self._visits = 0
 
     def count(self, node: Node | None, values: Values, blocks: Mapping[str, Block]) -> int:
         """The number of calls that a list of layers makes.
 
         Raises:
-            TooManySteps: it is more than ``MAX_STEPS``, or finding out takes as many steps.
+            TooManySteps: it is more than ``MAX_STEPS``.
+            TooMuchWork: finding out takes too much of the budget.
         """
-        with suppress(TooManyFaults):  # those who make the calls will say so
-            return self._list(node, Values(Common(self.silent), values.named), blocks, ())
-        return 0
+        try:
+            common = Common(self.silent, values.common.budget)
+            return self._list(node, Values(common, values.named), blocks, ())
+        except TooMuchWork:
+            raise
+        except TooManyFaults:  # those who make the calls will say so
+            return 0
 
     def _list(self, node: Node | None, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]) -> int:
         total = 0
         named: dict[str, int] = {}
         for item in node.items if isinstance(node, Sequence) else ():
-            self._visits += 1
+            values.common.budget.spend(ENTRY, item.span)
             count = self._item(values.head(item), values, blocks, stack, named)
-            total += count
-            if total > MAX_STEPS or self._visits > MAX_STEPS:
+            total += max(1, count)  # an entry is looked at even if it is repeated no times
+            if total > MAX_STEPS:
                 raise TooManySteps(item.span)
             name = nodes.label(item)
             if name is not None:
@@ -83,6 +87,7 @@ class Counter:
             raise TooManySteps(item.span)
         total = 0
         for turn in range(turns):  # each may be of another size
+            values.common.budget.spend(ENTRY, item.span)
             total += self._turn(item, values.turn(turn, turns, name, item.span), blocks, stack, named)
             if total > MAX_STEPS:
                 raise TooManySteps(item.span)
@@ -111,6 +116,7 @@ class Counter:
 
     def _argument(self, node: Node, values: Values, blocks: Mapping[str, Block], stack: tuple[str, ...]) -> int:
         """The calls in blocks that stand for layers as arguments."""
+        values.common.budget.spend(3, node.span)
         if isinstance(node, Scalar):
             text = node.value
             if isinstance(text, str) and text.startswith("$") and text[1:] in values.named:
@@ -129,12 +135,13 @@ class Counter:
         if name in self.classes or name in stack or name not in blocks or len(stack) >= MAX_NESTED:
             return 0
         block = blocks[name]
+        values.common.budget.spend(3 * len(block.parameters), block.span)
         bound = block.bind(values.resolve(arguments), block.span, self.silent)
         if bound is None:
             return 1
         given = tuple(n.value if isinstance(n, Scalar) else id(n) for n in bound.named.values())
         key = id(block), given
         if key not in self._seen:
-            inside = Values(Common(self.silent), bound.named)
+            inside = Values(values.common, bound.named)
             self._seen[key] = self._list(block.layers, inside, block.blocks, (*stack, name))
         return self._seen[key]

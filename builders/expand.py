@@ -7,21 +7,21 @@ the list may get is limited before it grows.
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
 
 from builders import nodes
 from builders.blocks import Block
-from builders.counting import MAX_NESTED, MAX_STEPS, Counter, TooManySteps
+from builders.counting import MAX_NESTED, MAX_STEPS, StepCounter, TooManySteps
 from builders.faults import Faults
 from builders.frames import Frame, Used, first, numbered, own_names, with_first
 from builders.items import Item, Items, check_name
 from builders.nodes import Node, Scalar, Sequence
 from builders.steps import Expansion, Ref, Step, Use
 from builders.values import Values
-from layerkit.errors import Span, did_you_mean, nearest
+from layerkit.errors import MANY, Span, did_you_mean, listed, nearest
 from layerkit.records import dataclass
 from layerkit.registry import snake_case
 
@@ -54,7 +54,7 @@ class Expander:
         """All of a spec."""
         frame = Frame(values, ChainMap(), blocks, shares=ChainMap())
         try:
-            Counter(self.classes).count(root.get("layers"), values, blocks)
+            StepCounter(self.classes).count(root.get("layers"), values, blocks)
             found = self._body(root.get("inputs"), root.get("layers"), root.get("outputs"), frame, "a spec")
             found.unused = self._unused(frame)
         except TooManySteps as error:
@@ -115,7 +115,7 @@ class Expander:
         arguments = nodes.Mapping(given, block.span)
         bound = block.bind(arguments, block.span, Faults(""))
         if bound is not None:
-            Counter(self.classes).count(block.layers, bound, block.blocks)
+            StepCounter(self.classes).count(block.layers, bound, block.blocks)
         reads: Any = [self._unknown() for _ in block.inputs]
         here = replace(frame, blocks=block.blocks, names=ChainMap(), shares=ChainMap(), last=None)
         self._use(item, arguments, here, reads[0] if len(reads) == 1 else reads, None)
@@ -341,17 +341,18 @@ class Expander:
         else:
             fix = self._fix(name.partition(".")[0], known, frame)
         self.faults.report(f"there is no tensor '{told}' before {what}." if what != "a spec" else f"there is no tensor '{told}'.",
-                           node.span, expected=", ".join(known), got=nodes.shown(node), fix=fix)  # fmt: skip
+                           node.span, expected=listed(known), got=nodes.shown(node), fix=fix)  # fmt: skip
         return self._unknown()
 
     def _fix(self, name: str, known: list[str], frame: Frame) -> str | None:
         """How to mend a tensor's name that is not known: the nearest, or the layer that has to be given one."""
         unnamed: dict[str, Step] = {}
-        for step in self.steps:
+        numbers: Counter[str] = Counter()
+        for step in self.steps[:MANY]:
             base = step.base.removeprefix(frame.prefix)
             if not step.name and step.share is None and step.base.startswith(frame.prefix) and "/" not in base:
-                count = sum(other.base == step.base for other in unnamed.values())
-                unnamed[f"{base}_{count}" if count else base] = step
+                unnamed[f"{base}_{numbers[base]}" if numbers[base] else base] = step
+                numbers[base] += 1
         match = name if name in unnamed else nearest(name, [*known, *unnamed])
         if match in unnamed:
             told = nodes.short(match)
@@ -360,7 +361,7 @@ class Expander:
         if frame.blocks.get(name) or name in self.classes:
             return "give that layer a name of its own: write 'name: ...' beside it"
         if match is None and unnamed:
-            return f"use one of {', '.join(known)}, or give the layer that is meant a name: write 'name: ...' beside it"
+            return f"use one of {listed(known)}, or give the layer that is meant a name: write 'name: ...' beside it"
         return did_you_mean(name, known) if known else None
 
     def _named(self, frame: Frame, name: str | None, ref: Ref) -> Ref:
@@ -503,7 +504,7 @@ class Expander:
         if source is None or ref is None or ref.id in self.broken:
             if ref is None or ref.id not in self.broken:
                 known = [n for n, r in frame.names.items() if r.id in self._by_id]
-                self.faults.report(f"there is no layer '{nodes.short(word)}' before this entry.", node.span, expected=", ".join(known) or "a named layer",
+                self.faults.report(f"there is no layer '{nodes.short(word)}' before this entry.", node.span, expected=listed(known) or "a named layer",
                                    got=nodes.shown(node), fix=did_you_mean(word, known) if known else None)  # fmt: skip
             return self._named(frame, name, self._unknown())
         call, keys = self._call(item, frame)

@@ -132,6 +132,9 @@ def _each(node: Node, change: Callable[[Node], Node]) -> Node:
 def scope(path: str, root: nodes.Mapping, values: Values) -> Values:
     """The values that a hole may use: those of ``let``; in ``let`` the ones before it, in a block none that it has as a parameter."""
     section, name, *_ = *path.split("."), ""
+    if section not in ("let", "blocks"):
+        return values.bound(values.named)
+    values.common.budget.spend(len(values.named) // 10, root.span)  # they are copied
     named = dict(values.named)
     if section == "let":
         for later in [*named][[*named].index(name) :] if name in named else ():
@@ -246,7 +249,7 @@ def listed(root: nodes.Mapping, values: Values, faults: Faults) -> list[Hole]:
     """
     found, turns = [], values.common.turns
     for path, raw in find(root):
-        node = settled(raw, Values(Common(faults), scope(path, root, values).named))
+        node = settled(raw, Values(Common(faults, values.common.budget), scope(path, root, values).named))
         hole = None if node is None else describe(path, node, faults)
         if hole is None:
             continue

@@ -10,6 +10,7 @@ from typing import Any
 
 from builders import holes, nodes
 from builders.blocks import Block, Library
+from builders.budget import Budget
 from builders.build import Graph
 from builders.data import DataSection
 from builders.data import read as read_data
@@ -26,6 +27,8 @@ from layerkit.layers import LAYERS, InputLayer, Layer, Wrapper
 from layerkit.models import Model
 
 VERSION = 1
+MANY_STEPS = 1000
+"""Of so many layers none are made to look for more faults, once there are some: each takes half a millisecond."""
 
 
 class Reading:
@@ -36,7 +39,7 @@ class Reading:
     ) -> None:
         self.root, self.file = root, file
         self.faults = Faults(file, found)
-        self.common = Common(self.faults)
+        self.common = Common(self.faults, Budget(self.faults))
         self.classes = _classes(layers)
         self.may_be_misspelt = False
         """A section has an unknown name: it may be the one that is missing."""
@@ -127,7 +130,9 @@ class Reading:
     def _model(self, is_compiled: bool) -> Model | None:
         self._whole()
         expansion = self.expand()
-        inputs, outputs = self.graph.build(expansion)
+        steps = len(expansion.steps) + (len(expansion.unused.steps) if expansion.unused is not None else 0)
+        is_too_long = len(self.faults) > 0 and steps > MANY_STEPS
+        inputs, outputs = ({}, None) if is_too_long else self.graph.build(expansion)
         names = self._outputs(expansion)
         arguments = self.sections.compile(self.section("compile"), names)
         fit = self.section("fit")

@@ -43,8 +43,7 @@ def core_schema(text: str) -> str | int | float | bool | None:
         return _WORDS[text]
     if not text[0].isascii() or text[0] not in "-+.0123456789":
         return text
-    bases = {_INT: 10, _OCTAL: 8, _HEX: 16}
-    base = next((base for pattern, base in bases.items() if pattern.fullmatch(text)), None)
+    base = 10 if _INT.fullmatch(text) else 8 if _OCTAL.fullmatch(text) else 16 if _HEX.fullmatch(text) else None
     if base is None and not _FLOAT.fullmatch(text):
         return text
     if len(text) > MAX_NUMBER:

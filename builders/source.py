@@ -182,7 +182,7 @@ def _short(text: str) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Child:
     """A node with what the collection around it needs to know of its text."""
 

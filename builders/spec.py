@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import holes, nodes, overrides, source
+from builders.budget import TooMuchWork
 from builders.data import DataSection
 from builders.faults import Faults, TooManyFaults
 from builders.holes import Hole
@@ -196,10 +197,13 @@ class Spec:
             SpecErrors: a hole that is not well formed.
         """
         found = self._read()
+        faults, listed = Faults(self.file), []
         with suppress(TooManyFaults):
             found.expand()
-        faults = Faults(self.file)
-        listed = holes.listed(self.root, found.values, faults)
+        try:
+            listed = holes.listed(self.root, found.values, faults)
+        except TooMuchWork:
+            found.faults.raise_all()
         faults.raise_all()
         return listed
 

@@ -6,19 +6,18 @@ repeat that it stands in.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any
 
 from builders import nodes
-from builders.expressions import HOLE, NAME, Unknown, evaluate, is_formula
-from builders.faults import Faults, TooManyFaults
+from builders.budget import FAULT, FORMULA, Budget
+from builders.expressions import HOLE, NAME, Formula, NamedList, Unknown, is_formula
+from builders.faults import Faults
 from builders.nodes import Entry, Node, Scalar, Sequence
 from layerkit.errors import Span, SpecError
 from layerkit.records import dataclass
-
-MAX_VALUES = 50_000
-MAX_FORMULAS = 20_000
 
 
 @dataclass
@@ -26,10 +25,9 @@ class Common:
     """What all the values of a spec have in common."""
 
     faults: Faults
-    left: int = MAX_VALUES
-    """Values that may still be put in the place of names."""
-    formulas: int = MAX_FORMULAS
-    """Formulas that may still be computed."""
+    budget: Budget
+    formulas: dict[str, Formula] = field(default_factory=dict)
+    """Those that were parsed."""
     weights: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, bool] = field(default_factory=dict)
     """Of the nodes seen, by identity, whether nothing in them has to be replaced."""
@@ -48,7 +46,7 @@ class Values(Mapping[str, Any]):
     @staticmethod
     def none(faults: Faults) -> Values:
         """No named values."""
-        return Values(Common(faults), {})
+        return Values(Common(faults, Budget(faults)), {})
 
     def let(self, node: Node | None, what: str = "let") -> Values:
         """These values, and those of a mapping, each of which may use the ones before it."""
@@ -64,10 +62,11 @@ class Values(Mapping[str, Any]):
             )
             return self
         named = dict(self.named)
+        later = {e.name for e in node.entries} - set(named)
         for entry in node.entries:
             if is_name(entry.key, faults):
-                later = {e.name for e in node.entries} - set(named)
                 named[entry.name] = Values(self.common, named, self.turns).resolve(entry.value, later)
+                later.discard(entry.name)
         return Values(self.common, named, self.turns)
 
     def bound(self, named: Mapping[str, Node]) -> Values:
@@ -77,14 +76,22 @@ class Values(Mapping[str, Any]):
     def turn(self, number: int, of: int, name: str | None = None, where: Span | None = None) -> Values:
         """The same, inside one turn of a repeat, which may have a name for its number."""
         named = self.named
-        if name is not None and where is not None:
-            named = {**named, name: Scalar(number, where, str(number))}
+        if name is not None and where is not None:  # over the other names, which may be many
+            maps = named.maps if isinstance(named, ChainMap) else [named]
+            named = ChainMap({name: Scalar(number, where, str(number))}, *maps)  # type: ignore[arg-type]
         return Values(self.common, named, (*self.turns, (number, of)))
 
     # What formulas see
 
     def __getitem__(self, name: str) -> Any:
-        return _number_or_text(self.named[name], name)
+        node = self.named[name]
+        if isinstance(node, nodes.Mapping) and node.tag is None:
+            raise SpecError(
+                f"'{name}' is a mapping, with which nothing can be computed.",
+                expected="a number, a text or a list",
+                got=f"${name}",
+            )
+        return _seen(node, self.common.budget)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.named)
@@ -116,6 +123,7 @@ class Values(Mapping[str, Any]):
             return node
         if isinstance(node, Scalar):
             return self._scalar(node, later)
+        self.common.budget.spend(sum(1 for _ in nodes.children(node)), node.span)
         if isinstance(node, Sequence):
             return replace(node, items=tuple(self.resolve(n, later) for n in node.items))
         return replace(node, entries=tuple(Entry(e.key, self.resolve(e.value, later)) for e in node.entries))
@@ -142,17 +150,10 @@ class Values(Mapping[str, Any]):
             return replace(node, value=text[1:])
         if text[1:] in self.named:
             return self._put(self.named[text[1:]], node)
-        self.common.formulas -= 1
-        if self.common.formulas < 0:
-            self.common.faults.report(
-                "there are too many formulas.",
-                node.span,
-                expected=f"at most {MAX_FORMULAS} with all repeats and blocks",
-                got="more",
-            )
-            raise TooManyFaults
         try:
-            return self._paid(_node(evaluate(text, self), node), node)
+            formula = self._formula(text, node.span)
+            self.common.budget.spend(FORMULA + formula.parts, node.span)
+            return self._paid(_node(formula.value(self), node), node)
         except Unknown:
             return replace(node, value=None, tag="!choice")
         except SpecError as error:
@@ -160,26 +161,26 @@ class Values(Mapping[str, Any]):
             if text[1:] in later:
                 error.fix = f"'{text[1:]}' is named after it: change the order"
             self.common.faults.add(error)
+            self.common.budget.spend(FAULT, node.span)
             return replace(node, value=None, tag="!choice")  # nothing is known of it, as of a hole
 
+    def _formula(self, text: str, where: Span) -> Formula:
+        found = self.common.formulas.get(text)
+        if found is None:
+            self.common.budget.spend(2 * len(text), where)
+            found = self.common.formulas[text] = Formula(text)
+        return found
+
     def _put(self, value: Node, where: Scalar) -> Node:
+        self.common.budget.spend(FORMULA, where.span)
         if isinstance(value, Scalar):
             return replace(value, span=where.span, text=str(where.value), written=value.written or value.span)
         return self._paid(nodes.moved(value, where.span), where)
 
     def _paid(self, value: Node, where: Scalar) -> Node:
-        """The value, whose size counts against the limit of all values."""
-        if isinstance(value, Scalar):
-            return value
-        self.common.left -= self._weight(value)
-        if self.common.left < 0:
-            self.common.faults.report(
-                "the names stand for too many values.",
-                where.span,
-                expected=f"at most {MAX_VALUES} in the file",
-                got="more",
-            )
-            return replace(where, value=None, tag="!choice")
+        """The value, each part of which is looked at again where it is put."""
+        if not isinstance(value, Scalar):
+            self.common.budget.spend(self._weight(value), where.span)
         return value
 
     def _weight(self, node: Node) -> int:
@@ -203,6 +204,7 @@ class Values(Mapping[str, Any]):
         for number, of in self.turns:
             total, index = total * of, index * of + number
         faults = self.common.faults
+        self.common.budget.spend(FORMULA, node.span)
         if not self.turns:
             faults.report("'!each' stands in no repeat.", node.span, expected="a place inside repeat:", got="!each")
         elif not isinstance(node, Sequence) or len(node.items) != total:
@@ -212,6 +214,7 @@ class Values(Mapping[str, Any]):
             )
         else:
             return node.items[index]
+        self.common.budget.spend(FAULT, node.span)
         return Scalar(None, node.span, "", "!choice")
 
 
@@ -230,22 +233,37 @@ def is_name(key: Scalar, faults: Faults) -> bool:
     return False
 
 
-def _number_or_text(node: Node, name: str) -> Any:
+def _seen(node: Node, budget: Budget) -> Any:
+    """A value as formulas see it."""
     if node.tag is not None:
         return HOLE
     if isinstance(node, Scalar):
         return node.value
-    if isinstance(node, Sequence):  # lists in it stay nodes: they may stand for very many values
-        return [HOLE if n.tag is not None else n.value if isinstance(n, Scalar) else n for n in node.items]
-    raise SpecError(
-        f"'{name}' is a mapping, with which nothing can be computed.",
-        expected="a number, a text or a list",
-        got=f"${name}",
-    )
+    return _Items(node, budget) if isinstance(node, Sequence) else node
+
+
+class _Items(NamedList):
+    def __init__(self, node: Sequence, budget: Budget) -> None:
+        self.node, self._budget = node, budget
+
+    def __len__(self) -> int:
+        return len(self.node.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _seen(self.node.items[index], self._budget)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._budget.spend(len(self), self.node.span)
+        return (_seen(item, self._budget) for item in self.node.items)
+
+    def __repr__(self) -> str:
+        return f"a list of {len(self)} values"
 
 
 def _node(value: Any, where: Scalar) -> Node:
-    if isinstance(value, Scalar | Sequence | nodes.Mapping):
+    if isinstance(value, _Items):
+        return nodes.moved(value.node, where.span)
+    if isinstance(value, nodes.Mapping):
         return nodes.moved(value, where.span)
     if isinstance(value, list):
         return Sequence(tuple(_node(v, where) for v in value), where.span)

@@ -31,6 +31,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -210,13 +211,20 @@ def placed(layer: str | None = None, where: Span | None = None) -> Iterator[None
         raise
 
 
+MANY = 300
+LONG = 60
+"""So many names, of so many characters at most, are compared with a misspelt one: a hostile file may have thousands."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` most likely was meant to be, or None; ``lr`` may mean ``learning_rate``.
 
     >>> nearest("activtion", ["units", "activation"]), nearest("lr", ["learning_rate", "rho"])
     ('activation', 'learning_rate')
     """
-    known = list(known)
+    if len(word) > LONG:
+        return None
+    known = [name for name in islice(known, MANY) if len(name) <= LONG]
     by_folded: dict[str, list[str]] = {}
     for name in known:
         by_folded.setdefault(name.lower().replace("_", ""), []).append(name)
@@ -230,4 +238,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A fix line for a misspelt ``word``: the nearest known one, or the whole list."""
     known = sorted(known)
     match = nearest(word, known)
-    return f"did you mean '{match}'?" if match else f"use one of {', '.join(known)}"
+    return f"did you mean '{match}'?" if match else f"use one of {listed(known)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as errors list them; of very many the first.
+
+    >>> listed(["width", "rate"])
+    'width, rate'
+    """
+    text = ", ".join(islice(names, MANY))
+    return text if len(text) <= 2000 else f"{text[:2000]}..."

@@ -49,7 +49,7 @@ def test_values(text, value):
         ("$([x for x in sizes])", "'[x for x in sizes]' is not allowed in a formula."), ("$(f'{width}')", None), ("$(width := 3)", None),
         ("$(min(width, key=1))", "'min(width, key=1)' is not allowed in a formula."), ("$(min())", "'min' takes numbers."),
         ("$(len(width))", "'len' takes one list."), ("$(" + "(" * 240 + "1" + ")" * 240 + ")", None),
-        ("$(" + "-" * 240 + "1)", "a formula is too long."), ("$(" + "1+" * 300 + "1)", "a formula is too long."),
+        ("$(" + "-" * 240 + "1)", "a formula is nested too deeply."), ("$(max(" + "1, " * 99 + "1))", "a formula is too long."), ("$(" + "1+" * 300 + "1)", "a formula is too long."),
         ("$(1 " + "if 1 > 0 else (1 " * 30 + "if 1 > 0 else 1" + ")" * 30 + ")", None), ("$(0x1for x in y)", None), ("$(\\d)", None),
         ("$(3 is 3)", "'in' and 'is' are not allowed in a formula."), ("$(1j)", "'1j' is not allowed in a formula."),
     ],

@@ -19,6 +19,9 @@ _CHAIN = "".join(f"  v{i}: $(v{i - 1} * v{i - 1} * v{i - 1})\n" for i in range(1
 _NESTED = "".join(f"  b{i}:\n    layers:\n      - b{i + 1}\n        \n      - b{i + 1}\n" for i in range(60))
 _MODELS = "".join(f"  m{i}: {{inputs: {{t: {{shape: [4]}}}}, layers: [m{i + 1}, m{i + 1}]}}\n" for i in range(18))
 _ARGUMENTS = "".join(f"  b{i}: {{layers: [TimeDistributed: b{i + 1}, TimeDistributed: b{i + 1}]}}\n" for i in range(18))
+_SUM = f"({' + '.join(['i * 0'] * 20)})"
+_ONES = ", ".join(["1"] * 3000)
+_NAMES = "".join(f"  v{i}: 1\n" for i in range(3000))
 
 TEXTS = {
     "constructs an object": f"{LAYERS}  - !!python/object/apply:os.system ['true']\n",
@@ -46,6 +49,19 @@ TEXTS = {
     "model that is its own argument": f"{HEAD}blocks: {{a: {{inputs: {{t: {{shape: [4]}}}}, layers: [TimeDistributed: a]}}}}\nlayers: [TimeDistributed: a]\n",
     "huge repeat that counts": f"{LAYERS}  - repeat: 1000000000\n    as: i\n    layers: [{{Dense: 3, repeat: 0}}]\n",
     "repeats that grow": LAYERS + "".join(f"{'    ' * i}  - repeat: {30 if i == 0 else f'$(30 + i{i - 1})'}\n{'    ' * i}    as: i{i}\n{'    ' * i}    layers:\n" for i in range(8)) + f"{'    ' * 8}  - Dense: 3\n",
+    "repeat that counts with a long formula": f"{LAYERS}  - Dense: $(1 + {_SUM})\n    repeat: 9000\n    as: i\n  - odd\n",
+    "repeats by a long formula": f"{LAYERS}  - repeat: 9000\n    as: i\n    layers: [{{Dense: 3, repeat: $({_SUM})}}]\n",
+    "long formulas in a block": f"{HEAD}blocks: {{b: {{parameters: {{a: }}, layers: [{{Dense: 3, repeat: $(0 * a)}}]}}}}\nlayers:\n  - repeat: 9000\n    as: i\n    layers: [b: $({_SUM})]\n",
+    "formula that is wrong in each turn": f"{LAYERS}  - Dense: $({'i + ' * 90}0)\n    repeat: 9000\n    as: i\n",
+    "turns with a long list of names": f"{LAYERS}  - repeat: 9000\n    as: i\n    layers: [{{Dense: {{units: [{', '.join(['$i'] * 1000)}]}}, repeat: 0}}, odd]\n",
+    "turns that look at a long list": f"{HEAD}let: {{l: [{_ONES}]}}\nlayers:\n  - repeat: 9000\n    as: i\n    layers: [{{Dense: 3, repeat: $(min(l) * len(l))}}]\n",
+    "turns that copy a long list": f"{HEAD}let: {{l: [{_ONES}]}}\nlayers:\n  - repeat: 9000\n    as: i\n    layers: [{{Dense: \"$([{', '.join(['l'] * 90)}])\"}}]\n",
+    "turns that see many names": f"{HEAD}let:\n{_NAMES}layers:\n  - repeat: 9999\n    as: i\n    layers: [{{Dense: 3, repeat: 0}}, odd]\n",
+    "turns over nothing": f"{LAYERS}  - repeat: 9999\n    layers:\n" + "      - {ReLU: , repeat: 0}\n" * 900,
+    "block of many parameters": f"{HEAD}blocks: {{b: {{parameters: {{{', '.join(f'p{i}: 1' for i in range(1000))}}}, layers: [{{Dense: 3, repeat: 0}}]}}}}\nlayers:\n  - {{repeat: 9000, as: i, layers: [b]}}\n",
+    "a value for each of too many turns": f"{LAYERS}  - repeat: 3000\n    layers: [Dense: !each [{_ONES}, 1]]\n",
+    "long chain of holes": f"{HEAD}let:\n  v0: !int {{low: 1, high: 3}}\n" + "".join(f"  v{i}: !int {{low: 1, high: $v{i - 1}}}\n" for i in range(1, 1000)) + "layers: [Dense: $v999]\n",
+    "names that are nearly the same": LAYERS + "".join(f"  - ReLU:\n    name: {'n' * 150}{i}\n" for i in range(1000)) + "".join(f"  - ReLU:\n    from: {'n' * 149}m{i}\n" for i in range(20)),
     "bounds that grow": f"{HEAD}let:\n  v0: 10\n{_CHAIN}layers:\n  - Dense: !int {{low: 1, high: $(v39)}}\n",
     "bound by itself": f"{HEAD}let: {{a: !int {{low: 1, high: $a}}}}\nlayers:\n  - Dense: $a\n",
     "deep nesting": "[" * 100_000,

@@ -829,7 +829,7 @@ def test_values_that_names_stand_for_are_limited():
         f"  a{i}: [{', '.join([f'$a{i - 1}'] * 10)}]\n" for i in range(1, 10)
     )
     errors = faults(text + "inputs: {x: {shape: $a9}}\nlayers: [Flatten]\n")
-    assert errors[0].summary == "the names stand for too many values."
+    assert errors[0].summary == "the spec takes too much work to read."
 
 
 # Holes are not built
