@@ -12,7 +12,7 @@ import numpy as np
 
 from builders.data import replaced
 from layerkit.data import CSV, Images, Records, Tensor
-from layerkit.data.preparation import fit
+from layerkit.data.preparation import fit, present
 from layerkit.data.sources import Opened, guess
 from layerkit.data.words import split
 from layerkit.errors import DataError, LayerkitError
@@ -67,6 +67,10 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     if task in ("classification", "regression"):
         options["task"] = task
     is_class = _is_class(records, column, task)
+    texts = len(records.columns[column].categories)
+    if is_class and texts > max(records.count // 2, 2):
+        raise DataError(f"'{column}' holds no classes: hardly a text of it comes back.", expected="a column of numbers, or of texts that return",
+                        got=f"{texts} texts in {records.count} rows", fix="name another column with --target")  # fmt: skip
     if task == "auto" and not is_class and records.columns[column].kind == "whole":
         notes.append(
             f"the whole numbers of '{column}' are predicted as numbers; --task classification takes them as classes"
@@ -98,8 +102,10 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     options |= {"target": column, "features": features}
     if "words" not in options:
         options["standardize"] = True
-    if any(records.columns[name].missing for name in features):
+    if any(records.columns[name].missing for name in (column, *features)):
         options["missing"] = "mean"
+    if lost := records.columns[column].missing:
+        notes.append(f"{lost} of {records.count} rows are left out: they have no value of '{column}'")
     return Chosen(key, arguments, opened, options, by, None, notes)
 
 
@@ -174,7 +180,12 @@ def _is_class(records: Records, name: str, task: str) -> bool:
     if records.columns[name].kind == "array":
         return False
     asked: Any = "auto" if task == "forecast" else task
-    return fit(records, np.arange(records.count), [], [Tensor("y", (name,))], task=asked).task == "classification"
+    rows = present(records, [name])
+    if not len(rows):
+        raise DataError(
+            f"'{name}' has no value in any row.", expected="a column to learn from", got=f"{records.count} missing"
+        )
+    return fit(records, rows, [], [Tensor("y", (name,))], task=asked, missing="drop").task == "classification"
 
 
 def _useful(records: Records, names: Sequence[str], notes: list[str]) -> list[str]:

@@ -31,19 +31,21 @@ def wilson(hits: int, rows: int, level: float = LEVEL) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def student(values: Sequence[float], level: float = LEVEL, *, most: float = math.inf) -> Interval | None:
-    """An interval for the mean of what ``values`` are drawn from, up to the ``most`` that it can be; None for fewer than two.
+def student(
+    values: Sequence[float], level: float = LEVEL, *, least: float = -math.inf, most: float = math.inf
+) -> Interval | None:
+    """An interval for the mean of what ``values`` are drawn from, within what it can be; None for fewer than two.
 
     Source: Student 1908, "The probable error of a mean".
     Example:
-        >>> [round(v, 4) for v in student([1.0, 2.0, 3.0])], [round(v, 4) for v in student([0.98, 1.0], most=1)]
-        ([-0.4841, 4.4841], [0.8629, 1])
+        >>> [round(v, 4) for v in student([1.0, 2.0, 3.0], least=0)], [round(v, 4) for v in student([0.98, 1.0], most=1)]
+        ([0, 4.4841], [0.8629, 1])
     """
     if len(values) < 2:
         return None
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = student_quantile(0.5 + level / 2, len(values) - 1) * error
-    return mean - half, min(mean + half, most)
+    return max(mean - half, least), min(mean + half, most)
 
 
 def student_tail(t: float, freedom: int) -> float:

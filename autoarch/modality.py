@@ -188,6 +188,9 @@ def _sample(dataset: DataSet) -> Array:
 def _answer(dataset: DataSet) -> dict[str, Any]:
     """The last layer, the loss and the metrics."""
     if dataset.classes is not None:
+        if len(dataset.classes) < 2:
+            raise DataError("all rows are of one class: there is nothing to learn.", expected="two classes or more",
+                            got=", ".join(dataset.classes), fix="name another column with --target")  # fmt: skip
         return {"outputs": len(dataset.classes), "answer": {"Activation": "softmax"},
                 "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}  # fmt: skip
     y = np.asarray(dataset.train[1] if dataset.in_memory else next(iter(dataset.train))[1], "float64")

@@ -82,7 +82,7 @@ def verdict(
     found["seeds"] = {
         "test": scores,
         "mean": float(np.mean(scores)),
-        "interval": student(scores, most=1 if is_class else math.inf),
+        "interval": student(scores, least=0, most=1 if is_class else math.inf),
     }
     found["baselines"] = {
         name: {part: score(values) for part, values in rows.items()}
@@ -101,7 +101,7 @@ def interval(losses: Array, *, is_class: bool, block: int = 1) -> tuple[float, f
     if is_class and block == 1 and np.isin(losses, (0, 1)).all():
         return wilson(int((losses == 0).sum()), len(losses))
     means = [float(part.mean()) for part in np.array_split(losses, max(1, len(losses) // block))]
-    found = student(means)
+    found = student(means, least=0)
     if found is None or not is_class:
         return found
     return max(0.0, 1 - found[1]), min(1.0, 1 - found[0])
@@ -135,7 +135,7 @@ def _baselines(dataset: DataSet, parts: Mapping[str, Part], seed: int) -> tuple[
 def _picture(made: Any, y: Array, classes: Sequence[str] | None) -> dict[str, Any]:
     """The confusion matrix (a row for each true class), or how far off the predictions are."""
     if classes is not None:
-        if len(classes) > MOST_CLASSES:
+        if not 1 < len(classes) <= MOST_CLASSES:
             return {}
         matrix = np.zeros((len(classes), len(classes)), "int64")
         np.add.at(matrix, (y.ravel().astype("int64"), made.ravel()), 1)

@@ -13,7 +13,7 @@ from layerkit.data.batches import RowBatches
 from layerkit.data.options import DataOptions
 from layerkit.data.preparation import Encoding, Preparation, Task, Tensor, fit, present
 from layerkit.data.records import Column, Records
-from layerkit.data.roles import assign, misfit, wrong
+from layerkit.data.roles import Roles, assign, misfit, wrong
 from layerkit.data.sources import LARGE, Find, Opened, Source
 from layerkit.data.windows import Window, Windows
 from layerkit.errors import LayerkitError
@@ -154,8 +154,9 @@ def open_data(
     window, split = roles.window, roles.split
     first_target = roles.targets[0].columns[0] if roles.targets else None
     train, validation, test = split.rows(records, first_target, window.series(records) if window else None)
-    if options.missing == "drop":
-        kept, parts = present(records, roles.columns), {"train": train, "validation": validation, "test": test}
+    needed = _needed(options, roles)
+    if needed:
+        kept, parts = present(records, needed), {"train": train, "validation": validation, "test": test}
         train, validation, test = (_kept(name, part, kept) for name, part in parts.items())
     preparation = fit(
         records, train, roles.inputs, roles.targets, standardize=options.standardize,
@@ -172,7 +173,7 @@ def open_data(
         own = getattr(opened, name)
         if own is not None:
             every = np.arange(own.count)
-            held[name] = (own, _kept(name, every, present(own, roles.columns)) if options.missing == "drop" else every)
+            held[name] = (own, _kept(name, every, present(own, needed)) if needed else every)
         elif len(rows):
             held[name] = (records, rows)
     if window is not None:
@@ -180,6 +181,13 @@ def open_data(
     whole = held["train"][0]
     in_memory = options.in_memory if options.in_memory is not None else whole.in_memory or whole.nbytes <= LARGE
     return DataSet(held, preparation, batch_size=batch_size, seed=split.seed, in_memory=in_memory)
+
+
+def _needed(options: DataOptions, roles: Roles) -> list[str]:
+    """The columns without whose values a row is left out: nothing is learnt from a row without its target."""
+    if options.missing == "error":
+        return []
+    return roles.columns if options.missing == "drop" else [c for tensor in roles.targets for c in tensor.columns]
 
 
 def _kept(part: str, rows: Array, kept: Array) -> Array:

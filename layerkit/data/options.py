@@ -70,7 +70,8 @@ class DataOptions(Configurable):
             back numbers as the column has them.
         categories: a category becomes its number (from 1; 0 for one that is missing or new), or a number for each category.
         words: texts to predict from become the numbers of their words, as ``Words`` takes it; they are no categories then.
-        missing: whether a missing number is an error, becomes the mean of the rows to train on, or drops its row.
+        missing: whether a missing number is an error, becomes the mean of the rows to train on, or drops its row; a row
+            without its target is an error, or dropped.
         task: whether whole numbers in the target are classes.
         in_memory: whether the data are read whole; by size unless given.
     """

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from layerkit.data.records import Column, Records
+from layerkit.data.records import Column, Records, is_label
 from layerkit.data.windows import Window, Windows
 from layerkit.data.words import Words, most_frequent, numbers
 from layerkit.errors import DataError, FileFormatError, nearest, warn
@@ -248,7 +248,8 @@ def fit(
         standardize_target: whether numbers of a regression's targets do too.
         one_hot: whether a category of a feature becomes a number for each category.
         words: what texts of a feature become, if they are no categories.
-        missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before.
+        missing: what a missing number is: an error, the mean of its column, or (``drop``) gone before; rows without a
+            target are gone before unless they are an error.
         task: whether whole numbers in a target are classes; ``auto`` takes texts, and whole numbers from 0 on.
         window: what a sample is, if it is not a row.
 
@@ -315,7 +316,7 @@ def _chunks(records: Records, rows: Array) -> Iterator[Array]:
 
 def _target(records: Records, rows: Array, name: str, task: str, missing: Missing, of: int) -> Encoding:
     column = records.column(name)
-    if column.missing and missing != "drop":
+    if column.missing and missing == "error":
         raise _of_target(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
     if column.kind == "category":
         _warn_of_numbers(name, column)
@@ -324,11 +325,14 @@ def _target(records: Records, rows: Array, name: str, task: str, missing: Missin
         return Encoding("class", tuple(column.categories))
     if column.kind == "array" or of > 1:
         return Encoding("array")
-    if column.kind == "whole" and task != "regression":
+    is_whole = column.kind == "whole"
+    can_be = is_whole or column.missing > 0  # gaps make floats of whole numbers
+    if task == "classification" or (task == "auto" and can_be):
         found = np.unique(np.concatenate([records.read(part, [name])[name] for part in _chunks(records, rows)]))
+        is_whole = is_whole or is_label(found)
         counted = len(found) <= 1000 and found[0] == 0 and found[-1] == len(found) - 1
-        if counted or task == "classification":
-            return Encoding("class", tuple(map(str, found.tolist())))
+        if is_whole and (counted or task == "classification"):
+            return Encoding("class", tuple(str(int(v)) for v in found))
     if task == "classification":
         raise _of_target(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column))  # fmt: skip
     return Encoding("array")

@@ -157,3 +157,14 @@ def _kind(array: Array, counts_texts: bool) -> Kind:
     if counts_texts:
         return "category"
     return "number" if array.dtype.kind == "f" else "whole"
+
+
+def is_label(values: Array) -> bool:
+    """Whether all numbers that are there are whole: a column of whole numbers that has gaps is read as floats.
+
+    Example:
+        >>> is_label(np.array([1.0, np.nan, 0.0])), is_label(np.array([0.5]))
+        (True, False)
+    """
+    present = values[~np.isnan(values)]
+    return bool(len(present) and (present % 1 == 0).all())

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from layerkit.data.records import Records
+from layerkit.data.records import Records, is_label
 from layerkit.errors import DataError
 from layerkit.fields import Configurable, NonNegativeInt, Rate
 from layerkit.ir import Array
@@ -68,11 +68,12 @@ class Split(Configurable):
         return self._cut(np.random.default_rng(self.seed).permutation(records.count))
 
     def _stratified(self, records: Records, target: str | None) -> list[Array]:
-        if target is None or records.columns[target].kind not in ("category", "whole"):
+        kind = None if target is None else records.columns[target].kind
+        values = np.zeros(0) if target is None else records.read(np.arange(records.count), [target])[target]
+        if kind not in ("category", "whole") and not (kind == "number" and is_label(values)):
             raise _wrong(
                 "by", "'stratified' needs a target with classes.", "categories or whole numbers", f"'{target}'"
             )
-        values = records.read(np.arange(records.count), [target])[target]
         rng = np.random.default_rng(self.seed)
         classes = [rng.permutation(np.flatnonzero(values == value)) for value in np.unique(values)]
         parts = [np.concatenate(pieces) for pieces in zip(*map(self._cut, classes), strict=True)]

@@ -102,6 +102,21 @@ def test_a_forecast_reads_windows_in_the_order_of_time(tmp_path):
     assert look(str(tmp_path / "hours.csv"), "warm", "regression").modality == "tabular"
 
 
+def test_rows_without_their_target_are_left_out_and_told(tmp_path):
+    path = table(tmp_path / "rows.csv", "size,bought", [(i / 7, "" if i % 5 == 0 else i % 2) for i in range(50)])
+    found = look(path, "bought")
+    assert (found.task, found.section["missing"], sum(found.dataset.rows.values())) == ("classification", "mean", 40)
+    assert "10 of 50 rows are left out: they have no value of 'bought'" in found.describe()
+
+
+@pytest.mark.parametrize(
+    ("values", "says"), [(["one"] * 30, "of one class"), ([f"k{i}" for i in range(30)], "no classes"), ([""] * 30, "no value")]
+)  # fmt: skip
+def test_a_target_from_which_nothing_is_learnt_is_refused(tmp_path, values, says):
+    with pytest.raises(DataError, match=says):
+        look(table(tmp_path / "rows.csv", "size,kind", [(i / 7, v) for i, v in enumerate(values)]), "kind")
+
+
 def test_whole_numbers_are_classes_where_it_is_said(tmp_path):
     path = table(tmp_path / "rows.csv", "size,stars", [(i / 7, i % 5 + 1) for i in range(50)])
     found = look(path, "stars")

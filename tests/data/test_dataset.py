@@ -378,6 +378,27 @@ def test_a_part_does_not_vanish_with_its_missing_values(tmp_path):
             _open({"csv": {"path": tmp_path / "a.csv"}}, {**options, "features": [feature]})
 
 
+@pytest.mark.parametrize("missing", ["mean", "drop"])
+def test_rows_without_their_target_are_left_out(tmp_path, missing):
+    rows = [f"{'' if i == 1 else i},{'' if i % 4 == 0 else i % 2}" for i in range(12)]
+    (tmp_path / "a.csv").write_text("a,y\n" + "\n".join(rows) + "\n")
+    data = _open({"csv": {"path": tmp_path / "a.csv"}}, {"target": "y", "missing": missing})
+    x, y = data.train
+    kept = [i for i in range(12) if i % 4 and (missing == "mean" or i != 1)]
+    assert data.classes == ("0", "1")  # whole numbers, though the gaps make floats of them
+    assert y.tolist() == [i % 2 for i in kept]
+    means = [i for i in kept if i != 1]
+    assert x.ravel().tolist() == pytest.approx([sum(means) / len(means) if i == 1 else i for i in kept])
+
+
+def test_whole_numbers_that_are_written_as_floats_can_be_classes(tmp_path):
+    (tmp_path / "a.csv").write_text("a,y\n" + "".join(f"{i},{float(i % 3 + 5)}\n" for i in range(12)))
+    options = {"target": "y", "split": {"test": 0.25, "by": "stratified"}}
+    data = _open({"csv": {"path": tmp_path / "a.csv"}}, {**options, "task": "classification"})
+    assert (data.classes, sorted(data.test[1].tolist())) == (("5", "6", "7"), [0, 1, 2])
+    assert _open({"csv": {"path": tmp_path / "a.csv"}}, options).task == "regression"
+
+
 def test_long_texts_and_wide_tables_are_looked_at_quickly(tmp_path):
     texts = [*map(str, range(40)), "1" + " " * 100_000 + "x"]
     assert "'1  " in str(
