@@ -7,11 +7,10 @@ makes them, ``expand`` makes others of them: what ``$name`` stands for keeps the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from layerkit.errors import Span, SpecError
-from layerkit.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

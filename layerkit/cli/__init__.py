@@ -43,8 +43,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command."""
-    gc.set_threshold(
-        50_000, 20
-    )  # models and graphs live until the end: looking for garbage among them is slow, and in vain
+    # models and graphs live until the end: looking for garbage among them is slow, and in vain
+    gc.set_threshold(200_000, 20)
     atexit.register(gc.freeze)  # at the end too
     return cli(arguments, prog_name="layerkit")

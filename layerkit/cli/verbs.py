@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,7 @@ class Verbs(click.Group):
         if cmd_name not in self.verbs:
             return None
         command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        gc.freeze()  # what is loaded stays: no looking for garbage among it
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
