@@ -93,6 +93,8 @@ class _Writer:
         fit = dict(self.spec.fit)
         if section.options.split.validation:
             fit["validation_data"] = Text("dataset.validation")
+        if fit.get("class_weight"):  # whose keys may be names, which the preparation knows
+            yield "model.preparation = dataset.preparation"
         yield from call("model.fit", [Text("x"), Text("y")], fit)
         yield "if dataset.test is not None:"
         yield "    print(model.evaluate(*dataset.test, return_dict=True))"

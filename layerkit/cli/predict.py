@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from layerkit.models import Model
 from layerkit.models.functional import activation_of
 
 Columns = dict[str, Any]
+Labels = dict[str, tuple[str, ...]]
 
 
 @click.command(cls=Verb)
@@ -47,41 +47,58 @@ def predict(
     records = preparation.samples(records, is_ahead=False)
     parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records)]
     found = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *a: np.concatenate(a), *parts)
-    columns = {**places(records), **named(trained, preparation, tree.leaves(found))}
+    made, labels = named(trained, preparation, tree.leaves(found))
+    columns = {**places(records), **made}
     if output is not None and output.suffix == ".npz":
         saving.write_whole(output, [_npz(columns)])
     elif output is not None:
-        saving.write_whole(output, [_csv(columns, preparation.classes).encode()])
+        saving.write_whole(output, [_csv(columns, labels).encode()])
     if as_json:
         shown = {"rows": records.count, "output": output and str(output), "unseen": unseen}
-        print_json(shown if output else {**shown, "predictions": {k: v.tolist() for k, v in columns.items()}})
+        print_json(
+            shown
+            if output
+            else {**shown, "labels": labels, "predictions": {k: _written(v).tolist() for k, v in columns.items()}}
+        )
     elif output is not None:
         click.echo(f"{records.count} rows to {output}")
     else:
-        click.echo(_csv(columns, preparation.classes), nl=False)
+        click.echo(_csv(columns, labels), nl=False)
 
 
-def named(model: Model, preparation: Preparation, outputs: list[Any]) -> Columns:
-    """The outputs by name; before them the predicted class of each row, where the data had classes."""
-    classes = preparation.classes
-    found = {n: preparation.restored(n, v) for n, v in zip(model.output_names, outputs, strict=True)}
-    first = outputs[0]
-    wide = int(np.prod(first.shape[1:], dtype=int))
-    if classes is None or first.ndim > 2 or wide not in (1, len(classes)):
-        return {_column(preparation, n): v for n, v in found.items()}
+def named(model: Model, preparation: Preparation, outputs: list[Any]) -> tuple[Columns, Labels]:
+    """The outputs by name, and what each number of one is; before an output the predicted class, where it has classes."""
+    found: Columns = {}
+    labels: Labels = {}
+    for name, value, values in zip(model.output_names, model.outputs, outputs, strict=True):
+        classes = preparation.classes_of(name)
+        wide = int(np.prod(values.shape[1:], dtype=int))
+        if classes is None or values.ndim > 2 or wide not in (1, len(classes)):
+            columns = _columns(preparation, name)
+            shown = columns[0] if len(columns) == 1 else name
+            found[shown] = preparation.restored(name, values)
+            if len(columns) == wide > 1:
+                labels[shown] = columns
+            continue
+        found["class" if len(outputs) == 1 else f"{name}_class"] = np.array(classes)[_chosen(value, values, wide)]
+        found[name] = values
+        if wide > 1:
+            labels[name] = tuple(f"{name}_{c}" for c in classes)
+    return found, labels
+
+
+def _chosen(value: Any, values: Any, wide: int) -> Any:
+    """The number of the class that each row is said to be of."""
     if wide > 1:
-        chosen = first.argmax(-1)
-    else:
-        is_share = activation_of(model.outputs[0]) == "sigmoid"
-        chosen = (first.reshape(len(first)) >= (0.5 if is_share else 0.0)).astype(int)
-    return {"class": np.array(classes)[chosen], **found}
+        return values.argmax(-1)
+    return (values.reshape(len(values)) >= (0.5 if activation_of(value) == "sigmoid" else 0.0)).astype(int)
 
 
-def _column(preparation: Preparation, output: str) -> str:
-    """A regression's output has the name of the column that it predicts, unless another output predicts it too."""
+def _columns(preparation: Preparation, output: str) -> tuple[str, ...]:
+    """The columns that an output predicts, unless another output predicts them too, or they have no names of their own."""
     columns = next((t.columns for t in preparation.targets if t.name == output), ())
     is_only = sum(t.columns == columns for t in preparation.targets) == 1
-    return columns[0] if len(columns) == 1 and columns[0] != "y" and is_only else output
+    return columns if is_only and columns != ("y",) else ()
 
 
 def _npz(columns: Columns) -> bytes:
@@ -90,8 +107,8 @@ def _npz(columns: Columns) -> bytes:
     return out.getvalue()
 
 
-def _csv(columns: Columns, classes: Sequence[str] | None) -> str:
-    """The columns as a table; an output of several numbers has a column for each, with the name of its class.
+def _csv(columns: Columns, labels: Labels) -> str:
+    """The columns as a table; an output of several numbers has a column for each, with its label.
 
     Raises:
         DataError: an output is an array in each row.
@@ -108,11 +125,15 @@ def _csv(columns: Columns, classes: Sequence[str] | None) -> str:
             header.append(name)
             fields.append(values.reshape(-1))
         else:
-            is_by_class = "class" in columns and classes is not None and values.shape[1] == len(classes)
-            header += [f"{name}_{c}" for c in (classes if is_by_class and classes else range(values.shape[1]))]
+            header += labels.get(name) or [f"{name}_{i}" for i in range(values.shape[1])]
             fields += list(values.T)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(zip(*(f.tolist() for f in fields), strict=True))
+    writer.writerows(zip(*(_written(f).tolist() for f in fields), strict=True))
     return out.getvalue()
+
+
+def _written(values: Any) -> Any:
+    """Floats with the digits that tell them apart: 0.1, and not 0.10000000149011612."""
+    return values.astype(str).astype("float64") if values.dtype.kind == "f" and values.dtype.itemsize < 8 else values

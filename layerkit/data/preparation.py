@@ -90,9 +90,18 @@ class Preparation:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the (first) target's classes, in the order of their numbers."""
-        if self.task != "classification" or len(self.targets[0].columns) > 1:
-            return None
-        return self.target_encodings[self.targets[0].columns[0]].categories
+        return self._classes(self.targets[0]) if self.targets else None
+
+    def classes_of(self, output: str) -> tuple[str, ...] | None:
+        """The names of the classes that an output of the model tells apart; a lone target is that of any output."""
+        target = next(
+            (t for t in self.targets if t.name == output), self.targets[0] if len(self.targets) == 1 else None
+        )
+        return None if target is None else self._classes(target)
+
+    def _classes(self, target: Tensor) -> tuple[str, ...] | None:
+        encodings = [self.target_encodings[name] for name in target.columns]
+        return encodings[0].categories if len(encodings) == 1 and encodings[0].kind == "class" else None
 
     def samples(self, records: Records, *, is_ahead: bool = True) -> Records:
         """The records as ``read`` takes them: the windows over them, where there is a window.

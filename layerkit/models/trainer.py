@@ -37,7 +37,7 @@ from layerkit.registry import serialize
 from layerkit.trace import Weight, current
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
-from layerkit.training.data import Arrays, Stream, adapt, as_arrays, split_off, with_class_weight
+from layerkit.training.data import Arrays, Stream, adapt, as_arrays, class_weights, split_off, with_class_weight
 from layerkit.training.loop import check_batch_size, epochs_in_pass, fit_epochs, run_predict, run_test, steps_of
 from layerkit.training.progress import Progress, show_logs
 from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -335,7 +335,7 @@ class Trainer(_Base):
         validation_split: Annotated[float, Number(float, 0, 1, open_high=True)] = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict[Any, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: NonNegativeInt = 0,
         steps_per_epoch: PositiveInt | None = None,
@@ -356,7 +356,7 @@ class Trainer(_Base):
             validation_split: share of the last rows that is held out.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch, or an iterable of batches.
             shuffle: whether each epoch has another order; it follows from the seed.
-            class_weight: how much each class counts.
+            class_weight: how much each class counts, by its number, or its name where the data have names.
             sample_weight: how much each row counts.
             initial_epoch: the epoch to start with.
             steps_per_epoch: steps in an epoch, for iterables without end; over data of a known size an epoch goes on where the one before ended.
@@ -442,7 +442,7 @@ class Trainer(_Base):
                 first=initial_epoch,
                 skip=self.resume_at[1],
                 order=self._order if shuffle else None,
-                class_weight=class_weight,
+                class_weight=self._class_weights(class_weight),
                 steps=steps_per_epoch,
                 steps_per_execution=self._steps_per_execution,
                 callbacks=hooks,
@@ -526,12 +526,15 @@ class Trainer(_Base):
         hooks = CallbackList(callbacks or [], self, {"verbose": verbose})
         return run_predict(self._step("predict"), data, size, steps, self._steps_per_execution, hooks)
 
+    def _class_weights(self, given: Any) -> dict[int, float] | None:
+        return class_weights(given, None if self.preparation is None else self.preparation.classes)
+
     def train_on_batch(
         self,
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict[Any, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One training step; loss and metrics of this batch alone."""
@@ -539,7 +542,7 @@ class Trainer(_Base):
         self._metrics_reset()
         batch = with_class_weight(
             (as_arrays(self._on_host(x), "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")),
-            class_weight,
+            self._class_weights(class_weight),
         )
         return _listed(self._step("train")(batch), return_dict)
 

@@ -5,7 +5,7 @@ A batch is ``(x, y, sample_weight)``, each a nested structure of arrays or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from layerkit import tree
 from layerkit.dtypes import numpy_dtype
 from layerkit.engines import Batches
-from layerkit.errors import DataError
+from layerkit.errors import ArgumentError, DataError, did_you_mean
 from layerkit.ir import Array
 from layerkit.utils import PyDataset
 
@@ -234,6 +234,44 @@ def adapt(x: Any, y: Any = None, sample_weight: Any = None) -> Arrays | Stream:
     return data
 
 
+def class_weights(given: Any, names: Sequence[str] | None = None) -> dict[int, float] | None:
+    """How much each class counts, by its number; ``names`` are those of the classes, where the data have any.
+
+    Raises:
+        ArgumentError: no mapping, no class, or no weight.
+
+    Example:
+        >>> class_weights({"yes": 2, 0: 1}, ["no", "yes"])
+        {1: 2.0, 0: 1.0}
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise ArgumentError("'class_weight' says what each class weighs.", expected="a mapping, such as {0: 1.0, 1: 2.0}", got=repr(given))  # fmt: skip
+    numbers = {name: number for number, name in enumerate(names or ())}
+    found: dict[int, float] = {}
+    for key, weight in given.items():
+        number = numbers.get(str(key), key)
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        if not isinstance(number, int | np.integer):
+            known = sorted(numbers) or ["0", "1"]
+            raise ArgumentError(
+                f"'class_weight' has no class '{key}'.", expected=", ".join(known[:20]) if names else "numbers of classes, from 0 on",
+                got=repr(key), fix=did_you_mean(str(key), known[:20]) if names else None,
+            )  # fmt: skip
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, int | float | np.number)
+            or not 0 <= weight < float("inf")
+        ):
+            raise ArgumentError(
+                f"the weight of class '{key}' is no weight.", expected="a number >= 0", got=repr(weight)
+            )
+        found[int(number)] = float(weight)
+    return found
+
+
 def with_class_weight(batch: Batch, class_weight: dict[int, float] | None) -> Batch:
     """The rows with sample weights made from the weights of the classes."""
     if class_weight is None:
@@ -245,8 +283,7 @@ def with_class_weight(batch: Batch, class_weight: dict[int, float] | None) -> Ba
         classes = y.argmax(-1)
     else:
         classes = np.rint(y.reshape(len(y), -1)[:, 0] if y.ndim > 1 else y).astype("int64")
-    table = {int(k): float(v) for k, v in class_weight.items()}
-    weights = np.array([table.get(int(c), 1.0) for c in classes.reshape(-1)], "float32").reshape(classes.shape)
+    weights = np.array([class_weight.get(int(c), 1.0) for c in classes.reshape(-1)], "float32").reshape(classes.shape)
     return x, y, weights if weight is None else weight * weights
 
 

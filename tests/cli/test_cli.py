@@ -200,6 +200,18 @@ def test_evaluate_on_the_rows_held_out(trained):
     assert call_json("evaluate", trained, "--best")["rows"] == 20
 
 
+def test_weights_of_classes_have_their_names(flowers, tmp_path):
+    def accuracy(change):
+        return call_json("train", flowers, "--run", tmp_path / change, "--set", f"fit.class_weight={change}")[
+            "training"
+        ]
+
+    kinds = sorted({line.split(",")[-1] for line in (flowers.parent / "flowers.csv").read_text().splitlines()[1:]})
+    named, numbered = (accuracy(f"{{{key}: 5}}") for key in (kinds[1], 1))
+    assert named == numbered
+    assert "has no class 'oak'" in call("train", flowers, "--set", "fit.class_weight={oak: 5}", code=1).stderr
+
+
 def test_predictions_in_files(flowers, trained, tmp_path):
     data = flowers.parent / "flowers.csv"
     printed = call("predict", trained, data).stdout
@@ -245,10 +257,26 @@ def test_each_output_is_named_and_turned_back(tmp_path):
         preparation = open_data(CSV(tmp_path / "flats.csv"), options, **tensors(model)).preparation
         return named(model, preparation, [np.zeros((1, outputs[name]), "float32") for name in columns])
 
-    both = found({"early": "price", "late": "price"})
+    both, _ = found({"early": "price", "late": "price"})
     assert {name: values.item() for name, values in both.items()} == {"early": 40.5, "late": 40.5}
-    mixed = found({"place": "town", "early": "price"})
-    assert mixed["early"].item() == 40.5
+    for columns in ({"place": "town", "early": "price"}, {"early": "price", "place": "town"}):
+        mixed, labels = found(columns)
+        assert (mixed["price"].item(), mixed["place_class"].tolist()) == (40.5, ["a"])
+        assert labels == {"place": ("place_a", "place_b")}
+
+
+def test_an_output_of_several_columns_names_them(tmp_path):
+    (tmp_path / "flats.csv").write_text("size,rooms,price\n" + "".join(f"{i},{i % 3},{i / 10}\n" for i in range(9)))
+    (tmp_path / "flats.yaml").write_text(
+        "layerkit: 1\ninputs: {a: {shape: [1]}}\nlayers:\n  - Dense: {units: 2, kernel_initializer: zeros}\n"
+        "compile: {optimizer: {SGD: {learning_rate: 0}}, loss: mse}\nfit: {epochs: 1}\n"
+        "data: {csv: flats.csv, features: size, target: [rooms, price], standardize_target: true}\n"
+    )
+    call("train", tmp_path / "flats.yaml", "--run", tmp_path / "run")
+    assert call("predict", tmp_path / "run", tmp_path / "flats.csv").stdout.splitlines()[:2] == [
+        "rooms,price",
+        "1.0,0.4",
+    ]
 
 
 MIXED = """\

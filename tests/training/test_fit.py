@@ -21,6 +21,7 @@ from layerkit.errors import (
     UnknownArgumentError,
     UnknownNameError,
 )
+from layerkit.training.data import class_weights
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 5)).astype("float32")
@@ -262,3 +263,21 @@ def test_a_loss_of_your_own_may_take_any_targets():
     assert losses_[-1] < losses_[0]
     with pytest.raises(ArgumentError, match="cannot be written"):
         classifier(lambda y_true, y_pred: distance(y_true, y_pred)).save("never.lk")
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "says"),
+    [
+        ({"maybe": 1}, ("no", "yes"), "use one of no, yes"), ({"yess": 1}, ("no", "yes"), "did you mean 'yes'"),
+        ({"a": 1}, None, "has no class 'a'"), ({0: "b"}, None, "is no weight"), ({0: -1}, None, "is no weight"),
+        ([1, 2], None, "a mapping"),
+    ],
+)  # fmt: skip
+def test_weights_of_no_class_are_refused(given, names, says):
+    with pytest.raises(ArgumentError, match=says):
+        class_weights(given, names)
+
+
+def test_weights_of_classes_by_name_and_by_number():
+    assert class_weights({"7": 3, 5: 2}, ("5", "6", "7")) == {2: 3, 0: 2}
+    assert class_weights({"1": 3, 0: 2}) == {1: 3, 0: 2}
