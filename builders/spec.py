@@ -110,6 +110,11 @@ class Spec:
         found.faults.raise_all()
         return arguments
 
+    @property
+    def batch_size(self) -> int:
+        """Rows of a training step."""
+        return int(self.fit.get("batch_size") or 32)
+
     @cached_property
     def files(self) -> list[str]:
         """The other files that its model is made of, relative to its folder: files of blocks, and those that arguments name.
@@ -184,7 +189,7 @@ class Spec:
         model = self.build() if model is None else model
         return section.open(
             Path(self.file).parent if folder is None else Path(folder), path=None if path is None else Path(path),
-            batch_size=batch_size or self.fit.get("batch_size") or 32, **tensors(model),
+            batch_size=batch_size or self.batch_size, **tensors(model),
         )  # fmt: skip
 
     # What is filled in

@@ -70,7 +70,7 @@ def _totals(spec: Spec, model: Model) -> dict[str, Any]:
     known = [n for n in adds if isinstance(n, int)]
     return {
         "layers": len(model.layers),
-        **totals(model, int(spec.fit.get("batch_size") or 32)),
+        **totals(model, spec.batch_size),
         "multiply_adds": sum(known) if len(known) == len(adds) else None,
     }
 

@@ -206,6 +206,15 @@ def load_any(path: Path, plugins: Iterable[Path] = (), changes: Iterable[str] = 
     return load_trained(path, plugins)
 
 
+def rows_of_step(path: Path, plugins: Iterable[Path] = (), changes: Iterable[str] = ()) -> int:
+    """The batch size that a spec says, or the spec of a run; a model file does not know it."""
+    from layerkit.cli.runs import Run
+
+    if path.suffix in SPEC_SUFFIXES:
+        return load_spec(path, changes, plugins).batch_size
+    return Run.find(path).spec(plugin_layers(plugins)).batch_size if path.is_dir() else 32
+
+
 def load_trained(path: Path, plugins: Iterable[Path] = (), *, best: bool = False) -> Model:
     """The trained model in a file or a run."""
     from layerkit.cli.runs import Run

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from layerkit.cli.shared import ANY_PATH, Verb, load_any, print_json, spec_options
+from layerkit.cli.shared import ANY_PATH, Verb, load_any, print_json, rows_of_step, spec_options
 from layerkit.models import Model
 from layerkit.models.cost import training_cost
 from layerkit.models.summary import multiply_adds, rows
@@ -16,13 +16,19 @@ from layerkit.models.summary import multiply_adds, rows
 @click.command(cls=Verb)
 @click.argument("model", type=ANY_PATH)
 @spec_options
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="For memory and time.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="For memory and time; the spec's unless given.")
 @click.option("--expand", is_flag=True, help="Also show the layers of models inside.")
 def summary(
-    model: Path, changes: tuple[str, ...], plugins: tuple[Path, ...], batch_size: int, expand: bool, as_json: bool
+    model: Path,
+    changes: tuple[str, ...],
+    plugins: tuple[Path, ...],
+    batch_size: int | None,
+    expand: bool,
+    as_json: bool,
 ) -> None:
     """Show layers, shapes, parameters and multiply-adds of MODEL: a spec, a model (.lk), or the folder of a run."""
     found = load_any(model, plugins, changes)
+    batch_size = batch_size or rows_of_step(model, plugins, changes)
     if as_json:
         print_json(describe(found, batch_size))
     else:

@@ -119,7 +119,7 @@ def _train(
     shows = not quiet and not as_json
     if shows:
         click.echo(dataset.describe())
-        model.summary(print_fn=click.echo)
+        model.summary(print_fn=click.echo, batch_size=spec.batch_size)
         click.echo(f"run      {run.folder}")
     model.preparation = dataset.preparation
     try:

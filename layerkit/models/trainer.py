@@ -43,6 +43,8 @@ from layerkit.training.progress import Progress, show_logs
 from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 if TYPE_CHECKING:
+    from layerkit.data import Preparation
+
     _Base = Layer
 else:
     _Base = object
@@ -57,6 +59,7 @@ class Trainer(_Base):
         layers: list[Layer]
         output: Any
         output_names: list[str]
+        preparation: Preparation | None
 
         def _match_inputs(self, inputs: Any, graph: LayerGraph) -> list[Any]: ...
         def _on_host(self, x: Any) -> Any: ...

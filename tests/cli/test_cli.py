@@ -212,6 +212,14 @@ def test_weights_of_classes_have_their_names(flowers, tmp_path):
     assert "has no class 'oak'" in call("train", flowers, "--set", "fit.class_weight={oak: 5}", code=1).stderr
 
 
+def test_the_memory_of_a_step_is_told_for_the_batch_size_of_the_spec(flowers, tmp_path):
+    for words in (["summary"], ["explain"], ["train", "--run", tmp_path / "run"]):
+        said = call(words[0], flowers, *words[1:], "--set", "fit.batch_size=24").stdout
+        assert "step of 24 rows" in said or "batch size 24" in said
+    assert call_json("summary", tmp_path / "run")["batch_size"] == 24
+    assert call_json("summary", tmp_path / "run", "--batch-size", 8)["batch_size"] == 8
+
+
 def test_predictions_in_files(flowers, trained, tmp_path):
     data = flowers.parent / "flowers.csv"
     printed = call("predict", trained, data).stdout
