@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import builders
+from autoarch import comparable
 from autoarch.modality import HELD_OUT, Task, look
 from autoarch.space import Sampler
 from autoarch.tasks import Limits
@@ -115,6 +116,8 @@ def prepare(
             "two spaces have the same name.", expected="a name of its own for each", got=twice,
             fix="change the key name: of one of the specs",
         )  # fmt: skip
+    if paths:
+        comparable.check([spec for _, spec in specs], say)
     return Options(tuple(_space(name, spec, data) for name, spec in specs), data, **others)
 
 

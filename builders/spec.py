@@ -125,6 +125,11 @@ class Spec:
         found.model(is_compiled=False)
         return sorted(found.files)
 
+    def section(self, name: str) -> nodes.Mapping | None:
+        """A section as nodes, with values in the place of names; None without it, or where it is no mapping."""
+        node = self._read().section(name)
+        return node if isinstance(node, nodes.Mapping) else None
+
     # Data
 
     def data_section(self) -> DataSection | None:
