@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from autoarch.options import Options, least, options_from
 from autoarch.pool import Pool
 from autoarch.sessions import noted
 from autoarch.space import Past, derive_seed, propose
-from autoarch.study import Study, Trial, leaderboard
+from autoarch.study import Study, Trial, leaderboard, ranked
 from autoarch.tasks import MODEL, Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
@@ -81,7 +82,9 @@ def work(
             clock = Clock(folder, began)
             if seconds is not None:
                 clock.allow(seconds)
-                _open_again(folder)
+                if (folder / RESULT).exists():
+                    (folder / RESULT).unlink()
+                    watcher.phase(_goes_on(study.trials()))
             options = options_from(study.options)
             if options.trials is None and clock.allowed is None:  # killed before it was written down
                 raise StateError(
@@ -107,10 +110,19 @@ def work(
         watcher.ended()
 
 
-def _open_again(folder: Path) -> None:
-    """Remove the result of a search that goes on."""
-    (folder / RESULT).unlink(missing_ok=True)
-    shutil.rmtree(folder / "best", ignore_errors=True)
+def _goes_on(trials: Sequence[Trial]) -> str:
+    """What a search that has ended does when it gets more time, in words."""
+    count = len(_unfinished(trials))
+    return (
+        f"the search goes on after its end: {count} of {len(trials)} trials are not done, and go on where they are; what was trained "
+        "is not trained again; at the end the model and the baselines are measured once more on the test part"
+    )
+
+
+def _unfinished(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials of all rounds that may have to train on."""
+    rounds = groupby(trials, key=lambda t: t.round)
+    return [t for _, own in rounds for t in halving.unfinished(list(own))]
 
 
 def _report(folder: Path, watcher: Watcher, clock: Clock) -> None:
@@ -150,6 +162,7 @@ class _Search:
                 self.watcher.phase("nothing was found that is within the limits and can be trained in time")
                 break
             number += 1
+        self._clean()
 
     def _dataset(self) -> DataSet:
         return least(next(iter(self.spaces.values()))).dataset(self.options.data)
@@ -218,9 +231,17 @@ class _Search:
         for rung in range(halving.RUNGS):
             everyone = self._trials(number)
             going = halving.promoted(everyone, rung - 1) if rung else [t for t in everyone if not t.is_rejected]
-            self._keep(everyone, going)
-            self._to_rung([t for t in going if rung not in t.results], rung, pool)
-        self._keep(self._trials(number), [])
+            tasks = [t for t in going if rung not in t.results and self._can_go_on(t)]
+            if tasks:
+                self._to_rung(tasks, rung, pool)
+                self._clean()
+
+    def _can_go_on(self, trial: Trial) -> bool:
+        """Whether a trial has its checkpoint, or needs none; that of the latest round are never missing but by a mishap."""
+        return trial.rung == LOOK or self._is_latest(trial) or self._folder(trial).exists()
+
+    def _is_latest(self, trial: Trial) -> bool:
+        return trial.round == self.study.rounds - 1
 
     def _trials(self, number: int) -> list[Trial]:
         return [t for t in self.study.trials() if t.round == number]
@@ -258,11 +279,12 @@ class _Search:
     def _folder(self, trial: Trial) -> Path:
         return self.folder / "trials" / str(trial.number)
 
-    def _keep(self, trials: Sequence[Trial], going: Sequence[Trial]) -> None:
-        """Only the checkpoints of those that go on; those that time ran out for may, when there is more."""
-        if self.deadline.is_over:
-            return
-        kept = {t.number for t in going}
-        for trial in trials:
-            if trial.number not in kept:
-                shutil.rmtree(self._folder(trial), ignore_errors=True)
+    def _clean(self) -> None:
+        """Only the checkpoints of those that may go on: of the latest round all, of those before as many as a round has."""
+        may = _unfinished(self.study.trials())
+        latest = [t for t in may if self._is_latest(t)]
+        before = ranked([t for t in may if not self._is_latest(t)])[: self.options.round_size]
+        kept = {str(t.number) for t in (*latest, *before)}
+        for folder in (self.folder / "trials").glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)

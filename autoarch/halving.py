@@ -31,7 +31,27 @@ def rungs(epochs: int) -> list[int]:
 
 def promoted(trials: Sequence[Trial], rung: int) -> list[Trial]:
     """The trials that go on from a rung, in their order: the best third of those that got there, at least one."""
+    return _best(trials, rung, missing=0)
+
+
+def unfinished(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials of a round that may have to train on, in their order; the checkpoints of all others are of no use.
+
+    Where some have not come to a rung yet, for lack of time, it is not known who goes on from it: they, and those who do
+    if none of them is better.
+    """
+    found: dict[int, Trial] = {}
+    may = [t for t in trials if not t.is_rejected]
+    for rung in range(RUNGS):
+        missing = [t for t in may if rung not in t.results]
+        found |= {t.number: t for t in missing}
+        may = [*_best(trials, rung, missing=len(missing)), *missing]
+    return sorted(found.values(), key=lambda t: t.number)
+
+
+def _best(trials: Sequence[Trial], rung: int, *, missing: int) -> list[Trial]:
+    """The best third at a rung, were there so many more that are worse."""
     there = [t for t in trials if rung in t.results]
     good = {standing(t.number, rung, merit): t for t in there if (merit := t.results[rung].merit) is not None}
-    best = nlargest(max(1, len(there) // FACTOR), good)
+    best = nlargest(max(1, (len(there) + missing) // FACTOR), good)
     return sorted((good[place] for place in best), key=lambda t: t.number)
