@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from autoarch.intervals import student_tail
 from layerkit.ir import Array
 
 LEVEL = 0.02
+POWER = 0.8
 EXACT = 14  # so many signs are all tried; beyond, DRAWS of them
 DRAWS, GROUPS = 9_999, 4_096
 
@@ -32,6 +34,7 @@ class Comparison:
         p: the probability of such a gain, or a larger one, if the model were no better.
         better, worse: rows on which the model's loss is lower, and higher.
         test: what was computed.
+        needed: rows of a test part that would show such a gain (see ``rows_needed``); None where there is none to show.
     """
 
     baseline: str
@@ -40,6 +43,7 @@ class Comparison:
     better: int
     worse: int
     test: str
+    needed: int | None = None
 
     @property
     def is_beaten(self) -> bool:
@@ -89,13 +93,33 @@ def compare(name: str, gains: Array, *, block: int = 1) -> Comparison:
     """The test for one baseline, from how much lower the model's loss is on each row."""
     gains = np.asarray(gains, "float64").ravel()
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    needed = rows_needed(gains) if block == 1 else None
     if block > 1:
         p, test = mean_above_zero(_summed(gains, max(1, len(gains) // block))), f"signs of blocks of {block} rows"
     elif np.isin(gains, (-1.0, 0.0, 1.0)).all():
         p, test = mcnemar(better, worse), "exact McNemar"
     else:
         p, test = mean_above_zero(gains), "signs of rows"
-    return Comparison(name, float(gains.mean()), p, better, worse, test)
+    return Comparison(name, float(gains.mean()), p, better, worse, test, needed)
+
+
+def rows_needed(gains: Array) -> int | None:
+    """About how many rows show a gain four times in five, if it and its scatter are as they look; None without a gain.
+
+    For right and wrong answers Connor's formula for McNemar's test, which for other numbers is that of a paired z-test.
+
+    Source: Connor 1987, "Sample size for testing differences in proportions for the paired-sample design".
+    Example:
+        >>> rows_needed(np.array([1.0] * 11 + [-1.0] * 7 + [0.0] * 337)), rows_needed(np.array([0.0, -1.0]))
+        (3400, None)
+    """
+    gain, square = float(gains.mean()), float((gains**2).mean())
+    if gain <= 0:
+        return None
+    of_level, of_power = NormalDist().inv_cdf(1 - LEVEL), NormalDist().inv_cdf(POWER)
+    rows = ((of_level * math.sqrt(square) + of_power * math.sqrt(max(square - gain**2, 0.0))) / gain) ** 2
+    digits = 10 ** max(0, math.floor(math.log10(rows)) - 1) if rows > 1 else 1
+    return digits * math.ceil(rows / digits)
 
 
 def mcnemar(better: int, worse: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autoarch import baselines
-from autoarch.claim import claim
+from autoarch.claim import Claim, claim
 from autoarch.intervals import student, wilson
 from autoarch.outcomes import in_units, losses, predicted
 from layerkit.data import DataSet
@@ -90,10 +90,50 @@ def verdict(
         for name, rows in plain.items()
     }
     said = claim(own["test"], {name: rows["test"] for name, rows in plain.items()}, block=block)
-    found["claim"] = asdict(said) | {"sentence": said.sentence}
+    found["claim"] = asdict(said) | {
+        "sentence": said.sentence,
+        "in_words": in_words(
+            said, found["model"]["test"], {name: row["test"] for name, row in found["baselines"].items()},
+            rows=len(parts["test"].y), is_class=is_class,
+        ),
+    }  # fmt: skip
     found["beats_baselines"] = said.is_better if plain else None
     found["notes"] = notes
     return found | _picture(predictions[0], parts["test"].y, dataset.classes if is_class else None)
+
+
+def in_words(said: Claim, model: float, baselines: Mapping[str, float], *, rows: int, is_class: bool) -> str | None:
+    """What a claim, or that there is none, means: the model beside the baseline that is the hardest to beat.
+
+    Args:
+        said: the claim.
+        model: its score on the test part: the share of the rows that are right, or the mean squared error.
+        baselines: theirs, by name.
+        rows: of the test part.
+        is_class: which of the two it is.
+    """
+    if not said.comparisons:
+        return None
+    hardest = max(said.comparisons, key=lambda c: (c.p, -c.gain))
+
+    def has(score: float) -> str:
+        return f"{100 * score:.1f} %" if is_class else f"{score:.4g}"
+
+    name = hardest.baseline
+    if is_class:
+        text = f"of {rows:,} test rows the model gets {has(model)} right, {name} {has(baselines[name])}"
+    else:
+        text = f"on {rows:,} test rows the mean squared error of the model is {has(model)}, that of {name} {has(baselines[name])}"
+    if hardest.gain <= 0:
+        return f"{text}: the model is not better on these rows"
+    if hardest.is_beaten:
+        return f"{text}: chance alone makes so large a difference in fewer than {100 * said.level:g} of 100 searches"
+    more = (
+        f"; if it is as large as it looks, about {hardest.needed:,} test rows are needed to show it"
+        if hardest.needed
+        else ""
+    )
+    return f"{text}: the difference could be chance (p = {hardest.p:.2g}){more}"
 
 
 def interval(losses: Array, *, is_class: bool, block: int = 1) -> tuple[float, float] | None:

@@ -98,6 +98,8 @@ def _judged(result: dict[str, Any]) -> Iterator[str]:
         yield f"choice   the best of {kept['candidates']} looks better by {kept['bias']:.4f} on the rows that chose it"
     if result.get("claim"):
         yield f"claim    {result['claim']['sentence']}"
+        if result["claim"].get("in_words"):
+            yield f"meaning  {result['claim']['in_words']}"
 
 
 def _range(interval: Sequence[float]) -> str:

@@ -20,7 +20,11 @@ CHECKED = (
 
 def answer(facts: Facts) -> Markup:
     """What was searched on what, in one paragraph with the verdict; the model beside the baselines."""
-    return section("In short", paragraph(_searched(facts), " ", _verdict(facts), kind="lead"), *_compared(facts))
+    words = facts.result.get("claim", {}).get("in_words")
+    meaning = [paragraph(f"{_sentence(words)}.")] if words else []
+    return section(
+        "In short", paragraph(_searched(facts), " ", _verdict(facts), kind="lead"), *meaning, *_compared(facts)
+    )
 
 
 def _searched(facts: Facts) -> str:

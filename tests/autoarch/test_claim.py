@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from autoarch.claim import LEVEL, claim, compare, flipped, mcnemar, mean_above_zero
+from autoarch.claim import LEVEL, claim, compare, flipped, mcnemar, mean_above_zero, rows_needed
 from autoarch.intervals import student, student_quantile, student_tail, wilson
 
 
@@ -113,3 +113,21 @@ def test_a_true_gain_is_seen():
     rng = np.random.default_rng(0)
     seen = sum(mean_above_zero(0.5 + rng.normal(size=60)) < LEVEL for _ in range(50))
     assert seen >= 45  # the power of Student's t is 0.96
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.03, 0.01), (0.2, 0.1), (0.012, 0.004)])
+def test_so_many_rows_as_are_needed_show_a_gain_of_classes_four_times_in_five(better, worse):
+    rng = np.random.default_rng(0)
+    shares = [better, worse, 1 - better - worse]
+    rows = rows_needed(np.repeat([1.0, -1.0, 0.0], (10_000 * np.array(shares)).round().astype(int)))
+    shown = [compare("b", rng.choice([1.0, -1.0, 0.0], rows, p=shares)).is_beaten for _ in range(1000)]
+    assert 0.75 < np.mean(shown) < 0.87
+
+
+def test_so_many_rows_as_are_needed_show_a_gain_of_numbers():
+    rng = np.random.default_rng(0)
+    gains = rng.normal(size=100_000)
+    rows = rows_needed(gains - gains.mean() + 0.3)
+    shown = [compare("b", rng.normal(0.3, 1, rows)).is_beaten for _ in range(200)]
+    assert 0.7 < np.mean(shown) < 0.9
+    assert compare("b", gains[:100] + 1, block=5).needed is None  # rows that depend on each other count less

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autoarch.claim import Claim, compare
 from autoarch.intervals import wilson
 from autoarch.outcomes import row_losses
-from autoarch.verdict import interval, verdict
+from autoarch.verdict import in_words, interval, verdict
 from layerkit.data import SOURCES, DataOptions, open_data
 
 
@@ -87,3 +88,26 @@ def test_intervals_of_blocks_are_wider():
     wide = interval(losses, is_class=True, block=10)
     assert wide[0] < low - 0.05
     assert wide[1] > high + 0.05
+
+
+@pytest.mark.parametrize(
+    ("gains", "wanted"),
+    [
+        ([1] * 11 + [-1] * 7, "90.0 % right, plain 88.9 %: the difference could be chance (p = 0.24); if it is as large as it looks, about 3,400 test rows are needed to show it"),
+        ([1] * 30 + [-1] * 7, "90.0 % right, plain 83.5 %: chance alone makes so large a difference in fewer than 2 of 100 searches"),
+        ([1] * 3 + [-1] * 4, "90.0 % right, plain 90.3 %: the model is not better on these rows"),
+    ],
+)  # fmt: skip
+def test_what_a_claim_means_in_words(gains, wanted):
+    gains = np.pad(np.array(gains, "float64"), (0, 355 - len(gains)))
+    said = Claim(False, (compare("easy", np.ones(355)), compare("plain", gains)))
+    found = in_words(said, 0.9, {"plain": 0.9 - gains.mean(), "easy": 0.1}, rows=355, is_class=True)
+    assert found == f"of 355 test rows the model gets {wanted}"
+
+
+def test_what_a_claim_of_numbers_means_in_words():
+    said = Claim(True, (compare("mean", np.linspace(0.5, 1.5, 50)),))
+    found = in_words(said, 0.25, {"mean": 1.25}, rows=50, is_class=False)
+    assert found.startswith(
+        "on 50 test rows the mean squared error of the model is 0.25, that of mean 1.25: chance alone"
+    )
