@@ -1,6 +1,6 @@
 """What still fits before the deadline, predicted from what was measured; and words such as ``10m`` and ``500MB``.
 
-The search ends so early that the best can be trained again from scratch (``Deadline.reserve``). A task is begun only if it
+The search ends so early that the best can be trained from scratch (``Deadline.reserve``). A task is begun only if it
 is likely to end before; one that does not, is stopped: what it trained is in its checkpoint.
 """
 
@@ -197,26 +197,27 @@ class Deadline:
         return [(t, took) for t, took in done if t.space == trial.space] or done
 
     def reserve(self) -> float:
-        """Seconds that are kept for the end: the finals, the best trained again from scratch, test, baselines, report."""
+        """Seconds that are kept for the end: the best trained from scratch, with several seeds; test, baselines, report."""
         total, best = self.clock.allowed, self.best
-        if total is None or best is None or self.training(best) > MOST * total:
+        if total is None or best is None or (once := self.training(best)) > MOST * total:
             return self.last()
-        finals = min(TRAININGS * self.training(best) / self._workers, FINALS * total)
-        return max(self.last(), self.last() - self.training(best) + finals)
+        return self.last() + max(once, min(TRAININGS * once / self._workers, FINALS * total))
 
     def last(self) -> float:
         """Seconds that are kept for what follows the finals."""
-        total, best = self.clock.allowed, self.best
+        total = self.clock.allowed
         if total is None:
             return 0.0
-        if best is None:
-            return 2 * MARGIN_S  # there is nothing to be trained again
-        tail, once = MARGIN_S + min(TAIL[0] * total, TAIL[1]), self.training(best)
-        return tail if once > MOST * total else tail + once
+        return MARGIN_S + (
+            MARGIN_S if self.best is None else min(TAIL[0] * total, TAIL[1])
+        )  # of none, nothing is measured
 
     def allows_finals(self, trials: Sequence[Trial]) -> bool:
-        """Whether there is time to train these from scratch, and once more the winner."""
-        return sum(map(self.training, trials)) / self._workers <= FinalsGuard(self).left
+        """Whether there is time to train these from scratch, each by the first worker that is free."""
+        busy = [0.0] * self._workers
+        for trial in trials:
+            busy[busy.index(min(busy))] += self.training(trial)
+        return max(busy) <= FinalsGuard(self).left
 
     def training(self, trial: Trial) -> float:
         """Seconds to train a trial from scratch, to the end."""

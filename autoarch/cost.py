@@ -146,8 +146,10 @@ class Memory(Callback):
 
 
 @contextlib.contextmanager
-def guarded(model: Any, limit: int | None) -> Iterator[None]:
+def guarded(model: Any, limit: int | None, *, copies: int = 0) -> Iterator[None]:
     """The process cannot take more memory meanwhile than training may, beside what it has: a wrong prediction is no overrun.
+
+    It may keep so many ``copies`` of the weights besides.
 
     Where the system has no such limit (``RLIMIT_DATA`` of Linux), predictions alone count.
 
@@ -161,7 +163,7 @@ def guarded(model: Any, limit: int | None) -> Iterator[None]:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = base + max(limit - _state(model), 0) + OWN_BYTES
+    wanted = base + max(limit - _state(model), 0) + OWN_BYTES + copies * sum(w.array.nbytes for w in model.weights)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(
             resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)

@@ -1,11 +1,13 @@
 """The best few are trained again from scratch, over several seeds: who is best on average wins.
 
-One training may be lucky, and the best of many is likely to be. A result is kept in the study once it is there, so that an
-end that was killed goes on where it was.
+One training may be lucky, and the best of many is likely to be. A result is kept in the study once it is there, and its
+model on disk, so that an end that was killed, or a search that goes on after its end, repeats none of it. The training with
+the first seed is that of ``layerkit train best.yaml``: of the winner it makes the model that the search delivers.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -25,11 +27,11 @@ from autoarch.pool import Pool
 from autoarch.ranking import ACCURACY, measure
 from autoarch.space import derive_seed
 from autoarch.study import Study, Trial, ranked
-from autoarch.tasks import MODEL, Result, Task
+from autoarch.tasks import MODEL, RUN, Result, Task, Train
 from layerkit.errors import StateError
 
 FINALISTS, SEEDS = 3, 3
-FOLDER = "finalists"
+FOLDER, BEST = "finalists", "best.yaml"
 
 Say = Callable[[str], None]
 
@@ -79,6 +81,17 @@ def model_of(folder: Path, trial: Trial, number: int) -> Path:
     return folder / FOLDER / f"{trial.number}-{number}" / MODEL
 
 
+def run_of(folder: Path, trial: Trial) -> Path:
+    """The run of ``layerkit train`` that a finalist's training with the first seed is."""
+    return model_of(folder, trial, 0).with_name(RUN)
+
+
+def train_arguments(folder: Path, options: Options) -> list[str]:
+    """What is given to ``layerkit`` for the winner's model."""
+    data = ["--data", options.data] if options.data is not None else []
+    return ["train", str(folder / BEST), "--seed", str(options.seed), *data]
+
+
 class Finals:
     """Trains the finalists.
 
@@ -96,15 +109,18 @@ class Finals:
         """The finalists with their results, the best first.
 
         Args:
-            trials: of the search.
+            trials: of the search; where none of them trained to the end, the best is the only finalist.
             pool: trains.
-            deadline: seeds for which there is no time are left out, beginning with the last.
+            deadline: trials and seeds for which there is no time are left out, beginning with the last; not the first of all.
         """
         chosen = [t for t in ranked(trials) if t.is_complete and t.reason is None][:FINALISTS]
-        chosen = [self._plain(t) for t in chosen]
+        chosen = [self._plain(t) for t in chosen or ranked(trials)[:1]]
+        while len(chosen) > 1 and not deadline.allows_finals(self._left(chosen, 0)):
+            self.say(f"there is no time to train trial {chosen.pop().number} from scratch")
+        self._clean(chosen)
         for number in range(SEEDS):
-            left = [t for t in chosen if (t.number, number) not in self.study.finals()]
-            if left and not deadline.allows_finals(left):
+            left = self._left(chosen, number)
+            if left and number and not deadline.allows_finals(left):
                 self.say(f"there is time for {number} of {SEEDS} seeds of the finalists")
                 break
             self._train(left, number, pool, deadline)
@@ -112,6 +128,18 @@ class Finals:
         finalists = [Finalist(t, {n: r for (who, n), r in found.items() if who == t.number}) for t in chosen]
         finalists = [f for f in finalists if f.scores]
         return sorted(finalists, key=lambda f: (*(-m for m in f.merit), f.trial.number))
+
+    def _left(self, trials: Sequence[Trial], number: int) -> list[Trial]:
+        """Those that were not trained yet with a seed."""
+        found = self.study.finals()
+        return [t for t in trials if (t.number, number) not in found]
+
+    def _clean(self, chosen: Sequence[Trial]) -> None:
+        """Remove what others left that were finalists before the search went on."""
+        kept = {model_of(self.folder, t, number).parent.name for t in chosen for number in range(SEEDS)}
+        for path in (self.folder / FOLDER).glob("*"):
+            if path.name not in kept:
+                shutil.rmtree(path)
 
     def _plain(self, trial: Trial) -> Trial:
         """With a spec that is short; one of somebody's own file keeps its text."""
@@ -133,15 +161,17 @@ class Finals:
 
     def _task(self, trial: Trial, number: int) -> Task:
         options, place = self.options, model_of(self.folder, trial, number).parent
+        command = shlex.join(["layerkit", *train_arguments(self.folder, options)])
         return Task(
             trial.number, trial.spec, options.file_of(trial.space), options.data, seed_of(options, number),
             trial.epochs, str(place), str(self.folder / "prepared"), options.limits,
+            Train(str(self.folder / BEST), command) if number == 0 else None,
         )  # fmt: skip
 
     def _thin(self, trial: Trial, number: int) -> None:
-        """Only the model of a training that has ended; one whose process died at once has left nothing."""
+        """Only the model of a training that has ended, and its run; one whose process died at once has left nothing."""
         for path in model_of(self.folder, trial, number).parent.glob("*"):
-            if path.name not in (MODEL, "lock"):
+            if path.name not in (MODEL, RUN, "lock"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

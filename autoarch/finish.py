@@ -1,11 +1,13 @@
 """The end of a search: the finalists, the winner's spec, its model trained from scratch by exactly that, the verdict.
 
-The model is trained by the command that everybody has, ``layerkit train best.yaml``; so whoever runs it gets the same
-weights. Nothing before this reads the test part.
+The model is that of the winner's training as a finalist with the first seed. The command that everybody has, ``layerkit
+train``, ends that run as one of its own; so whoever runs ``layerkit train best.yaml`` gets the same weights. Nothing before
+this looks at the test part.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -21,7 +23,7 @@ import builders
 from autoarch import checks, finalists
 from autoarch.budget import Deadline
 from autoarch.clock import TimeIsUp
-from autoarch.finalists import Finalist, Finals, Say
+from autoarch.finalists import BEST, Finalist, Finals, Say, train_arguments
 from autoarch.incumbent import incumbent
 from autoarch.options import Options
 from autoarch.outcomes import unpacked
@@ -29,12 +31,13 @@ from autoarch.pool import ATTEMPTS, Pool
 from autoarch.ranking import measure
 from autoarch.selection import luck
 from autoarch.study import Study, Trial, ranked
+from autoarch.tasks import MODEL
 from autoarch.verdict import verdict
 from layerkit import saving
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
-RESULT = "result.json"
+RESULT, DELIVERED = "result.json", "best"
 REPORT_S = 1.0  # before the deadline: for the report
 
 
@@ -67,7 +70,7 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
         best = Finalist(best_of(trials), {})
         final = Finals(folder, study, options, say).run(trials, pool, deadline)
         first = final[0] if final else best
-        winner, again = first.trial, study.finals().get((first.trial.number, 0))
+        winner, trained = first.trial, study.finals().get((first.trial.number, 0))
         found: dict[str, Any] = {
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
@@ -78,22 +81,20 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
         }
         try:
             with clock.alarm(REPORT_S):
-                if clock.is_over:
+                if clock.is_over or trained is None:
                     raise TimeIsUp
                 found["selection_bias"] = _selection(trials, options)
-                if again is not None and again.reason is not None:  # it would fail once more
-                    say(f"no finalist can be trained from scratch with the seed of the search: {again.reason}")
+                if trained.reason is not None:
+                    say(f"no finalist can be trained from scratch with the seed of the search: {trained.reason}")
                     found |= _cut_short(folder, options, trials, first, "training from scratch failed")
                 else:
-                    _write_best(folder, winner)
-                    say(f"trial {winner.number} is the best; its spec is trained from scratch")
-                    run = _trained(folder, options)
+                    say(f"trial {winner.number} is the best; its model and the baselines are measured on the test part")
+                    run = _delivered(folder, winner, options)
                     found |= _named(winner, folder, options) | _compared(folder, winner, first.results, options, run)
         except TimeIsUp:
             say("time is up")
             found |= _cut_short(folder, options, trials, first, "time was up")
         saving.write_whole(path, [(json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()])
-    shutil.rmtree(folder / finalists.FOLDER, ignore_errors=True)
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
 
@@ -101,17 +102,17 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
 def _named(winner: Trial, folder: Path, options: Options) -> dict[str, Any]:
     return {
         "best_trial": winner.number, "space": winner.space, "values": winner.drawn.values,
-        "search_scores": winner.scores, "train": shlex.join(["layerkit", *_arguments(folder, options)]),
+        "search_scores": winner.scores, "train": shlex.join(["layerkit", *train_arguments(folder, options)]),
     }  # fmt: skip
 
 
 def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: Finalist, why: str) -> dict[str, Any]:
     """What there is in place of the end: a model that was trained again, by a finalist too, or that of the search so far."""
-    best, first = folder / "best", finalists.model_of(folder, winner.trial, 0)
+    best, first = folder / DELIVERED, finalists.model_of(folder, winner.trial, 0)
     trial, name = winner.trial, measure(winner.trial.scores)
     notes, rows = [f"{why}: there are no baselines"], {}
     is_retrained = True
-    if (best / "results.json").exists():
+    if _is_of(folder, winner.trial) and (best / "results.json").exists():
         run = json.loads((best / "results.json").read_text(encoding="utf-8"))
         rows = {"test": run["test_rows"]} if "test_rows" in run else {}
         model = {part: run[part].get(name) for part in ("validation", "test") if part in run}
@@ -126,7 +127,7 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
         _copy_model(kept.model, best)
         name = measure(kept.scores)  # the study may not have been told any more
         model = {"validation": kept.scores[name]}
-    saving.write_whole(folder / "best.yaml", [trial.spec.encode()])
+    saving.write_whole(folder / BEST, [trial.spec.encode()])
     return {
         **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": name,
         "model": model, "baselines": {}, "notes": notes,
@@ -136,7 +137,7 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
 def _copy_model(model: Path, best: Path) -> None:
     shutil.rmtree(best, ignore_errors=True)
     best.mkdir()
-    saving.write_whole(best / "model.lk", saving.chunks(model))
+    saving.write_whole(best / MODEL, saving.chunks(model))
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -152,45 +153,54 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return first
 
 
-def _write_best(folder: Path, winner: Trial) -> None:
-    """The winner's spec; a run of another winner, from before there was time for more seeds, goes."""
-    path, spec = folder / "best.yaml", winner.spec.encode()
-    if path.exists() and path.read_bytes() != spec:
-        shutil.rmtree(folder / "best", ignore_errors=True)
-    saving.write_whole(path, [spec])
+def _is_of(folder: Path, winner: Trial) -> bool:
+    """Whether the run in ``best/`` is of this spec; a search that went on may have found another."""
+    path, run = folder / BEST, folder / DELIVERED / "run.json"
+    return path.exists() and run.exists() and path.read_bytes() == winner.spec.encode()
 
 
-def _arguments(folder: Path, options: Options) -> list[str]:
-    data = ["--data", options.data] if options.data is not None else []
-    return ["train", str(folder / "best.yaml"), "--seed", str(options.seed), *data]
+def _delivered(folder: Path, winner: Trial, options: Options) -> dict[str, Any]:
+    """The results of the run in ``best/``: the winner's as a finalist, which ``layerkit train`` ends.
 
-
-def _trained(folder: Path, options: Options) -> dict[str, Any]:
-    """The results of the run in ``best/``; a training that is killed is gone on with, as often as a task of a worker."""
-    best = folder / "best"
-    for _ in range(ATTEMPTS):
-        ended = _train(best, _arguments(folder, options))
-        if ended.returncode >= 0:
-            break
-    if ended.returncode:
-        got = ended.stderr.strip() or f"the process ended with code {ended.returncode}"
-        raise StateError("the best spec cannot be trained again.", got=got, fix=f"autoarch resume {folder}")
+    One that is killed is gone on with, as often as a task of a worker.
+    """
+    best = folder / DELIVERED
+    # The command holds the lock too: one that outlived its coordinator comes to its end before anybody looks at its folder.
+    with alone(folder / "best.lock", waits=True) as lock:
+        if not _is_of(folder, winner):
+            shutil.rmtree(best, ignore_errors=True)
+            saving.write_whole(folder / BEST, [winner.spec.encode()])
+            _copy(finalists.run_of(folder, winner), best)
+        attempts = itertools.count(1)
+        while not (best / "results.json").exists():
+            ended = _train(best, train_arguments(folder, options), lock.fileno())
+            if ended.returncode and (ended.returncode > 0 or next(attempts) == ATTEMPTS):
+                got = ended.stderr.strip() or f"the process ended with code {ended.returncode}"
+                raise StateError("the best spec cannot be trained.", got=got, fix=f"autoarch resume {folder}")
     results: dict[str, Any] = json.loads((best / "results.json").read_text(encoding="utf-8"))
     return results
 
 
-def _train(best: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Begin the run in ``best/``, or go on with it."""
-    # The training holds the lock too: one that outlived its coordinator comes to its end before anybody looks at its folder.
-    with alone(best.with_name("best.lock"), waits=True) as lock:
-        if (best / "run.json").exists():
-            arguments = ["train", "--resume", str(best)]
-        else:
-            shutil.rmtree(best, ignore_errors=True)
-            arguments = [*arguments, "--run", str(best)]
-        command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
-        held = (lock.fileno(),) if os.name == "posix" else ()
-        return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=held)
+def _copy(run: Path, best: Path) -> None:
+    """A run as another folder, whole or not at all; nothing where it was removed: then it is trained again."""
+    new = best.with_name(f"{best.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    if (run / "run.json").exists():
+        shutil.copytree(run, new)
+        new.replace(best)
+
+
+def _train(best: Path, arguments: list[str], lock: int) -> subprocess.CompletedProcess[str]:
+    """Go on with the run in ``best/``, or begin it."""
+    if (best / "run.json").exists():
+        arguments = ["train", "--resume", str(best)]
+    else:
+        shutil.rmtree(best, ignore_errors=True)
+        arguments = [*arguments, "--run", str(best)]
+    command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, pass_fds=(lock,) if os.name == "posix" else ()
+    )
 
 
 def _selection(trials: Sequence[Trial], options: Options) -> dict[str, Any] | None:
@@ -208,7 +218,7 @@ def _compared(
     """The model and the baselines on the same rows, in the same measure."""
     from layerkit.models import load_model
 
-    model = load_model(folder / "best" / "model.lk")
+    model = load_model(folder / DELIVERED / MODEL)
     loaded = builders.loads(winner.spec, options.file_of(winner.space))
     section = loaded.data_section()
     by_time = section is not None and section.options.split.by == "time"

@@ -49,11 +49,12 @@ def prepared(spec: Spec, data: str | None, model: Any, folder: Path) -> Prepared
             if not (place / FACTS).exists():
                 dataset = spec.dataset(data, model=model)
                 if not dataset.in_memory or not _write(dataset, place):
-                    return _read_now(dataset)
+                    return read(dataset)
     return _mapped(place)
 
 
-def _read_now(dataset: DataSet) -> Prepared:
+def read(dataset: DataSet) -> Prepared:
+    """The parts of a data set that is open, without a copy in a folder."""
     parts = {name: getattr(dataset, name) for name in PARTS}
     x_y = {name: part if dataset.in_memory else (part, None) for name, part in parts.items()}
     return Prepared(x_y["train"], x_y["validation"], dataset.preparation)

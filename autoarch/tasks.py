@@ -10,6 +10,7 @@ from typing import Any
 from autoarch.ranking import Merit, merit
 
 MODEL = "model.lk"  # in the folder of a trial that came to a rung, and of the best so far
+RUN = "run"  # in the folder of a finalist: what ``layerkit train`` keeps of its training
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Train:
+    """A command ``layerkit train`` whose training a task is, to the same bits.
+
+    Attributes:
+        spec: the file that it is given, which may not be there yet.
+        command: all of it.
+    """
+
+    spec: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Task:
     """What to train.
 
@@ -43,6 +57,7 @@ class Task:
         folder: where the trial has its checkpoint, its history, and in the end its model.
         prepared: where data that are prepared once for all lie.
         limits: outside them it is not trained, and more memory it does not get.
+        train: then ``RUN`` in the folder is a run of that command, with which ``layerkit train --resume`` goes on.
     """
 
     number: int
@@ -54,6 +69,7 @@ class Task:
     folder: str
     prepared: str
     limits: Limits = field(default_factory=Limits)
+    train: Train | None = None
 
 
 @dataclass(frozen=True)
@@ -101,4 +117,5 @@ def seconds_of(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def task_from(config: Mapping[str, Any]) -> Task:
     """The task that was written as JSON."""
-    return Task(**{**config, "limits": Limits(**config["limits"])})
+    train = None if config["train"] is None else Train(**config["train"])
+    return Task(**{**config, "limits": Limits(**config["limits"]), "train": train})

@@ -10,20 +10,26 @@ import json
 import math
 import os
 import queue
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autoarch.tasks import MODEL, Limits, RejectedError, Result, Task, seconds_of, task_from
+from autoarch.tasks import MODEL, RUN, Limits, RejectedError, Result, Task, Train, seconds_of, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
 from layerkit.saving.locks import alone
 from layerkit.training.callbacks import Callback, Logs
 
+if TYPE_CHECKING:
+    from builders import Spec
+    from layerkit.models import Model
+
 HISTORY = "history.jsonl"
+COPIES = 2  # of the weights, while ``layerkit train`` writes the best
 
 Tell = Callable[[int, dict[str, float]], None]  # an epoch (from 1), and what it came to
 
@@ -60,7 +66,8 @@ def _train(task: Task, tell: Tell) -> Result:
     set_random_seed(task.seed)  # from here on as `layerkit train` does it
     spec = builders.loads(task.spec, task.file)
     model = spec.build()
-    data = prepared(spec, task.data, model, Path(task.prepared))
+    run = None if task.train is None else _Run(task, task.train, spec, model)
+    data = prepared(spec, task.data, model, Path(task.prepared)) if run is None else run.data
     batch_size = int(spec.fit.get("batch_size") or 32)
     if not task.epochs:
         return Result(
@@ -68,7 +75,10 @@ def _train(task: Task, tell: Tell) -> Result:
         )
     model.preparation = data.preparation
     arguments = {k: v for k, v in spec.fit.items() if k not in ("verbose", "callbacks", "epochs", "validation_split")}
-    backup = BackupAndRestore(backup_dir=task.folder, delete_checkpoint=False)
+    own = spec.fit.get("callbacks") or []
+    keeping = (
+        [*own, BackupAndRestore(backup_dir=task.folder, delete_checkpoint=False)] if run is None else run.callbacks(own)
+    )
     memory = Memory()
     epochs = _Epochs(path=Path(task.folder) / HISTORY, tell=tell, memory=memory)
     x, y = data.train
@@ -78,10 +88,9 @@ def _train(task: Task, tell: Tell) -> Result:
     start = time.perf_counter()
     model.compile_steps(x, y, batch_size)
     compiled = time.perf_counter() - start
-    with guarded(model, task.limits.bytes):
+    with guarded(model, task.limits.bytes, copies=0 if run is None else COPIES):
         model.fit(
-            x, y, verbose=0, epochs=task.epochs, validation_data=validation,
-            callbacks=[*(spec.fit.get("callbacks") or []), memory, epochs, backup], **arguments,
+            x, y, verbose=0, epochs=task.epochs, validation_data=validation, callbacks=[memory, epochs, *keeping], **arguments
         )  # fmt: skip
         x, y = data.validation
         found = model.evaluate(x, y, verbose=0, return_dict=True)
@@ -95,6 +104,25 @@ def _train(task: Task, tell: Tell) -> Result:
     measured = {"compile": compiled, **memory.found, **seconds_of(history)}
     outcomes = None if rows is None else packed(rows)
     return Result(scores, history, model.count_params(), predicted, measured, outcomes=outcomes)
+
+
+class _Run:
+    """A training that is that of ``layerkit train``: it reads the data as the command does, and keeps what the command keeps."""
+
+    def __init__(self, task: Task, train: Train, spec: Spec, model: Model) -> None:
+        from autoarch.prepared import read
+        from layerkit.cli.runs import Run, fingerprint, told
+
+        dataset, folder = spec.dataset(task.data, model=model), Path(task.folder) / RUN
+        self.data = read(dataset)
+        if not (folder / "run.json").exists():  # it is written last
+            shutil.rmtree(folder, ignore_errors=True)
+            facts = {**told(Path(train.spec), task.data, task.seed), "data_sha256": fingerprint(dataset)}
+            Run.start(folder, spec, facts, command=train.command)
+        self.run = Run.find(folder)
+
+    def callbacks(self, own: Sequence[Any]) -> list[Any]:
+        return self.run.callbacks(list(own), validates=True)
 
 
 class _Epochs(Callback):

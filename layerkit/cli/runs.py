@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import builders
+from builders.scalars import write_scalar
 from layerkit import __version__, saving, tree
 from layerkit.data import DataSet
 from layerkit.errors import ArgumentError, FileFormatError, StateError
@@ -59,8 +60,14 @@ class Run:
     folder: Path
 
     @classmethod
-    def start(cls, folder: Path | None, spec: Spec, facts: Mapping[str, Any]) -> Run:
+    def start(cls, folder: Path | None, spec: Spec, facts: Mapping[str, Any], *, command: str | None = None) -> Run:
         """A new run in ``folder``, or in ``runs/<name>-<n>`` with the next free number.
+
+        Args:
+            folder: a new one.
+            spec: what is trained.
+            facts: what the command was ``told``, and ``data_sha256``.
+            command: that trains it, where it is not that of this process.
 
         Raises:
             ArgumentError: the folder holds something, or the spec names a file that is called like one of a run.
@@ -81,11 +88,11 @@ class Run:
                 fix = f"layerkit train --resume {folder}" if is_run else "give a new folder"
                 raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
         run = cls(folder)
-        run.write("environment.json", environment(facts.get("seed")))
+        run.write("environment.json", {**environment(facts.get("seed")), **({"command": command} if command else {})})
         for file, content in copied.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             saving.write_whole(folder / file, [content])
-        saving.write_whole(folder / "spec.yaml", [spec.text.encode()])
+        saving.write_whole(folder / "spec.yaml", [_named(spec).text.encode()])
         run.write("run.json", {**facts, "files": list(copied)})  # the last: a folder that has it can be resumed
         return run
 
@@ -258,6 +265,20 @@ class Epochs(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.done = epoch + 1
+
+
+def told(spec: Path, data: str | None, seed: int, plugins: Iterable[Path] = ()) -> dict[str, Any]:
+    """What ``layerkit train SPEC --data DATA --seed SEED`` is told, for ``run.json``."""
+    place = spec.resolve()
+    return {
+        "spec": str(place), "data": str(Path(data).resolve()) if data is not None and Path(data).exists() else data,
+        "data_folder": str(place.parent), "seed": seed, "plugins": [str(p) for p in plugins],
+    }  # fmt: skip
+
+
+def _named(spec: Spec) -> Spec:
+    """The spec with the name of its file in it, if it says no other: in the folder of its run the file has another name."""
+    return spec if spec.root.get("name") is not None else spec.override({"name": write_scalar(spec.name)})
 
 
 def _next_free(parent: Path, name: str) -> Path:

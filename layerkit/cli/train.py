@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builders.scalars import write_scalar
-from layerkit.cli.runs import Epochs, Run, fingerprint
+from layerkit.cli.runs import Epochs, Run, fingerprint, told
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
 from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError, warn
 from layerkit.utils import set_random_seed
@@ -58,17 +57,9 @@ def train(
             loaded = _spec_of(run, facts, plugins)
         else:
             assert spec is not None
-            loaded = _named(load_spec(spec, changes, plugins))
-            data = str(Path(data).resolve()) if data is not None and Path(data).exists() else data
-            place = spec.resolve()
-            facts = {
-                "spec": str(place),
-                "data": data,
-                "data_folder": str(place.parent),
-                "seed": seed,
-                "plugins": [str(p) for p in plugins],
-            }
-            run = None
+            loaded, run = load_spec(spec, changes, plugins), None
+            facts = told(spec, data, seed, plugins)
+            data = facts["data"]
         finished = _train(loaded, run, facts, data, folder, quiet=quiet, as_json=as_json)
         _print(finished, as_json=as_json)
 
@@ -86,11 +77,6 @@ def _spec_of(run: Run, facts: dict[str, Any], plugins: tuple[Path, ...]) -> Spec
             fix=f"layerkit train --resume {run.folder} {again}",
         )  # fmt: skip
     return run.spec(plugin_layers(plugins))
-
-
-def _named(spec: Spec) -> Spec:
-    """The spec with the name of its file in it, if it says no other: in the folder of its run the file has another name."""
-    return spec if spec.root.get("name") is not None else spec.override({"name": write_scalar(spec.name)})
 
 
 def _train(

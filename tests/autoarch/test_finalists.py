@@ -92,15 +92,34 @@ def test_finalists_get_no_more_memory_than_trials(tmp_path, study):
 def test_seeds_are_left_out_where_time_is_short(tmp_path, study):
     trials, said = [trial(n, 0.9, epochs=2.0) for n in range(2)], []  # 18 seconds each, two of them for each seed
     clock = Clock(tmp_path)
-    clock.allow(100)  # 15 for the end, 20 for the winner: one seed of two finalists fits, once it is there
+    clock.allow(100)  # 15 for the end: one seed of two finalists fits
     deadline = Deadline(clock, trials, None, 1)
     deadline.best = trials[0]
     pool = Trains(tmp_path, {0: [0.9] * 3, 1: [0.8] * 3})
     assert deadline.allows_finals(trials)
     found = Finals(tmp_path, study, OPTIONS, said.append).run(trials, pool, deadline)
     assert len(found[0].results) == 3  # nothing took time here
-    clock.allow(50)
+    clock.allow(45)
     assert not deadline.allows_finals(trials)
+
+
+def test_the_best_is_trained_where_there_is_no_time_for_more(tmp_path, study):
+    trials, said = [trial(n, 0.9 - n / 10, epochs=2.0) for n in range(2)], []
+    clock = Clock(tmp_path)
+    clock.allow(45)  # 7 for the end, 19.5 for each
+    deadline = Deadline(clock, trials, None, 1)
+    deadline.best = trials[0]
+    pool = Trains(tmp_path, {0: [0.9] * 3})
+    (tmp_path / "finalists" / "1-0").mkdir(parents=True)  # a finalist, before the search went on
+    found = Finals(tmp_path, study, OPTIONS, said.append).run(trials, pool, deadline)
+    assert [f.trial.number for f in found] == [0]
+    assert "no time to train trial 1 from scratch" in said[0]
+    assert not (tmp_path / "finalists" / "1-0").exists()
+    fewer = [
+        replace(t, results={0: t.results[0]}) for t in trials
+    ]  # none came to the end: the best is the only finalist
+    assert [f.trial.number for f in Finals(tmp_path, study, OPTIONS, said.append).run(fewer, pool, deadline)] == [0]
+    assert len(pool.asked) == 3
 
 
 def test_one_seed_is_no_interval():

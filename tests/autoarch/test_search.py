@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -109,8 +110,7 @@ def test_a_search_leaves_what_it_promises(undisturbed):
     assert np.trace(result["confusion"]) == round(355 * result["model"]["test"])
     assert result["selection_bias"]["candidates"] == 8
     assert result["checks"] == json.loads((folder / "checks.json").read_text())
-    assert not (folder / "finalists").exists()
-    assert not list((folder / "trials").glob("*/*.lk"))
+    assert not list((folder / "trials").glob("*"))
     assert "trial" in invoke("show", folder)
     assert invoke("best", folder) == (folder / "best.yaml").read_text()
     before = contents(folder)
@@ -119,10 +119,30 @@ def test_a_search_leaves_what_it_promises(undisturbed):
 
 
 @pytest.mark.slow
+def test_a_search_that_goes_on_after_its_end_trains_nothing_again(undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed[0], tmp_path / "run")
+    found = json.loads((folder / "result.json").read_text())
+    output = invoke("resume", folder, "--time", "60s")
+    assert "0 of 8 trials are not done" in output
+    assert not [line for line in output.splitlines() if line.startswith(("finalist ", "trial   "))]
+    assert contents(folder) == contents(undisturbed[0])
+    again = json.loads((folder / "result.json").read_text())
+    assert (again["model"], again["seeds"], again["finalists"]) == (found["model"], found["seeds"], found["finalists"])
+
+
+@pytest.mark.slow
 def test_the_model_is_what_train_makes_of_the_best_spec(undisturbed, tmp_path):
     folder, _ = undisturbed
     arguments = [sys.executable, "-m", "layerkit", "train", folder / "best.yaml", "--run", tmp_path / "run", "--quiet"]
     subprocess.run(arguments, check=True, env=environment(), capture_output=True)
+    for name in (
+        "model.lk",
+        "best.lk",
+        "history.csv",
+        "spec.yaml",
+        "run.json",
+    ):  # it was trained as a finalist, by a worker
+        assert (folder / "best" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     ours, theirs = (layerkit.saving.load_model(f / "model.lk") for f in (folder / "best", tmp_path / "run"))
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         assert a.tobytes() == b.tobytes()
