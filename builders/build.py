@@ -312,20 +312,20 @@ class Graph:
 
     def _block_model(self, asked: _Asked, step: Step) -> Model | None:
         key, node = asked.block.key, asked.block.node
-        first = len(self.expander.steps)
+        first = len(self.expander.ledger.steps)
         entries: list[Ref] = []
         for value in asked.values:
             sizes = [n if isinstance(n, int) else None for n in value.shape]
-            ref = Ref(self.expander._id())
+            ref = Ref(self.expander.ledger.new_id())
             self.values[ref.id] = Input(sizes[1:], dtype=value.dtype)
             entries.append(ref)
         before = len(self.faults)
         outputs = self.expander.inline(key, node, step, entries)
-        for inner in self.expander.steps[first:]:
+        for inner in self.expander.ledger.steps[first:]:
             inner.name = inner.name.removeprefix(f"{step.name}/{key.value}/")  # the model has names of its own
             inner.is_named = not inner.base or "/" in inner.name
             self._run(inner)
-        del self.expander.steps[first:]
+        del self.expander.ledger.steps[first:]
         self.step = step
         out = self._tensors(outputs[""])
         if out is MISSING or len(self.faults) > before:

@@ -33,6 +33,20 @@ class Frame:
     """How many uses without a name there were of each block."""
     shares: MutableMapping[str, Used] = field(default_factory=dict)
 
+    def give(self, name: str | None, ref: Ref) -> Ref:
+        """Give a tensor its name, if it has one."""
+        if name is not None:
+            self.names[name] = ref
+        return ref
+
+    def export(self, name: str | None, used: Used, outputs: dict[str, Ref]) -> Ref:
+        """Give the outputs of a block their names; the first output."""
+        if name is not None:
+            for end, ref in outputs.items():
+                self.names[name + end] = ref
+            self.shares[name] = used
+        return outputs[""]
+
 
 @dataclass(frozen=True)
 class Used:

@@ -8,7 +8,8 @@ import pytest
 
 import builders
 import layerkit
-from builders.source import core_schema, parse
+from builders.scalars import core_schema
+from builders.source import parse
 from layerkit.errors import LayerkitError, SpecErrors
 from layerkit.layers import Layer
 

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import source
+from builders import events
+from builders.nodes import Mapping, Scalar, Sequence
 from builders.scalars import core_schema
-from builders.source import Mapping, Scalar, Sequence, parse, read, report
+from builders.source import parse, read, report
 from layerkit.errors import SpecError, SpecErrors
 
 
@@ -20,7 +21,7 @@ def loader(request, monkeypatch):
     """PyYAML with and without its C library: the wheels have it, a build from source may not."""
     if request.param == "libyaml" and not yaml.__with_libyaml__:
         pytest.skip("PyYAML was built without libyaml")
-    monkeypatch.setattr(source, "_LOADER", yaml.CSafeLoader if request.param == "libyaml" else yaml.SafeLoader)
+    monkeypatch.setattr(events, "_LOADER", yaml.CSafeLoader if request.param == "libyaml" else yaml.SafeLoader)
 
 
 def faults(text):
@@ -193,7 +194,7 @@ def test_all_faults_come_together_in_the_order_of_the_file(loader):
 
 
 def test_the_number_of_faults_is_bounded():
-    assert len(faults("- !x 1\n" * 5000)) == source.MAX_ERRORS
+    assert len(faults("- !x 1\n" * 5000)) == events.MAX_ERRORS
 
 
 # Files
@@ -326,7 +327,7 @@ _TEXT = st.text(
                                                  "'", '"', "? ", ": ", "---\n", "<<", "1", "é"])).map("".join)))  # fmt: skip
 def test_any_text_gives_a_node_or_an_error_of_ours(text):
     for cls in filter(None, (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader)):
-        before, source._LOADER = source._LOADER, cls
+        before, events._LOADER = events._LOADER, cls
         try:
             node = parse(text)
         except SpecErrors as error:  # any other exception fails the test
@@ -336,7 +337,7 @@ def test_any_text_gives_a_node_or_an_error_of_ours(text):
             places, shown = [], ""
             assert isinstance(node, Scalar | Sequence | Mapping)
         finally:
-            source._LOADER = before
+            events._LOADER = before
         assert places == sorted(places)
         assert shown.count("[spec-invalid]") >= len(places)
 
