@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, compiled, outline, short
+from builders.calls import Call, Formula, Repeat
+from builders.outline import Outline, compiled, outline, short
 from builders.scalars import write_scalar
 from layerkit.fields import signature
 from layerkit.models import Model
@@ -18,7 +19,8 @@ def dump(model: Model, *, names: bool = True) -> str:
     """The spec of a model: its architecture, and how it was compiled.
 
     Arguments that are defaults, names that layers get by themselves, and ``from`` where a layer reads the one before it are
-    left out; equal runs of layers become repeats, models that are layers become blocks whose inputs have shapes.
+    left out; runs of layers that are equal, or whose numbers follow a rule (8, 16, 32), become repeats where that is shorter;
+    models that are layers become blocks whose inputs have shapes.
 
     Args:
         model: a Sequential or functional model.
@@ -80,17 +82,19 @@ def _items(calls: Sequence[Call | Repeat], indent: str) -> Iterator[str]:
         if isinstance(call, Call):
             yield from _item(call, indent)
         elif len(call.body) == 1 and isinstance(call.body[0], Call):
-            yield from _item(call.body[0], indent, call.times)
+            yield from _item(call.body[0], indent, call.times, call.turn)
         else:
             yield f"{indent}- repeat: {call.times}"
+            if call.turn is not None:
+                yield f"{indent}  as: {call.turn}"
             yield f"{indent}  layers:"
             yield from _items(call.body, f"{indent}    ")
 
 
-def _item(call: Call, indent: str, times: int = 1) -> Iterator[str]:
+def _item(call: Call, indent: str, times: int = 1, turn: str | None = None) -> Iterator[str]:
     beside = {
         "name": call.name, "from": call.reads, "call": call.named or None, "trainable": False if call.is_frozen else None,
-        "repeat": times if times > 1 else None,
+        "repeat": times if times > 1 else None, "as": turn,
     }  # fmt: skip
     beside = {k: v for k, v in beside.items() if v is not None}
     lines = [f"share: {write_scalar(call.share)}"] if call.share is not None else list(_layer(call, beside))
@@ -136,4 +140,8 @@ def flow(value: Any) -> str:
         return f"{{{', '.join(f'{write_scalar(k)}: {flow(v)}' for k, v in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(flow, value))}]"
+    if isinstance(value, Formula):
+        return write_scalar(f"${value}" if value.isidentifier() else f"$({value})")
+    if isinstance(value, str) and value.startswith("$"):  # a text, not a name
+        return write_scalar(f"${value}")
     return write_scalar(value)

@@ -13,6 +13,8 @@ from dataclasses import field
 from typing import Any
 
 from builders.build import call_parameters
+from builders.calls import Call, Repeat, Word
+from builders.folding import folded
 from builders.items import KEYS, is_name
 from layerkit import tree
 from layerkit.errors import ArgumentError, placed
@@ -22,59 +24,6 @@ from layerkit.layers.recorded import LayerCall, Slot
 from layerkit.models import Model, Sequential
 from layerkit.records import dataclass
 from layerkit.registry import serialize, snake_case
-
-
-class Word(str):
-    """The word of a block, as an argument."""
-
-
-@dataclass
-class Call:
-    """One call of a layer.
-
-    ``kind`` is the name of its class, or of a block where the layer is a model; ``reads`` names the tensors of the first
-    argument (None: what the call before made), ``named`` those of further arguments; ``name`` is None where the automatic
-    one is right.
-    """
-
-    kind: str
-    arguments: dict[str, Any]
-    layer: Layer = field(compare=False)
-    out: str
-    outs: list[str] = field(default_factory=list)
-    """The names of all tensors that it makes; ``out`` is the first."""
-    structure: Any = tree.LEAF
-    """Their nesting."""
-    name: str | None = None
-    reads: Any = None
-    named: dict[str, Any] = field(default_factory=dict)
-    share: str | None = None
-    is_frozen: bool = False
-
-    @property
-    def reads_apart(self) -> bool:
-        """Whether the tensors of ``reads`` are an argument each, not one list."""
-        return isinstance(self.reads, list) and len(call_parameters(type(self.layer))[1]) > 1
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it needs nothing but the call before it."""
-        return self.name is None and self.reads is None and not self.named and self.share is None
-
-    def same(self, other: Call | Repeat) -> bool:
-        """Whether both could be turns of one repeat."""
-        return (
-            isinstance(other, Call) and self.is_plain and other.is_plain and not isinstance(self.layer, Model)
-            and (self.kind, self.arguments, self.is_frozen) == (other.kind, other.arguments, other.is_frozen)
-        )  # fmt: skip
-
-
-@dataclass
-class Repeat:
-    """Calls that are made several times, one after another, with layers of their own each time."""
-
-    times: int
-    body: list[Call | Repeat]
 
 
 @dataclass
@@ -158,7 +107,7 @@ class _Reader:
         _name(calls, inputs, outputs, all_=self.names)
         if outputs == (calls[-1].out if calls else None):
             outputs = None
-        return Outline(str(model.name), inputs, _folded(calls), outputs)
+        return Outline(str(model.name), inputs, folded(calls), outputs)
 
     def _call(
         self, layer: Layer, name: str, node: Any, tensors: Mapping[Value, str], first: Call | None, number: int
@@ -357,34 +306,3 @@ def _automatic(calls: Sequence[Call], inputs: Mapping[str, Any]) -> list[tuple[C
         taken.add(name)
         found.append((call, name))
     return found
-
-
-# Repeats ---------------------------------------------------------------------------------------------------------------
-
-_LONGEST = 24
-"""So many calls a repeat may have in its body."""
-
-
-def _folded(calls: Sequence[Call]) -> list[Call | Repeat]:
-    """The calls with repeats in the place of equal runs; the longest run that begins at a call is taken."""
-    found: list[Call | Repeat] = []
-    at = 0
-    while at < len(calls):
-        best, size = 1, 1
-        for length in range(1, min(_LONGEST, (len(calls) - at) // 2) + 1):
-            times = _turns(calls, at, length)
-            if times > 1 and times * length > best * size:
-                best, size = times, length
-        body = calls[at : at + size]
-        found += [Repeat(best, _folded(body))] if best > 1 else list(body)
-        at += best * size
-    return found
-
-
-def _turns(calls: Sequence[Call], at: int, length: int) -> int:
-    times = 1
-    while at + (times + 1) * length <= len(calls) and all(
-        calls[at + i].same(calls[at + times * length + i]) for i in range(length)
-    ):
-        times += 1
-    return times

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.outline import Call, Outline, Repeat, Word, compiled, outline
+from builders.calls import Call, Formula, Repeat, Word
+from builders.outline import Outline, compiled, outline
 from builders.spec import Spec
 from layerkit import tree
 from layerkit.constraints import CONSTRAINTS
@@ -113,7 +114,7 @@ class _Function:
     def __init__(self, found: Outline, whole: Outline, is_block: bool = False) -> None:
         self.outline, self.whole, self.is_block = found, whole, is_block
         self.variables: dict[str, str] = {}
-        self.taken: set[str] = {"layers", "layerkit", "data", "model", "name"}
+        self.taken: set[str] = {"layers", "layerkit", "data", "model", "name", *_turns(found.calls)}
         self.shared = {c.share for c in _flat(found.calls) if c.share is not None}
         self.layers: dict[str, str] = {}
 
@@ -150,7 +151,7 @@ class _Function:
                 if self.last != self.chain:
                     yield f"{indent}{self.chain} = {self.last}"
                     self.last = self.chain
-                yield f"{indent}for _ in range({each.times}):"
+                yield f"{indent}for {each.turn or '_'} in range({each.times}):"
                 yield from self._calls(each.body, indent + "    ")
             else:
                 yield from self._call(each, indent)
@@ -201,6 +202,14 @@ class _Function:
         self.taken.add(found)
         self.variables[tensor] = found
         return found
+
+
+def _turns(calls: Sequence[Call | Repeat]) -> Iterator[str]:
+    """The names of the numbers of turns."""
+    for each in calls:
+        if isinstance(each, Repeat):
+            yield from (each.turn,) if each.turn is not None else ()
+            yield from _turns(each.body)
 
 
 def _flat(calls: Sequence[Call | Repeat]) -> Iterator[Call]:
@@ -257,6 +266,8 @@ def value(given: Any) -> str:
         return "{" + ", ".join(f"{value(k)}: {value(v)}" for k, v in given.items()) + "}"
     if isinstance(given, list | tuple):
         return "[" + ", ".join(value(v) for v in given) + "]"
+    if isinstance(given, Formula):
+        return str(given)
     if isinstance(given, str) and not isinstance(given, Text):
         return '"' + given.replace("\\", "\\\\").replace('"', '\\"') + '"' if given.isprintable() else repr(given)
     return repr(given)
