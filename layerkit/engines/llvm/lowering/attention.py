@@ -18,6 +18,9 @@ from layerkit.ops.attend import Attend, AttendGrad
 
 SMALL_NS = 400_000.0  # up to this price (some chunks), a sample goes as a whole with what comes before and after
 FLOPS_NS = 80  # operations in a nanosecond
+SCORE_PS = {False: 500, True: 650}  # of a score beside its products, in attention and in its gradient: softmax
+DROP_PS = {False: 2100, True: 1000}
+"""More where scores are dropped: random numbers, of which four are drawn at a time where queries come in fours."""
 
 
 @rule(Attend)
@@ -86,6 +89,15 @@ class _Work:
             op, tuple(front), rows, columns, number(heads), number(groups), number(size), number(values), tuple(self.places.items())
         )  # fmt: skip
 
+    def _beside(self, what: Heads) -> Size:
+        """Nanoseconds beside products. Scores are computed for whole blocks of queries."""
+        rows, width = what.rows, what.tile(self.lowering.target, self.element).width
+        padded = -(-rows // width) * width if isinstance(rows, int) else rows
+        each = SCORE_PS[isinstance(self.node.op, AttendGrad)] + (
+            DROP_PS[isinstance(rows, int) and rows % 4 == 0] if what.op.rate else 0
+        )
+        return product((*what.front, what.heads, padded, what.columns)) * each // 1000
+
     def add(self, what: Heads, write: Callable[..., str], units: Size) -> None:
         """The kernel; its units are samples, if these are small."""
         lowering = self.lowering
@@ -99,5 +111,7 @@ class _Work:
             [Use(b, _is_own(place, b, shape, samples)) for b, place, shape in uses]
             for uses in (self.reads, self.writes)
         )
-        kernel = Kernel(function, reads, writes, samples, price / max(usual(samples), 1), flops=flops)
+        kernel = Kernel(
+            function, reads, writes, samples, price / max(usual(samples), 1), flops=flops, beside=self._beside(what)
+        )
         lowering.add_kernel(kernel, self.node)

@@ -16,7 +16,7 @@ import numpy as np
 from layerkit.engines.llvm.codegen.builder import Module
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
-from layerkit.engines.llvm.loops import affine, partials
+from layerkit.engines.llvm.loops import affine, partials, speed
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
 from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store
@@ -384,9 +384,9 @@ class Lowering:
             )
             for r in nest.results
         ]
-        price = _price(nest, scale)
+        price, took = speed.price(nest, scale), speed.took(nest, self.target.lanes(4))
         kernel = Kernel(
-            function, reads, writes, units, price, origins=tuple(item.origins),
+            function, reads, writes, units, price, beside=took, origins=tuple(item.origins),
             what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
             sized=_is_sized(nest),
         )  # fmt: skip
@@ -556,22 +556,6 @@ def _is_sized(nest: Nest) -> bool:
 def _row_local(nest: Nest, buffer: Buffer) -> bool:
     uses = [e for e in nest.loads() if e.buffer is buffer]
     return all(e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses)
-
-
-def _price(nest: Nest, scale: Size) -> float:
-    """Rough nanoseconds of one unit on one core."""
-    elements = product([scale, *nest.axes[1:]])
-    count = elements if isinstance(elements, int) else 1000
-    ops = sum(COST.get(e.word, 0.02) for e in nest.loads()) + 0.05 * len(nest.results)
-    return float(count) * ops
-
-
-COST = {
-    "exp": 0.24, "expm1": 0.56, "log": 0.38, "log1p": 0.52, "tanh": 0.3, "sigmoid": 0.31, "erf": 1.0, "erfinv": 1.4,
-    "sqrt": 0.12, "rsqrt": 0.25, "divide": 0.06, "power": 3.3, "sin": 1.15, "cos": 1.15, "tan": 1.4, "arctan2": 1.5, "uniform": 0.8,
-    "normal": 3.0,
-}  # fmt: skip
-"""Rough nanoseconds of a function of one element beyond those of a sum, on the safe side by a third."""
 
 
 def _stem(item: Item) -> str:

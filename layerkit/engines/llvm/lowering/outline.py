@@ -17,7 +17,8 @@ from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import affine
 from layerkit.engines.llvm.loops.fusion import MOVING, REPEATED, choose_stored, is_alias, is_looped, weight_of
-from layerkit.engines.llvm.lowering.lower import COST, Lowering
+from layerkit.engines.llvm.loops.speed import COST
+from layerkit.engines.llvm.lowering.lower import Lowering
 from layerkit.ir import BATCH, Const, Graph, Node, Op, Size, TensorType, Value, make, placeholder, usual
 from layerkit.ops.matrices import MatMul
 from layerkit.ops.reduction import Reduce

@@ -1,8 +1,9 @@
 """What a step takes before it has run: its memory, from the plan, and its time, from what the machine can do.
 
-A product takes as long as its multiplications at the share of a core's peak that kernels of its kind reach; a loop as long as
-its bytes at the speed of memory, or as its arithmetic. The shares were measured over the example specs (docs/performance.md says
-how near their steps are met); peak and speed are measured on the machine itself, once.
+A product takes as long as its multiplications at the share of a core's peak that kernels of its kind reach, and what is done
+beside them; a loop as long as its bytes at the speed of memory, or as its arithmetic. The shares were measured over training
+steps of the example specs and of all spaces that ship (docs/performance.md says how near they are met); peak and speed are
+measured on the machine itself, once.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from layerkit.engines.llvm.runtime.schedule import Segment
 from layerkit.ir.types import bind
 
 SHARES = {
-    "winograd": 2.0, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "scan": 0.7, "attend": 0.35, "attend_grad": 0.35,
+    "winograd": 1.35, "stack": 0.8, "conv_kernel_grad": 0.83, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "attend": 0.7,
+    "attend_grad": 0.7,
 }  # fmt: skip
 """Of a core's peak, by the first word of a kernel's function; fewer multiplications than counted make more than 1."""
-SHARE = 0.8  # of products of other kinds
-PRICED = 0.75  # nanoseconds of a loop by its price, which errs to the safe side
+SHARE = 0.9  # of products of other kinds
+PRICED = {"scan": 0.9}
+"""Nanoseconds of a kernel by its price, which errs to the safe side: of loops over time, whose products are small."""
+OTHER = 0.75  # of what has no products
 CALL_NS, PHASE_NS = 50.0, 2_000.0
 """Of one call of a kernel; and of waiting for all threads at the end of a phase."""
 
@@ -56,11 +60,10 @@ def _nanoseconds(segment: Segment, sizes: Mapping[str, int]) -> float:
 
 def _kernel(kernel: Kernel, sizes: Mapping[str, int]) -> float:
     known = {**sizes, CHUNKS: 1}
-    moved = traffic(kernel, sizes)
-    flops = float(bind(kernel.flops, known))
-    by_memory = moved / bandwidth(moved)
-    if flops:
-        kind = kernel.function.split(".")[0]
-        return max(flops / (SHARES.get(kind, SHARE) * peak()), by_memory) + CALL_NS
-    by_price = PRICED * kernel.price * float(bind(kernel.units, known))
-    return max(by_memory, by_price) + CALL_NS
+    kind, moved = kernel.function.split(".")[0], traffic(kernel, sizes)
+    flops, beside = float(bind(kernel.flops, known)), float(bind(kernel.beside, known))
+    if kind in PRICED or not (flops or beside):
+        took = PRICED.get(kind, OTHER) * kernel.price * float(bind(kernel.units, known))
+    else:
+        took = flops / (SHARES.get(kind, SHARE) * peak()) + beside
+    return max(took, moved / bandwidth(moved)) + CALL_NS
