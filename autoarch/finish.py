@@ -27,7 +27,7 @@ from autoarch.finalists import BEST, Finalist, Finals, Say, train_arguments
 from autoarch.incumbent import incumbent
 from autoarch.options import Options
 from autoarch.outcomes import unpacked
-from autoarch.pool import ATTEMPTS, Pool
+from autoarch.pool import ATTEMPTS, Pool, environment
 from autoarch.ranking import measure
 from autoarch.selection import luck
 from autoarch.study import Study, Trial, ranked
@@ -198,9 +198,8 @@ def _train(best: Path, arguments: list[str], lock: int) -> subprocess.CompletedP
         shutil.rmtree(best, ignore_errors=True)
         arguments = [*arguments, "--run", str(best)]
     command = [sys.executable, "-m", "layerkit", *arguments, "--quiet"]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, pass_fds=(lock,) if os.name == "posix" else ()
-    )
+    held = (lock,) if os.name == "posix" else ()
+    return subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=held, env=environment())
 
 
 def _selection(trials: Sequence[Trial], options: Options) -> dict[str, Any] | None:

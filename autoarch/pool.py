@@ -46,6 +46,11 @@ class Always:
         return True
 
 
+def environment() -> dict[str, str]:
+    """What a process of Python needs to find the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 class Worker:
     """One process, started when it gets its first task, and again after it died."""
 
@@ -98,7 +103,7 @@ class Worker:
                 with self._log.open("a") as log:
                     self._process = subprocess.Popen(
                         [sys.executable, "-m", "autoarch.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                        text=True, env={**os.environ, "LAYERKIT_NUM_THREADS": "1"}, start_new_session=True,
+                        text=True, env={**environment(), "LAYERKIT_NUM_THREADS": "1"}, start_new_session=True,
                     )  # fmt: skip
             return self._process
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from layerkit import tree
-from layerkit.errors import StateError, placed
+from layerkit.dtypes import STRING
+from layerkit.errors import DTypeError, StateError, placed
 from layerkit.ir import Array, Node, Size, TensorType, Value
 from layerkit.layers.base import Layer
 from layerkit.layers.recorded import LayerCall, Slot
@@ -25,6 +26,11 @@ class _Host(Layer):
     """``compute`` works on arrays, ``infer`` says what comes out."""
 
     is_host: ClassVar[bool] = True
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether numbers are nothing that it could look up."""
+        return False
 
     def compute(self, inputs: Any) -> Array:
         """The output for an array of texts or numbers, or for a list of them."""
@@ -42,13 +48,16 @@ class _Host(Layer):
                 self.built = True
                 if isinstance(inputs, list | tuple) and any(hasattr(x, "shape") for x in inputs):
                     return self.compute([as_data(x) for x in inputs])
-                return self.compute(as_data(inputs))
+                data = as_data(inputs)
+                self._refuse_numbers(str(data.dtype) if data.dtype.kind in "biuf" else STRING)
+                return self.compute(data)
             trace = current()
             if trace is not None and not trace.is_eager:
                 raise StateError(
                     "this layer works on data before a program runs.", expected="data as they are given to the model",
                     got="a tensor of a program", fix="put it directly behind an Input of the outermost model",
                 )  # fmt: skip
+            self._refuse_numbers(leaves[0].dtype)
             self.built = True
             slots = [Slot(i) for i in range(len(leaves))]
             given = slots[0] if isinstance(inputs, Value) else slots
@@ -57,6 +66,13 @@ class _Host(Layer):
             node = Node(call, tuple(leaves), (self.infer(leaves[0].shape),), True, self.name or "")
             self._node = self._node or node
             return node.outputs[0]
+
+    def _refuse_numbers(self, dtype: str) -> None:
+        if self.reads_texts and dtype != STRING:
+            raise DTypeError(
+                f"'{type(self).__name__}' looks up texts.", expected="texts, such as Input(shape=(), dtype='string')", got=dtype,
+                fix="give the input dtype 'string'; for numbers there are IntegerLookup and Discretization",
+            )  # fmt: skip
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape of the output for inputs of this shape."""

@@ -287,6 +287,10 @@ class StringLookup(_Vocabulary):
     encoding: str = "utf-8"
     salt: Any = None
 
+    @property
+    def reads_texts(self) -> bool:
+        return not self.invert
+
 
 class IntegerLookup(_Vocabulary):
     """Whole numbers as their places in a vocabulary: the mask (if any) is 0, then come unknown ones, then the vocabulary.
@@ -415,6 +419,10 @@ class TextVectorization(_Vocabulary):
     num_oov_indices = 1
     invert = False
     salt = None
+
+    @property
+    def reads_texts(self) -> bool:
+        return True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

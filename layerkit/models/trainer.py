@@ -588,7 +588,7 @@ class Trainer(_Base):
         names = self._target_names(self.output)
         for value, loss, name in zip(self._graph.outputs, self._loss.losses(names), names, strict=True):
             if loss is not None:
-                checks.check_activation(loss, activation_of(value), name)
+                checks.check_activation(loss, activation_of(value), name, value.shape[-1] if value.shape else None)
 
     def _check(self, data: Arrays, thorough: bool) -> None:
         """Refuse data that cannot be meant, before the first step."""

@@ -22,6 +22,7 @@ from layerkit.losses import (
 )
 
 _CHUNK = 1 << 20  # numbers looked at at a time: the check stays in the cache and allocates nothing large
+REDUCE = "reduce the prediction to one for each row before the last layer: Flatten, a global pooling, or return_sequences=False"
 
 
 def check_finite(data: Any, name: str) -> None:
@@ -106,14 +107,17 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
             layer=output,
             expected=f"shape {_of_rows(wanted)}",
             got=f"shape {y.shape}",
-            fix="reduce the prediction to one for each row before the last layer: Flatten, a global pooling, or return_sequences=False"
-            if len(inner) < len(wanted)
-            else None,
+            fix=REDUCE if len(inner) < len(wanted) else None,
         )
     if classes is None or not y.size:
         return
     ignored = getattr(loss, "ignore_class", None)
     counted = y if ignored is None else y[y != ignored]
+    if y.dtype.kind == "f" and counted.size and not (counted == np.rint(counted)).all():
+        raise DataError(
+            "class numbers are whole numbers.", layer=output, expected="whole numbers", got=f"{y.dtype} with fractions",
+            fix="numbers are predicted with loss='mse', or another of regression",
+        )  # fmt: skip
     if counted.size and (counted.min() < 0 or counted.max() >= classes):
         low, high = counted.min(), counted.max()
         bad = np.argwhere((y < 0) | (y >= classes))[0]
@@ -122,11 +126,9 @@ def _check_classes(y: Array, shape: tuple[Any, ...], classes: Any, loss: Any, ou
             layer=output,
             expected=f"whole numbers in [0, {classes})",
             got=f"labels from {low} to {high}, for instance in row {int(bad[0])}",
-            fix=f"give the last layer {int(high) + 1} units, or count the classes from 0",
-        )
-    if y.dtype.kind == "f" and counted.size and not (counted == np.rint(counted)).all():
-        raise DataError(
-            "class numbers are whole numbers.", layer=output, expected="whole numbers", got=f"{y.dtype} with fractions"
+            fix="use loss='binary_crossentropy', or give the last layer 2 units and a softmax"
+            if classes == 1 and low >= 0 and high <= 1
+            else f"give the last layer {int(high) + 1} units, or count the classes from 0",
         )
 
 
@@ -143,6 +145,7 @@ def _check_shape(y: Array, shape: tuple[Any, ...], output: str) -> None:
             expected=f"shape {_of_rows(shape[1:])}",
             got=f"shape {y.shape}",
             fix="class numbers need loss='sparse_categorical_crossentropy'" if _counts_classes(y, shape)
+            else REDUCE if len(found) < len(shape)
             else "reshape the targets, or change the units of the last layer",
         )  # fmt: skip
 
@@ -158,8 +161,10 @@ def _counts_classes(y: Array, shape: tuple[Any, ...]) -> bool:
     return is_whole and isinstance(shape[-1], int) and bool(y.min() >= 0 and y.max() < shape[-1])
 
 
-def check_activation(loss: Loss, activation: str | None, output: str) -> None:
-    """Warn of a probability given to a loss that expects logits, and of the reverse."""
+def check_activation(loss: Loss, activation: str | None, output: str, units: Any = None) -> None:
+    """Warn of a probability given to a loss that expects logits, of the reverse, and of a softmax over one number."""
+    if activation == "softmax" and units == 1:
+        warn(f"layer '{output}' is a softmax over one number, which is always 1: use activation='sigmoid'.")
     if (
         not isinstance(loss, BinaryCrossentropy | CategoricalCrossentropy | SparseCategoricalCrossentropy)
         or activation is None

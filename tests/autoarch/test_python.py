@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import autoarch
+from autoarch.pool import environment
 from autoarch.python import Table
 from layerkit.errors import ArgumentError, DataError, StateError
 
@@ -104,3 +107,10 @@ def test_wrong_use_is_told_and_leaves_nothing(tmp_path, arguments, error, messag
 def test_a_table_is_printed_in_columns():
     table = Table([{"rank": 1, "space": "a", "loss": 0.25}, {"rank": 10, "space": "bc", "loss": None}])
     assert repr(table) == "rank  space    loss\n   1  a      0.2500\n  10  bc"
+
+
+def test_processes_find_the_modules_that_this_one_finds(tmp_path, monkeypatch):
+    (tmp_path / "a_module_of_ones_own.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    command = [sys.executable, "-c", "import a_module_of_ones_own, autoarch"]
+    subprocess.run(command, env=environment(), cwd="/", check=True)

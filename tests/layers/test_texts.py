@@ -10,7 +10,7 @@ import pytest
 import layerkit
 from layerkit import layers as L
 from layerkit import regularizers
-from layerkit.errors import ArgumentError, DataError, GraphError, LayerkitError, ShapeError, StateError
+from layerkit.errors import ArgumentError, DataError, DTypeError, GraphError, LayerkitError, ShapeError, StateError
 from layerkit.layers.hashes import farmhash, siphash
 from layerkit.models.config import model_config
 
@@ -382,3 +382,12 @@ def test_own_functions_of_texts_get_an_array_that_numpy_understands() -> None:
     layer = adapted(L.TextVectorization(standardize=clean, split=lambda texts: np.char.split(texts)), ["A<br />b", "B"])
     assert layer.get_vocabulary() == ["", "[UNK]", "b", "a"]
     assert layer(["b<br />A"]).tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("cls", [L.StringLookup, L.TextVectorization])
+def test_numbers_are_no_texts(cls):
+    layer = cls(vocabulary=["a", "1"])
+    for given in (np.ones((2, 1), "float32"), np.ones(2, "int64"), layerkit.Input((), dtype="float32")):
+        with pytest.raises(DTypeError, match="looks up texts"):
+            layer(given)
+    assert layer(layerkit.Input((), dtype="string")).dtype == "int64"

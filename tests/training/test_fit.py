@@ -281,3 +281,32 @@ def test_weights_of_no_class_are_refused(given, names, says):
 def test_weights_of_classes_by_name_and_by_number():
     assert class_weights({"7": 3, 5: 2}, ("5", "6", "7")) == {2: 3, 0: 2}
     assert class_weights({"1": 3, 0: 2}) == {1: 3, 0: 2}
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "y", "says"),
+    [
+        (1, "sigmoid", "sparse_categorical_crossentropy", [0, 1, 1], "binary_crossentropy"),
+        (1, None, "sparse_categorical_crossentropy", [0.5, 1.5, 8], "loss='mse'"),
+        (3, "softmax", "sparse_categorical_crossentropy", [0, 1, 3], "4 units"),
+    ],
+)  # fmt: skip
+def test_targets_of_another_loss_are_told_which(units, activation, loss, y, says):
+    model = layerkit.Sequential([L.Dense(units, activation)])
+    model.compile("sgd", loss)
+    with pytest.raises(DataError, match=says):
+        model.fit(np.ones((3, 2)), np.array(y), verbose=0)
+
+
+def test_a_prediction_for_each_step_is_told_to_be_reduced():
+    model = layerkit.Sequential([L.LSTM(2, return_sequences=True), L.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError, match="return_sequences=False"):
+        model.fit(np.ones((3, 4, 2)), np.ones(3), verbose=0)
+
+
+def test_a_softmax_over_one_number_is_warned_of():
+    model = layerkit.Sequential([L.Dense(1, "softmax")])
+    model.compile("sgd", "mse")
+    with pytest.warns(LayerkitWarning, match="always 1"):
+        model.fit(np.ones((3, 2)), np.ones(3), verbose=0)
