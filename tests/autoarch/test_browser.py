@@ -88,11 +88,11 @@ def browse(chromium, tmp_path):
 
     def run(path: Path, width: int, *arguments: str) -> tuple[str, list[str]]:
         command = [
-            *offline, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+            *offline, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-dev-shm-usage",
             "--enable-logging=stderr", "--proxy-server=127.0.0.1:9", f"--user-data-dir={tmp_path / 'profile'}",
             f"--window-size={width},6000", *arguments, path.as_uri(),
         ]  # fmt: skip
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)  # ends what hangs
         return ended.stdout, re.findall(r"CONSOLE.*file://.*", ended.stderr)  # not of the browser's own pages
 
     return run

@@ -214,6 +214,7 @@ def test_a_killed_search_leaves_the_terminal_as_it_was(how, tmp_path):
         if not more:
             break
         seen += more
+    os.close(ours)
     assert process.wait() in (1, -how)
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
     assert b"Traceback" not in seen
