@@ -139,7 +139,7 @@ class Finals:
         kept = {model_of(self.folder, t, number).parent.name for t in chosen for number in range(SEEDS)}
         for path in (self.folder / FOLDER).glob("*"):
             if path.name not in kept:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
 
     def _plain(self, trial: Trial) -> Trial:
         """With a spec that is short; one of somebody's own file keeps its text."""

@@ -122,7 +122,7 @@ def test_a_search_leaves_what_it_promises(undisturbed):
 def test_a_search_that_goes_on_after_its_end_trains_nothing_again(undisturbed, tmp_path):
     folder = shutil.copytree(undisturbed[0], tmp_path / "run")
     found = json.loads((folder / "result.json").read_text())
-    output = invoke("resume", folder, "--time", "60s")
+    output = invoke("resume", folder, "--time", "1h")
     assert "0 of 8 trials are not done" in output
     assert not [line for line in output.splitlines() if line.startswith(("finalist ", "trial   "))]
     assert contents(folder) == contents(undisturbed[0])
