@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -86,17 +83,6 @@ def in_time(seconds: float | None, began: float) -> Iterator[None]:
             yield
     except TimeIsUp:
         raise StateError("time was up before the search began.", got=f"{seconds:g} s", fix="give it more") from None
-
-
-def disk_use(folder: Path) -> dict[str, int]:
-    """The bytes of each folder in a search's, and of the ``files`` beside them; the largest first."""
-    found: dict[str, int] = defaultdict(int)
-    for place, _, names in os.walk(folder):  # a search that is at work removes some meanwhile, folders too
-        part = Path(place).relative_to(folder).parts[:1] or ("files",)
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                found[part[0]] += (Path(place) / name).stat().st_size
-    return dict(sorted(((n, size) for n, size in found.items() if size), key=lambda item: -item[1]))
 
 
 class Deadline:

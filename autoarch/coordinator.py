@@ -15,7 +15,8 @@ from autoarch import halving
 from autoarch.budget import Deadline
 from autoarch.checks import checked
 from autoarch.clock import Clock, TimeIsUp
-from autoarch.finish import RESULT, finish
+from autoarch.finish import finish
+from autoarch.folder import LEADERBOARD, MODEL, PREPARED, RESULT
 from autoarch.halving import LOOK
 from autoarch.incumbent import incumbent, offer
 from autoarch.options import Options, least, options_from
@@ -23,7 +24,7 @@ from autoarch.pool import Pool
 from autoarch.sessions import noted
 from autoarch.space import Past, derive_seed, propose
 from autoarch.study import Study, Trial, leaderboard, ranked
-from autoarch.tasks import MODEL, Task
+from autoarch.tasks import Task
 from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.data import DataSet
@@ -102,7 +103,7 @@ def work(
                                 search.run(pool)
                     except TimeIsUp:
                         watcher.phase("time is up")
-                    saving.write_whole(folder / "leaderboard.json", [leaderboard(study.trials()).encode()])
+                    saving.write_whole(folder / LEADERBOARD, [leaderboard(study.trials()).encode()])
                     result = finish(folder, study, search.options, pool, watcher.phase, search.deadline)
                 _report(folder, watcher, clock)
                 return result
@@ -273,7 +274,7 @@ class _Search:
         options = self.options
         return Task(
             trial.number, trial.spec, options.file_of(trial.space), options.data, derive_seed(options.seed, "trial", trial.number),
-            halving.rungs(trial.epochs)[rung] if rung > LOOK else 0, str(self._folder(trial)), str(self.folder / "prepared"), options.limits,
+            halving.rungs(trial.epochs)[rung] if rung > LOOK else 0, str(self._folder(trial)), str(self.folder / PREPARED), options.limits,
         )  # fmt: skip
 
     def _folder(self, trial: Trial) -> Path:

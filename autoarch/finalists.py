@@ -19,6 +19,7 @@ import numpy as np
 
 import builders
 from autoarch.budget import Deadline, FinalsGuard
+from autoarch.folder import BEST, MODEL, PREPARED
 from autoarch.intervals import student
 from autoarch.modality import ships
 from autoarch.options import Options
@@ -27,11 +28,11 @@ from autoarch.pool import Pool
 from autoarch.ranking import ACCURACY, measure
 from autoarch.space import derive_seed
 from autoarch.study import Study, Trial, ranked
-from autoarch.tasks import MODEL, RUN, Result, Task, Train
+from autoarch.tasks import RUN, Result, Task, Train
 from layerkit.errors import StateError
 
 FINALISTS, SEEDS = 3, 3
-FOLDER, BEST = "finalists", "best.yaml"
+FOLDER = "finalists"
 
 Say = Callable[[str], None]
 
@@ -164,7 +165,7 @@ class Finals:
         command = shlex.join(["layerkit", *train_arguments(self.folder, options)])
         return Task(
             trial.number, trial.spec, options.file_of(trial.space), options.data, seed_of(options, number),
-            trial.epochs, str(place), str(self.folder / "prepared"), options.limits,
+            trial.epochs, str(place), str(self.folder / PREPARED), options.limits,
             Train(str(self.folder / BEST), command) if number == 0 else None,
         )  # fmt: skip
 

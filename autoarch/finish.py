@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ import builders
 from autoarch import checks, finalists
 from autoarch.budget import Deadline
 from autoarch.clock import TimeIsUp
-from autoarch.finalists import BEST, Finalist, Finals, Say, train_arguments
+from autoarch.finalists import Finalist, Finals, Say, train_arguments
+from autoarch.folder import BEST, DELIVERED, MODEL, RESULT, delivered_model
 from autoarch.incumbent import incumbent
 from autoarch.options import Options
 from autoarch.outcomes import unpacked
@@ -31,13 +32,11 @@ from autoarch.pool import ATTEMPTS, Pool, environment
 from autoarch.ranking import measure
 from autoarch.selection import luck
 from autoarch.study import Study, Trial, ranked
-from autoarch.tasks import MODEL
 from autoarch.verdict import verdict
 from layerkit import saving
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
-RESULT, DELIVERED = "result.json", "best"
 REPORT_S = 1.0  # before the deadline: for the report
 
 
@@ -70,7 +69,7 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
         best = Finalist(best_of(trials), {})
         final = Finals(folder, study, options, say).run(trials, pool, deadline)
         first = final[0] if final else best
-        winner, trained = first.trial, study.finals().get((first.trial.number, 0))
+        trained = study.finals().get((first.trial.number, 0))
         found: dict[str, Any] = {
             "trials": len(trials),
             "failed": sum(t.reason is not None for t in trials),
@@ -84,13 +83,14 @@ def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, d
                 if clock.is_over or trained is None:
                     raise TimeIsUp
                 found["selection_bias"] = _selection(trials, options)
-                if trained.reason is not None:
+                if trained.reason is None:
+                    say(
+                        f"trial {first.trial.number} is the best; its model and the baselines are measured on the test part"
+                    )
+                    found |= _measured(folder, first, options)
+                else:
                     say(f"no finalist can be trained from scratch with the seed of the search: {trained.reason}")
                     found |= _cut_short(folder, options, trials, first, "training from scratch failed")
-                else:
-                    say(f"trial {winner.number} is the best; its model and the baselines are measured on the test part")
-                    run = _delivered(folder, winner, options)
-                    found |= _named(winner, folder, options) | _compared(folder, winner, first.results, options, run)
         except TimeIsUp:
             say("time is up")
             found |= _cut_short(folder, options, trials, first, "time was up")
@@ -211,21 +211,20 @@ def _selection(trials: Sequence[Trial], options: Options) -> dict[str, Any] | No
     return asdict(found) | {"bias": found.bias}
 
 
-def _compared(
-    folder: Path, winner: Trial, seeds: Iterable[int], options: Options, run: dict[str, Any]
-) -> dict[str, Any]:
-    """The model and the baselines on the same rows, in the same measure."""
+def _measured(folder: Path, winner: Finalist, options: Options) -> dict[str, Any]:
+    """The winner's model, delivered, and the baselines on the same rows, in the same measure."""
     from layerkit.models import load_model
 
-    model = load_model(folder / DELIVERED / MODEL)
-    loaded = builders.loads(winner.spec, options.file_of(winner.space))
+    trial, run = winner.trial, _delivered(folder, winner.trial, options)
+    model = load_model(delivered_model(folder))
+    loaded = builders.loads(trial.spec, options.file_of(trial.space))
     section = loaded.data_section()
     by_time = section is not None and section.options.split.by == "time"
     found = verdict(
         model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time,
-        others=list(finalists.models(folder, winner, [n for n in seeds if n > 0])),
+        others=list(finalists.models(folder, trial, [n for n in winner.results if n > 0])),
     )  # fmt: skip
     for part in ("validation", "test"):  # what the training itself measured, where rows have no one loss
         if part not in found["model"] and found["measure"] in run.get(part, {}):
             found["model"][part] = run[part][found["measure"]]
-    return found
+    return _named(trial, folder, options) | found

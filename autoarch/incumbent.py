@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoarch.folder import BEST, MODEL, RESULT, delivered_model
 from autoarch.halving import rungs
 from autoarch.ranking import Standing, merit, standing
 from autoarch.study import Trial
-from autoarch.tasks import MODEL, Result
+from autoarch.tasks import Result
 from layerkit import saving
 from layerkit.errors import StateError
 
@@ -76,10 +77,10 @@ def best_so_far(run: Path) -> Best:
     Raises:
         StateError: none has come to a rung.
     """
-    if (run / "result.json").exists():
-        facts = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        spec = (run / "best.yaml").read_text(encoding="utf-8")
-        return Best(facts["best_trial"], facts["search_scores"], spec, run / "best" / MODEL)
+    if (run / RESULT).exists():
+        facts = json.loads((run / RESULT).read_text(encoding="utf-8"))
+        spec = (run / BEST).read_text(encoding="utf-8")
+        return Best(facts["best_trial"], facts["search_scores"], spec, delivered_model(run))
     now = incumbent(run)
     if now is None:
         raise StateError("no trial has come to its first rung.", expected="at least one", got="none yet")

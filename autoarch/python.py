@@ -17,6 +17,7 @@ import numpy as np
 import builders
 from autoarch import budget, rows
 from autoarch.coordinator import start, work
+from autoarch.folder import BEST, RESULT, delivered_model
 from autoarch.options import DEFAULT_TRIALS, prepare
 from autoarch.outcomes import classes_of, in_units
 from autoarch.space import Sampler
@@ -167,10 +168,10 @@ class Result:
         self.folder = Path(folder)
         if is_temporary:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        path = self.folder / "result.json"
+        path = self.folder / RESULT
         if not path.is_file():
             raise ArgumentError(
-                f"'{folder}' holds no search that is finished.", expected="a file result.json", got="none",
+                f"'{folder}' holds no search that is finished.", expected=f"a file {RESULT}", got="none",
                 fix=f"autoarch resume {folder}",
             )  # fmt: skip
         self.facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -198,13 +199,13 @@ class Result:
         """The winner, trained from scratch by its spec."""
         from layerkit.models import load_model
 
-        model: Model = load_model(self.folder / "best" / "model.lk")
+        model: Model = load_model(delivered_model(self.folder))
         return model
 
     @property
     def best_spec(self) -> builders.Spec:
         """The winner's spec, without holes."""
-        return builders.load(self.folder / "best.yaml")
+        return builders.load(self.folder / BEST)
 
     @property
     def beats_baselines(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 
 from autoarch.ranking import Merit, merit
 
-MODEL = "model.lk"  # in the folder of a trial that came to a rung, and of the best so far
 RUN = "run"  # in the folder of a finalist: what ``layerkit train`` keeps of its training
 
 

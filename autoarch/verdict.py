@@ -71,14 +71,12 @@ def verdict(
             "notes": ["the model has several outputs: no baseline predicts them"],
         }
     plain, notes = _baselines(dataset, parts, seed)
-    window = dataset.preparation.window
-    steps = 0 if window is None else window.length + window.horizon
-    block = max(steps, math.ceil(len(parts["test"].y) / BLOCKS)) if steps or by_time else 1
+    block = _block(dataset, len(parts["test"].y), by_time)
     score = _accuracy if is_class else _error
     found["model"] = {name: score(rows) for name, rows in own.items()}
     found["interval"] = interval(own["test"], is_class=is_class, block=block)
-    predictions = [made["test"], *(_predicted(other, dataset, parts["test"]) for other in others)]
-    scores = [score(losses(p, parts["test"].y, is_class=is_class)) for p in predictions if p is not None]
+    again = [p for other in others if (p := _predicted(other, dataset, parts["test"])) is not None]
+    scores = [found["model"]["test"], *(score(losses(p, parts["test"].y, is_class=is_class)) for p in again)]
     found["seeds"] = {
         "test": scores,
         "mean": float(np.mean(scores)),
@@ -90,16 +88,19 @@ def verdict(
         for name, rows in plain.items()
     }
     said = claim(own["test"], {name: rows["test"] for name, rows in plain.items()}, block=block)
-    found["claim"] = asdict(said) | {
-        "sentence": said.sentence,
-        "in_words": in_words(
-            said, found["model"]["test"], {name: row["test"] for name, row in found["baselines"].items()},
-            rows=len(parts["test"].y), is_class=is_class,
-        ),
-    }  # fmt: skip
+    tests = {name: row["test"] for name, row in found["baselines"].items()}
+    words = in_words(said, found["model"]["test"], tests, rows=len(parts["test"].y), is_class=is_class)
+    found["claim"] = asdict(said) | {"sentence": said.sentence, "in_words": words}
     found["beats_baselines"] = said.is_better if plain else None
     found["notes"] = notes
-    return found | _picture(predictions[0], parts["test"].y, dataset.classes if is_class else None)
+    return found | _picture(made["test"], parts["test"].y, dataset.classes if is_class else None)
+
+
+def _block(dataset: DataSet, rows: int, by_time: bool) -> int:
+    """How many rows of the test part that follow one another may depend on each other."""
+    window = dataset.preparation.window
+    steps = 0 if window is None else window.length + window.horizon
+    return max(steps, math.ceil(rows / BLOCKS)) if steps or by_time else 1
 
 
 def in_words(said: Claim, model: float, baselines: Mapping[str, float], *, rows: int, is_class: bool) -> str | None:

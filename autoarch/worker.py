@@ -19,7 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoarch.tasks import MODEL, RUN, Limits, RejectedError, Result, Task, Train, seconds_of, task_from
+from autoarch.folder import MODEL
+from autoarch.tasks import RUN, Limits, RejectedError, Result, Task, Train, seconds_of, task_from
 from layerkit.errors import LayerkitError, NonFiniteError, SpecError, SpecErrors
 from layerkit.saving.locks import alone
 from layerkit.training.callbacks import Callback, Logs

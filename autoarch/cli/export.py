@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from autoarch.cli.running import RUN
+from autoarch.folder import BEST, LEADERBOARD, REPORT, RESULT, delivered_model
 from layerkit.cli.shared import Verb, print_json
 
 
@@ -34,7 +35,7 @@ def export(run: Path, output: Path, as_json: bool) -> None:
             raise ArgumentError(f"'{output}' is not empty.", expected="a new folder", got=str(output))
         output.mkdir(parents=True, exist_ok=True)
         written = [output / f"model{suffix}" for suffix in WRITERS]
-        for name in ("result.json", "leaderboard.json", "report.html"):
+        for name in (RESULT, LEADERBOARD, REPORT):
             if (run / name).exists():
                 shutil.copyfile(run / name, output / name)
                 written.append(output / name)
@@ -48,23 +49,23 @@ def export(run: Path, output: Path, as_json: bool) -> None:
 
 
 def _model(run: Path, path: Path) -> None:
-    shutil.copyfile(run / "best" / "model.lk", path)
+    shutil.copyfile(delivered_model(run), path)
 
 
 def _spec(run: Path, path: Path) -> None:
-    shutil.copyfile(run / "best.yaml", path)
+    shutil.copyfile(run / BEST, path)
 
 
 def _python(run: Path, path: Path) -> None:
     import builders
 
-    path.write_text(builders.to_python(builders.load(run / "best.yaml")), encoding="utf-8")
+    path.write_text(builders.to_python(builders.load(run / BEST)), encoding="utf-8")
 
 
 def _weights(run: Path, path: Path) -> None:
     from layerkit.models import load_model
 
-    load_model(run / "best" / "model.lk").save_weights(path)
+    load_model(delivered_model(run)).save_weights(path)
 
 
 WRITERS: Mapping[str, Callable[[Path, Path], None]] = {

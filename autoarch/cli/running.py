@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoarch import budget
+from autoarch.folder import REPORT, delivered_model
 from layerkit.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ def run_search(
         click.echo(f"  {name:20} {_shown(scores.get('validation')):>10}    {_shown(scores.get('test'))}")
     for line in (*_judged(result), *result.get("notes", ())):
         click.echo(line)
-    click.echo(
-        f"model    {folder / 'best' / 'model.lk'}\nreport   {folder / 'report.html'}\nagain    {result['train']}"
-    )
+    click.echo(f"model    {delivered_model(folder)}\nreport   {folder / REPORT}\nagain    {result['train']}")
 
 
 def _judged(result: dict[str, Any]) -> Iterator[str]:

@@ -20,7 +20,7 @@ def show(run: Path, as_json: bool) -> None:
     from rich.console import Console
 
     from autoarch.boards import board
-    from autoarch.budget import disk_use
+    from autoarch.folder import disk_use
     from autoarch.measures import epoch_seconds, parameters_of
     from autoarch.study import Study, leaderboard, ranked
 

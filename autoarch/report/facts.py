@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import builders
 from autoarch import checks, clock, ranking
+from autoarch.folder import BEST, DELIVERED, RESULT
 from autoarch.options import Options, options_from
 from autoarch.sessions import sessions
 from autoarch.study import Study, Trial, ranked
@@ -78,7 +79,7 @@ class Facts:
     @cached_property
     def best_spec(self) -> str:
         """The spec of who won, as ``best.yaml`` has it; or of who leads."""
-        path = self.folder / "best.yaml"
+        path = self.folder / BEST
         if self.result and path.exists():
             return path.read_text(encoding="utf-8")
         return "" if self.winner is None else self.winner.spec
@@ -122,9 +123,9 @@ def read(folder: Path) -> Facts:
     """
     with Study.open(folder, alone=False) as study:
         options, trials = options_from(study.options), study.trials()
-    result = _json(folder / "result.json")
+    result = _json(folder / RESULT)
     state: State = "finished" if result else "going on" if _is_held(folder / "lock") else "stopped"
-    training = {**_json(folder / "best" / "environment.json"), **_json(folder / "best" / "run.json")}
+    training = {**_json(folder / DELIVERED / "environment.json"), **_json(folder / DELIVERED / "run.json")}
     return Facts(
         folder,
         options,

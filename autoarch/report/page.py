@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from autoarch.folder import REPORT
 from autoarch.report.answer import answer, checks, finalists
 from autoarch.report.facts import Facts, read
 from autoarch.report.importance import importance
@@ -14,8 +15,6 @@ from autoarch.report.repeat import repeat
 from autoarch.report.trials import costs, curves, failures, leaderboard, pareto
 from autoarch.report.winner import mistakes, winner
 from layerkit import __version__, saving
-
-FILE = "report.html"
 
 SECTIONS = (
     answer, checks, winner, leaderboard, curves, pareto, importance, mistakes, costs, failures, finalists, repeat,
@@ -38,7 +37,7 @@ def write(run: Path, out: Path | None = None) -> Path:
         ArgumentError: the folder holds no search.
         OSError: the file cannot be written.
     """
-    path = out or run / FILE
+    path = out or run / REPORT
     saving.write_whole(path, [report(read(run)).encode()])
     return path
 

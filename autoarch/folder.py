@@ -1,0 +1,37 @@
+"""What is where in the folder of a search, by names that several modules use, and what it takes on the disk.
+
+Files that one module alone writes and reads have their names there: ``study``, ``clock``, ``sessions``, ``checks``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from pathlib import Path
+
+RESULT, LEADERBOARD, REPORT = "result.json", "leaderboard.json", "report.html"
+BEST = "best.yaml"
+"""The winner's spec."""
+DELIVERED = "best"
+"""A folder, the run of ``layerkit train best.yaml``, with the winner's model."""
+PREPARED = "prepared"
+"""A folder with data that are prepared once for all trials."""
+MODEL = "model.lk"
+"""In ``DELIVERED``, in the folder of a trial or finalist that was trained, and in that of the best so far."""
+
+
+def delivered_model(folder: Path) -> Path:
+    """The file of the winner's model."""
+    return folder / DELIVERED / MODEL
+
+
+def disk_use(folder: Path) -> dict[str, int]:
+    """The bytes of each folder in a search's, and of the ``files`` beside them; the largest first."""
+    found: dict[str, int] = defaultdict(int)
+    for place, _, names in os.walk(folder):  # a search that is at work removes some meanwhile, folders too
+        part = Path(place).relative_to(folder).parts[:1] or ("files",)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[part[0]] += (Path(place) / name).stat().st_size
+    return dict(sorted(((n, size) for n, size in found.items() if size), key=lambda item: -item[1]))
