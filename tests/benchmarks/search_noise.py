@@ -146,12 +146,13 @@ class Here:
             yield task, worker.run(task, lambda epoch, logs: None)
 
 
-def train_here(best: Path, arguments: list[str]) -> Any:
+def train_here(best: Path, arguments: list[str], lock: int) -> Any:
     """``layerkit train`` in this process."""
     from layerkit.cli.train import train
 
+    told = ["--resume", str(best)] if (best / "run.json").exists() else [*arguments[1:], "--run", str(best)]
     with contextlib.redirect_stdout(io.StringIO()):
-        train([*arguments[1:], "--run", str(best), "--quiet"], standalone_mode=False)
+        train([*told, "--quiet"], standalone_mode=False)
     return subprocess.CompletedProcess(arguments, 0, "", "")
 
 
