@@ -104,6 +104,10 @@ class DataSection:
             found = [error]
         return sorted(map(self._placed, found), key=lambda error: error.where or self.node.span)
 
+    def targets(self, folder: Path, *, inputs: Seq[Tensor] = (), outputs: Seq[str] = ()) -> Any:
+        """Arrays like the targets, as far as the heads of the files tell: only their shapes are right. None where they do not."""
+        return data.targets_of_head(self.source, self.options, find=inside(folder), inputs=inputs, outputs=outputs)
+
     def _placed(self, error: LayerkitError) -> LayerkitError:
         """The error with the place of the word that is wrong, or of the key that it belongs to."""
         if error.where is None:

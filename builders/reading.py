@@ -162,6 +162,9 @@ class Reading:
         if data is not None and data.options.split.validation and isinstance(share, Scalar) and share.value:
             self.faults.report("rows are held out twice.", share.span, expected="data: {split: {validation: ...}}, or fit: {validation_split: ...}",
                                got="both", fix="remove one of them")  # fmt: skip
+        elif data is not None and data.options.in_memory is False and isinstance(share, Scalar) and share.value:
+            self.faults.report("'validation_split' needs data that are read whole.", share.span, expected="data: {split: {validation: ...}}",
+                               got="in_memory: false", fix="hold rows out in data:, or remove 'in_memory'")  # fmt: skip
 
     def _outputs(self, expansion: Expansion) -> list[str] | None:
         """The names by which losses and metrics of several outputs are given."""

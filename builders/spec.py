@@ -152,8 +152,8 @@ class Spec:
             model: the model that ``build`` made; without it, inputs and outputs are not looked at.
 
         Returns:
-            The files that are not there (data may also come from elsewhere), and the faults. Data that ship are small: they are
-            looked at as ``fit`` does before the first step.
+            What training lacks that may also come from elsewhere: files that are not there, a section ``compile``; and the
+            faults. Data that ship are small: they are looked at as ``fit`` does before the first step.
         """
         section, folder = self.data_section(), Path(self.file).parent
         if section is None:
@@ -161,14 +161,34 @@ class Spec:
         known = tensors(model) if model is not None else {}
         missing = section.missing(folder)
         faults = [] if missing else section.faults(folder, **known)
-        if model is not None and model.compiled and isinstance(section.source, Shipped) and not faults:
-            try:
-                model.check_data(*section.open(folder, path=None, **known).train)
-            except LayerkitError as error:
-                faults = list(error.errors) if isinstance(error, SpecErrors) else [error]
-        elif model is not None:
+        if model is None:
+            return missing, faults
+        try:
+            self.check_trainable(model)
+        except DataError as error:
+            return [error, *missing], faults
+        if missing or faults or not isinstance(section.source, Shipped):
             model.check_losses()
+        try:
+            if not missing and not faults and isinstance(section.source, Shipped):
+                model.check_data(*section.open(folder, path=None, **known).train)
+            elif not missing and not faults:
+                targets = section.targets(folder, **known)
+                if targets is not None:
+                    model.check_targets(targets)
+        except LayerkitError as error:
+            faults = list(error.errors) if isinstance(error, SpecErrors) else [error]
         return missing, faults
+
+    def check_trainable(self, model: Model) -> None:
+        """Refuse to train a model for which nobody said how.
+
+        Raises:
+            DataError: the spec has no section ``compile``.
+        """
+        if model.optimizer is None:
+            raise DataError("the spec does not say how to train.", where=self.root.span, expected="a section compile:", got="none",
+                            fix="add compile: {optimizer: adam, loss: ...}")  # fmt: skip
 
     def dataset(
         self, path: str | Path | None = None, *, folder: str | Path | None = None, model: Model | None = None, batch_size: int | None = None

@@ -87,11 +87,7 @@ def _train(
         return {"run": str(run.folder), "already_finished": True, **run.read("results.json")}
     set_random_seed(int(facts["seed"]))
     model = spec.build()
-    if model.optimizer is None:
-        raise DataError(
-            "the spec does not say how to train.", where=spec.root.span, expected="a section compile:", got="none",
-            fix="add compile: {optimizer: adam, loss: ...}",
-        )  # fmt: skip
+    spec.check_trainable(model)
     dataset = spec.dataset(data if data is not None else facts["data"], folder=facts["data_folder"], model=model)
     _warn_of_classes(model, dataset)
     found = fingerprint(dataset)

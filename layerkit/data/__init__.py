@@ -8,7 +8,7 @@ checked against the bytes that are there.
 
 from layerkit.data.batches import RowBatches
 from layerkit.data.csv import CsvRecords, Table, read_csv
-from layerkit.data.dataset import DataSet, faults, open_data, tensors
+from layerkit.data.dataset import DataSet, faults, open_data, targets_of_head, tensors
 from layerkit.data.idx import read_idx
 from layerkit.data.images import ImageRecords
 from layerkit.data.npz import read_npz
@@ -55,5 +55,6 @@ __all__ = [
     "read_idx",
     "read_npz",
     "read_ts",
+    "targets_of_head",
     "tensors",
 ]

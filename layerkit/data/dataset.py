@@ -11,13 +11,15 @@ import numpy as np
 
 from layerkit.data.batches import RowBatches
 from layerkit.data.options import DataOptions
-from layerkit.data.preparation import Encoding, Preparation, Task, Tensor, fit, present
-from layerkit.data.records import Column, Records
+from layerkit.data.preparation import Encoding, Preparation, Task, Tensor, fit, join, one_or_all, present
+from layerkit.data.records import Column, NamesOnly, Records
 from layerkit.data.roles import Roles, assign, misfit, wrong
 from layerkit.data.sources import LARGE, Find, Opened, Source
 from layerkit.data.windows import Window, Windows
-from layerkit.errors import LayerkitError
+from layerkit.errors import DataError, LayerkitError
 from layerkit.ir import Array
+
+_LOOKED_AT = 1 << 20  # bytes of targets, all zeros, that are held against the losses
 
 
 class DataSet:
@@ -235,13 +237,51 @@ def faults(
     roles = assign(head, options, inputs, outputs)
     if roles.faults or options.words is not None:
         return roles.faults
-    if options.window is not None and options.features is None:  # which columns are of numbers is not known yet
+    is_known = not isinstance(head.train, NamesOnly)
+    if options.window is not None and options.features is None and not is_known:  # which columns are of numbers?
         rows = options.window.length
         return [
             wrong("length", f"the window does not fit input '{t.name}'.", f"{t.shape[0]} rows, or shape: [{rows}, ...]", f"{rows} rows")
             for t in roles.inputs if t.shape and t.shape[0] not in (None, rows)
         ]  # fmt: skip
-    if options.categories != "index":
-        return []
-    found = (misfit(t, dict.fromkeys(t.columns, 1), head.train, roles.window) for t in roles.inputs)
-    return [fault for fault in found if fault is not None]
+    sure = (
+        t for t in roles.inputs if options.categories == "index" or head.train.columns[t.columns[0]].kind == "array"
+    )
+    found = (misfit(t, dict.fromkeys(t.columns, 1), head.train, roles.window) for t in sure)
+    faults: list[LayerkitError] = [fault for fault in found if fault is not None]
+    if is_known and roles.window is None and (roles.split.by or "random") == "random":
+        try:
+            roles.split.rows(head.train, None)
+        except DataError as fault:
+            faults.append(fault)
+    return faults
+
+
+def targets_of_head(
+    source: Any,
+    options: DataOptions,
+    *,
+    find: Find = Path,
+    inputs: Sequence[Tensor] = (),
+    outputs: Sequence[str] = (),
+) -> Any:
+    """Arrays like the targets that ``open_data`` would give, as far as the head of a file tells, for ``Model.check_targets``.
+
+    Their shapes are right, but of very many rows, or where the number is not known, some are enough; their numbers are
+    zeros, but for classes of images. None where the head does not tell.
+
+    Raises:
+        DataError, FileFormatError: what ``faults`` finds.
+    """
+    head: Opened | None = source.head(find)
+    if head is None:
+        return None
+    records, found = head.train, {}
+    for tensor in assign(head, options, inputs, outputs).targets:
+        columns = [records.columns[name] for name in tensor.columns]
+        if any(column.kind == "array" and not column.shape for column in columns):
+            return None
+        most = max(1, _LOOKED_AT // max(1, sum(column.nbytes for column in columns)))
+        parts = records.read(np.arange(min(max(1, records.count), most)), tensor.columns)
+        found[tensor.name] = join(tensor, [parts[name] for name in tensor.columns])
+    return one_or_all(found) if found else None

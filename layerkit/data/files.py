@@ -42,6 +42,25 @@ def read_bytes(path: str | Path) -> bytes:
     return data
 
 
+def read_start(path: str | Path, size: int) -> bytes:
+    """The first bytes of a file, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        FileFormatError: the file is not there, or no gzip file.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return stream.read(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise broken(
+            path,
+            "the file cannot be read.",
+            got=str(error),
+            fix="check the path; a truncated download must be repeated",
+        ) from error
+
+
 def read_text(path: str | Path) -> str:
     """The content of a UTF-8 file, without a byte-order mark."""
     data = read_bytes(path)

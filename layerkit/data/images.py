@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class ImageRecords(Records):
                          got=", ".join(p.name for p in folders[:5]) or "no sub-folders")  # fmt: skip
         self.labels = np.array(labels, "int32")
         self.count = len(self.files)
-        self.size = tuple(size) * 2 if size and len(size) == 1 else size or self._image(self.files[0], None).shape[:2]
+        self.size = tuple(size) * 2 if size and len(size) == 1 else size or self._size(self.files[0])
         self.columns = {"image": Column("array", (*self.size, channels))}
         if is_labelled:
             self.columns["label"] = Column("category", categories=tuple(p.name for p in folders))
@@ -85,22 +86,34 @@ class ImageRecords(Records):
                 found["image"][place] = self._image(self.files[row], self.size)
         return found
 
-    def _image(self, path: Path, size: tuple[int, ...] | None) -> Array:
-        image_module = _pillow()
-        try:
-            with image_module.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise broken(
-                        path, "the image is too large.", expected=f"at most {MAX_PIXELS} pixels", got=f"{image.size}"
-                    )
-                image = image.convert(_MODES[self.channels])
-                if size is not None and (image.height, image.width) != size:
-                    image = image.resize((size[1], size[0]), image_module.Resampling.BILINEAR)
-                return np.asarray(image, "uint8").reshape(image.height, image.width, self.channels)
-        except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
-            if type(error).__module__.startswith("layerkit."):
-                raise
-            raise broken(path, "the image cannot be read.", expected="an image that Pillow reads", got=str(error)[:200]) from error  # fmt: skip
+    def _size(self, path: Path) -> tuple[int, int]:
+        """Height and width of an image, of which the head alone is read."""
+        with _opened(path) as image:
+            return image.height, image.width
+
+    def _image(self, path: Path, size: tuple[int, ...]) -> Array:
+        with _opened(path) as image:
+            image = image.convert(_MODES[self.channels])
+            if (image.height, image.width) != size:
+                image = image.resize((size[1], size[0]), _pillow().Resampling.BILINEAR)
+            return np.asarray(image, "uint8").reshape(image.height, image.width, self.channels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An image whose pixels are not read yet."""
+    image_module = _pillow()
+    try:
+        with image_module.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise broken(
+                    path, "the image is too large.", expected=f"at most {MAX_PIXELS} pixels", got=f"{image.size}"
+                )
+            yield image
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+        if type(error).__module__.startswith("layerkit."):
+            raise
+        raise broken(path, "the image cannot be read.", expected="an image that Pillow reads", got=str(error)[:200]) from error  # fmt: skip
 
 
 def _images(folder: Path) -> list[Path]:

@@ -131,7 +131,7 @@ class Preparation:
             _, y = self._made(records.records, records.ahead(rows), (), targets) if targets else ({}, {})
         else:
             x, y = self._made(records, rows, self.inputs, targets)
-        return _one_or_all(x), _one_or_all(y) if targets else None
+        return one_or_all(x), one_or_all(y) if targets else None
 
     def unseen(self, records: Records) -> dict[str, dict[str, int]]:
         """How often each category occurs in the rows that training did not know, by column; they count as missing."""
@@ -161,7 +161,7 @@ class Preparation:
 
         def made(tensor: Tensor, encodings: Mapping[str, Encoding]) -> Array:
             parts = [_encode(values[c], records.columns[c], c, encodings[c]) for c in tensor.columns]
-            joined = _join(tensor, parts)
+            joined = join(tensor, parts)
             return joined if back is None else joined[back.reshape(places.shape)]
 
         return {t.name: made(t, self.encodings) for t in inputs}, {
@@ -459,7 +459,7 @@ def _texts(values: Array, column: Column) -> list[str | None]:
     return [None if np.isnan(v) else f"{v:g}" if v % 1 else str(int(v)) for v in values.tolist()]
 
 
-def _join(tensor: Tensor, parts: list[Array]) -> Array:
+def join(tensor: Tensor, parts: list[Array]) -> Array:
     """The columns of an input side by side, in its shape and dtype."""
     value = parts[0]
     if len(parts) > 1 or (tensor.shape is not None and len(tensor.shape) == 1 and value.ndim == 1):
@@ -477,5 +477,6 @@ def _common(parts: list[Array]) -> Any:
     return "int32" if all(p.dtype.kind in "iu" for p in parts) else "float32"
 
 
-def _one_or_all(tensors: dict[str, Array]) -> Any:
+def one_or_all(tensors: dict[str, Array]) -> Any:
+    """A lone array, or several by name: as ``fit`` takes them."""
     return next(iter(tensors.values())) if len(tensors) == 1 else tensors

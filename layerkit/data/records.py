@@ -101,16 +101,37 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace("-", "", 1).isdecimal()
 
 
-class NamesOnly(Records):
-    """The columns of a file of which only the names were read.
+class Heads(Records):
+    """The columns of a file of which the head was read, and no row; what is read of it are zeros.
+
+    Args:
+        arrays: a column each, of which only shape and dtype are looked at.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.count = _rows(arrays)
+        self._dtypes = {name: array.dtype for name, array in arrays.items()}
+        self.columns = {
+            name: Column(_kind(array, array.ndim == 1 and array.dtype.kind == "U"), array.shape[1:])
+            for name, array in arrays.items()
+        }
+
+    def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
+        return {name: np.zeros((len(rows), *self.columns[name].shape), self._dtype(name)) for name in names}
+
+    def _dtype(self, name: str) -> np.dtype:
+        return np.dtype("int32") if self.columns[name].kind == "category" else self._dtypes[name]
+
+
+class NamesOnly(Heads):
+    """The columns of a table of which only the names were read: neither kinds nor the number of rows are known.
 
     Args:
         names: each with whether it holds arrays; of these the shape stays empty, for it is not known.
     """
 
-    count = 0
-
     def __init__(self, names: Mapping[str, bool]) -> None:
+        super().__init__(dict.fromkeys(names, np.zeros(0, "float32")))
         self.columns = {name: Column("array" if is_array else "number") for name, is_array in names.items()}
 
 
@@ -137,11 +158,7 @@ class ArrayRecords(Records):
         missing: Mapping[str, int] | None = None,
     ) -> None:
         self.arrays = dict(arrays)
-        lengths = {name: len(array) for name, array in self.arrays.items()}
-        if len(set(lengths.values())) != 1:
-            shown = ", ".join(f"{name}: {n}" for name, n in lengths.items())
-            raise DataError("the arrays have unequal numbers of rows.", expected="as many rows in each", got=shown or "no arrays")  # fmt: skip
-        self.count = next(iter(lengths.values()))
+        self.count = _rows(arrays)
         self.columns = {
             name: Column(_kind(array, name in (categories or {})), array.shape[1:], (categories or {}).get(name, ()), (missing or {}).get(name, 0))
             for name, array in self.arrays.items()
@@ -149,6 +166,15 @@ class ArrayRecords(Records):
 
     def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
         return {name: self.arrays[name][rows] for name in names}
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    """How many rows all the arrays have."""
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        shown = ", ".join(f"{name}: {n}" for name, n in lengths.items())
+        raise DataError("the arrays have unequal numbers of rows.", expected="as many rows in each", got=shown or "no arrays")  # fmt: skip
+    return next(iter(lengths.values()))
 
 
 def _kind(array: Array, counts_texts: bool) -> Kind:

@@ -70,10 +70,6 @@ def _order(found: Roles, records: Records) -> None:
         _known([] if name is None else [name], records, argument, found.faults)
     if window is None or split.by == "group":
         return
-    if split.by in ("random", "stratified"):
-        fault = wrong("by", "windows overlap: at random, rows to train on would also be rows to test on.", "by: time, or by: group", f"by: {split.by}")  # fmt: skip
-        fault.fix = "remove 'by': the latest rows are held out"
-        found.faults.append(fault)
     found.split = Split(**{**split.config, "by": "time", "column": split.column or window.order})
     found.window = Window(**{**window.config, "order": window.order or split.column})
 

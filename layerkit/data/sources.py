@@ -16,11 +16,11 @@ import numpy as np
 from layerkit import datasets
 from layerkit.data.csv import CsvRecords, read_csv, read_header
 from layerkit.data.files import broken
-from layerkit.data.idx import read_idx
+from layerkit.data.idx import read_idx, read_idx_head
 from layerkit.data.images import SUFFIXES, ImageRecords
-from layerkit.data.npz import read_npz
+from layerkit.data.npz import read_npz, read_npz_heads
 from layerkit.data.parquet import ParquetRecords, read_head
-from layerkit.data.records import ArrayRecords, NamesOnly, Records
+from layerkit.data.records import ArrayRecords, Heads, NamesOnly, Records
 from layerkit.data.ts import Series, read_ts
 from layerkit.errors import DataError, did_you_mean
 from layerkit.fields import Check, Configurable, Resolved, Shape, fields
@@ -153,7 +153,13 @@ class NPZ(_Source):
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
         """The arrays; ``x_train`` and ``y_train`` are the columns ``x`` and ``y``."""
-        arrays = read_npz(find(self.path))
+        return self._opened(find, read_npz(find(self.path)), _arrays)
+
+    def head(self, find: Find) -> Opened | None:
+        """Shapes and dtypes of the arrays."""
+        return self._opened(find, read_npz_heads(find(self.path)), Heads)
+
+    def _opened(self, find: Find, arrays: dict[str, Array], made: Callable[[dict[str, Array]], Records]) -> Opened:
         x, y = self._name(arrays, "x", "x", "x_train"), self._name(arrays, "y", "y", "y_train")
         first = arrays[x] if x else next((a for a in arrays.values() if a.ndim), None)
         if first is None:
@@ -164,7 +170,7 @@ class NPZ(_Source):
         named = {n: n.removesuffix("_train") for n, a in arrays.items() if a.ndim and len(a) == len(first) and n not in tests}  # fmt: skip
         columns = {column: arrays[n] for n, column in named.items()}
         own = {named[n]: arrays[t] for n, t in zip((x, y), tests, strict=True) if n in named and t is not None}
-        return Opened(_arrays(columns), test=_arrays(own) if len(own) == 2 else None, target=named.get(y or ""),
+        return Opened(made(columns), test=made(own) if len(own) == 2 else None, target=named.get(y or ""),
                       features=named.get(x or ""))  # fmt: skip
 
     def _name(self, arrays: dict[str, Array], argument: str, *usual: str) -> str | None:
@@ -197,6 +203,13 @@ class IDX(_Source):
 
     def open(self, find: Find, in_memory: bool | None) -> Opened:
         """The arrays ``x`` and ``y``."""
+        return self._opened(find, read_idx, _arrays)
+
+    def head(self, find: Find) -> Opened | None:
+        """Shapes and dtypes of the arrays."""
+        return self._opened(find, read_idx_head, Heads)
+
+    def _opened(self, find: Find, read: Callable[[Path], Array], made: Callable[[dict[str, Array]], Records]) -> Opened:
         files = {name: find(value) for name in ("x", "y", "x_test", "y_test") if (value := getattr(self, name))}
         if self.path is not None:
             folder = find(self.path)
@@ -208,9 +221,9 @@ class IDX(_Source):
         if not {"x", "y"} <= set(files):
             raise DataError("the IDX files of inputs and targets are not there.", expected="train-images-idx3-ubyte and train-labels-idx1-ubyte in the folder, or x: and y:",
                             got=self.path or ", ".join(files) or "nothing", fix="check the path")  # fmt: skip
-        arrays = {name: read_idx(path) for name, path in files.items()}
+        arrays = {name: read(path) for name, path in files.items()}
         tests = {"x": arrays["x_test"], "y": arrays["y_test"]} if {"x_test", "y_test"} <= set(arrays) else None
-        return Opened(_arrays({"x": arrays["x"], "y": arrays["y"]}), test=_arrays(tests) if tests else None, target="y")
+        return Opened(made({"x": arrays["x"], "y": arrays["y"]}), test=made(tests) if tests else None, target="y")
 
 
 class TS(_Source):
@@ -258,6 +271,10 @@ class Images(_Source):
         train = ImageRecords(folder / "train", self.size, self.channels)
         parts = {n: ImageRecords(folder / n, train.size, self.channels) for n in ("validation", "test") if (folder / n).is_dir()}  # fmt: skip
         return Opened(train, parts.get("validation"), parts.get("test"), "label")
+
+    def head(self, find: Find) -> Opened | None:
+        """The images, of which none is read before it is asked for; the classes are the names of the folders."""
+        return self.open(find, None)
 
 
 class Shipped(_Source):

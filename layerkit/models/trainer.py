@@ -23,7 +23,7 @@ from layerkit.errors import (
     placed,
     warn,
 )
-from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt
+from layerkit.fields import NonNegativeInt, Number, OneOf, PositiveInt, Resolved
 from layerkit.functions import Function, RandomState, value_and_grad
 from layerkit.ir import Array
 from layerkit.layers.base import Layer
@@ -38,7 +38,15 @@ from layerkit.trace import Weight, current
 from layerkit.training import checks
 from layerkit.training.callbacks import CallbackList, History, Logs, TerminateOnNaN
 from layerkit.training.data import Arrays, Stream, adapt, as_arrays, class_weights, split_off, with_class_weight
-from layerkit.training.loop import check_batch_size, epochs_in_pass, fit_epochs, run_predict, run_test, steps_of
+from layerkit.training.loop import (
+    check_batch_size,
+    check_validation_freq,
+    epochs_in_pass,
+    fit_epochs,
+    run_predict,
+    run_test,
+    steps_of,
+)
 from layerkit.training.progress import Progress, show_logs
 from layerkit.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -344,7 +352,9 @@ class Trainer(_Base):
         steps_per_epoch: PositiveInt | None = None,
         validation_steps: PositiveInt | None = None,
         validation_batch_size: PositiveInt | None = None,
-        validation_freq: int | Collection[int] = 1,
+        validation_freq: Annotated[
+            int | Collection[int], Resolved(check_validation_freq, "a whole number >= 1, or several")
+        ] = 1,
         check_data: bool = True,
     ) -> History:
         """Train; returns the history of losses and metrics.
@@ -376,6 +386,7 @@ class Trainer(_Base):
         batch_size = check_batch_size(batch_size)
         if type(epochs) is bool or not isinstance(epochs, int | np.integer) or epochs < 0:
             raise ArgumentError("epochs is a whole number.", expected="epochs >= 0", got=repr(epochs))
+        validation_freq = check_validation_freq(validation_freq)
         data = adapt(self._on_host(x), y, sample_weight)
         held_out: Arrays | Stream | None = None
         if validation_data is not None:
@@ -602,15 +613,25 @@ class Trainer(_Base):
         checks.check_finite(data.sample_weight, "sample_weight")
         if self._graph is None or data.y is None:
             return
+        self.check_targets(data.y)
+        self.check_losses()
+
+    def check_targets(self, y: Any) -> None:
+        """Refuse targets that do not fit their losses, as ``fit`` does before the first step.
+
+        Raises:
+            DataError: wrong classes, one-hot against class numbers, shapes that would broadcast.
+        """
+        self._require_compiled("check_targets")
+        assert self._graph is not None
         names = self._target_names(self.output)
-        targets, losses = self._loss.targets(data.y, names), self._loss.losses(names)
-        for value, y, loss, name in zip(self._graph.outputs, targets, losses, names, strict=True):
-            if loss is None or y is None:
+        targets, losses = self._loss.targets(y, names), self._loss.losses(names)
+        for value, target, loss, name in zip(self._graph.outputs, targets, losses, names, strict=True):
+            if loss is None or target is None:
                 continue
             shape = tuple(n if isinstance(n, int) else None for n in value.shape)
             with placed(where=getattr(maker(value), "_span", None)):
-                checks.check_target(y, shape, loss, name)
-        self.check_losses()
+                checks.check_target(target, shape, loss, name)
 
 
 def _listed(logs: Logs, return_dict: bool) -> Any:

@@ -6,7 +6,7 @@ steps run at once: small ones take less time than the Python around them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -238,3 +238,11 @@ def check_batch_size(batch_size: Any) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise ArgumentError("a batch has at least one row.", expected="batch_size >= 1", got=repr(batch_size))
     return int(batch_size)
+
+
+def check_validation_freq(every: Any) -> Any:
+    """A number of epochs, or a collection of those after which is evaluated."""
+    numbers = every if isinstance(every, Collection) and not isinstance(every, str) else [every]
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in numbers):
+        raise ArgumentError("'validation_freq' counts epochs, from 1.", expected="a whole number >= 1, or several", got=repr(every))  # fmt: skip
+    return every

@@ -429,6 +429,64 @@ def test_check_holds_data_that_ship_against_the_model(before, after, says, tmp_p
     assert ": 1 fault\n" in result.stdout
 
 
+ARRAYS = """\
+layerkit: 1
+inputs: {image: {shape: [8, 8]}}
+layers:
+  - Flatten
+  - Dense: {units: 3, activation: softmax}
+compile: {optimizer: sgd, loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
+data:
+  npz: a.npz
+  split: {validation: 0.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "column", "says"),
+    [
+        ("[8, 8]", "[9, 8]", 9, 3, "expected shape [9, 8] for each row\n  got      shape [8, 8]"),
+        ("loss: sparse_categorical_crossentropy", "loss: mse", 5, 5, "class numbers need loss='sparse_categorical_crossentropy'"),
+        ("  - Flatten\n", "", 5, 5, "expected shape (rows, 8)"),
+        ("0.5}", "0.5, by: group}", 10, 28, "'group' needs a column"),
+        ("npz: a.npz", "npz: {path: a.npz, y: z}", 9, 25, "use one of x, y"),
+        ("0.5}", "0.0001}", 10, 11, "the validation part is empty"),
+        ("  split: {validation: 0.5}", "  in_memory: false", 7, 36, "'validation_split' needs data that are read whole"),
+        ("epochs: 1", "validation_freq: 0", 7, 24, "counts epochs, from 1"),
+        ("compile: {optimizer: sgd, loss: sparse_categorical_crossentropy}\n", "", 1, 1, "the spec does not say how to train"),
+    ],
+)  # fmt: skip
+def test_check_finds_what_train_refuses_before_the_first_step(before, after, line, column, says, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 8, 8), "float32"), y=np.arange(20) % 3)
+    text = ARRAYS.replace(before, after)
+    if "in_memory" in after:
+        text = text.replace("epochs: 1", "epochs: 1, validation_split: 0.1")
+    (tmp_path / "a.yaml").write_text(text)
+    is_note = "compile" in before  # a model may also be looked at
+    shown = call_json("check", tmp_path / "a.yaml", code=0 if is_note else 1)["specs"][0]
+    (fault,) = shown["notes" if is_note else "errors"]
+    line -= "Flatten" in before  # that line is gone
+    assert (fault["line"], fault["column"]) == (line, column)
+    told = call("train", tmp_path / "a.yaml", "--run", tmp_path / "run", code=1).stderr
+    assert says in told
+    assert f"a.yaml:{line}:{column}" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_counts_the_folders_of_images(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for label in ("bee", "cat", "dog", "eel"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        image.new("RGB", (8, 8)).save(tmp_path / f"photos/{label}/0.png")
+    text = ARRAYS.replace("[8, 8]", "[8, 8, 3]").replace("npz: a.npz", "images: photos")
+    (tmp_path / "a.yaml").write_text(text)
+    (fault,) = call_json("check", tmp_path / "a.yaml", code=1)["specs"][0]["errors"]
+    assert (fault["line"], fault["fix"]) == (5, "give the last layer 4 units, or count the classes from 0")
+    (tmp_path / "a.yaml").write_text(text.replace("units: 3", "units: 4"))
+    assert ": ok" in call("check", tmp_path / "a.yaml").stdout
+
+
 def test_check_warns_of_a_last_activation_that_does_not_suit_its_loss(flowers):
     flowers.write_text(SPEC.replace(", activation: softmax", ""))
     with warnings.catch_warnings():
