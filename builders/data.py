@@ -233,11 +233,13 @@ def inside(folder: Path) -> Any:
 
     def find(text: str) -> Path:
         path = Path(text)
-        if path.is_absolute() or not (top / path).resolve().is_relative_to(top):
+        found = (top / path).resolve()
+        if path.is_absolute() or not found.is_relative_to(top):
+            is_link = not path.is_absolute() and ".." not in path.parts
             raise DataError(
                 "a spec reads files of its own folder only.",
-                expected="a path relative to the spec, without '..'",
-                got=text,
+                expected="a path relative to the spec, without '..', and no link that leads elsewhere",
+                got=f"{text}, which leads to {found}" if is_link else text,
                 fix=f"give the path on the command line: --data {text}",
             )
         return top / path

@@ -229,6 +229,9 @@ def _nearest_layer(name: str, names: list[str]) -> str | None:
     first, _, rest = name.partition(" ")
     if first in names and rest:
         return f"write a colon after the layer: '- {first}: {rest}'"
+    first, _, rest = name.partition(":")
+    if first in names and rest:
+        return f"write a blank after the colon: '- {first}: {rest}'"
     if first in ("Input", "InputLayer", "InputLayer:"):
         return "inputs have a section of their own: inputs: {image: {shape: [8, 8, 1]}}"
     if (fix := slips.called(name, names, "- ")) is not None:

@@ -71,6 +71,8 @@ def _guesses(value: Any) -> Iterator[tuple[Any, str]]:
         yield None, " for nothing"
     if text.lower() in ("true", "false"):
         yield text.lower() == "true", " without quotes"
+    if text.lower() in ("yes", "on", "no", "off"):
+        yield text.lower() in ("yes", "on"), ""
     if text != text.lower():
         yield text.lower(), " in small letters"
     bare = text.rstrip(",;")

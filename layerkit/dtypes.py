@@ -81,7 +81,10 @@ def canonical(dtype: Any) -> str:
             name = str(dtype)
     if name not in SHORT:
         raise DTypeError(
-            f"{name!r} is not a dtype of tensors.", expected=", ".join(SHORT), got=name, fix=did_you_mean(name, SHORT)
+            f"{name!r} is not a dtype of tensors.",
+            expected=", ".join(SHORT),
+            got=name,
+            fix="there is no mixed precision: leave it out" if name.startswith("mixed_") else did_you_mean(name, SHORT),
         )
     return name
 

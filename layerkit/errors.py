@@ -221,6 +221,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("activtion", ["units", "activation"]), nearest("lr", ["learning_rate", "rho"])
     ('activation', 'learning_rate')
+    >>> nearest("val", ["validation", "test"])
+    'validation'
     """
     if len(word) > LONG:
         return None
@@ -230,7 +232,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         by_folded.setdefault(name.lower().replace("_", ""), []).append(name)
     found = difflib.get_close_matches(word.lower().replace("_", ""), by_folded, n=1, cutoff=0.6)
     initials = [name for name in known if "_" in name and word == "".join(part[:1] for part in name.split("_"))]
-    spellings = by_folded[found[0]] if found else initials[:1]
+    begun = [name for name in known if len(word) > 2 and name.lower().startswith(word.lower())]
+    spellings = by_folded[found[0]] if found else initials[:1] or begun * (len(begun) == 1)
     return max(spellings, key=lambda name: difflib.SequenceMatcher(None, word, name).ratio(), default=None)
 
 

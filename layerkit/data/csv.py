@@ -133,8 +133,9 @@ def _names(path: str | Path, fields: Sequence[str]) -> list[str]:
     header = [name.strip() for name in fields]
     twice = next((name for name, count in Counter(header).items() if count > 1), None)
     if not header or twice is not None:
-        summary = "the header names a column twice." if header else "the file is empty."
-        raise broken(path, summary, 1, expected="names that differ", got=twice)
+        if not header:
+            raise broken(path, "the file is empty.", 1, expected="a header, and rows below it", got="nothing")
+        raise broken(path, "the header names a column twice.", 1, expected="names that differ", got=twice)
     other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), None)
     if other is not None:
         fix = f"say what separates them: csv: {{path: {Path(path).name}, delimiter: {json.dumps(other)}}}"

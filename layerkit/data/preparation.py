@@ -174,8 +174,8 @@ class Preparation:
                 records.column(name)
             except DataError as error:
                 error.expected, error.got = f"the columns of the training: {', '.join(names[:20])}", error.expected
-                if nearest(name, records.columns) is None:
-                    error.fix = f"call the column '{name}' in these data too"
+                match = nearest(name, [c for c in records.columns if c not in names])
+                error.fix = f"did you mean '{match}'?" if match else f"call the column '{name}' in these data too"
                 raise
 
     def restored(self, output: str, values: Array) -> Array:
@@ -419,7 +419,7 @@ def _encode(values: Array, column: Column, name: str, encoding: Encoding) -> Arr
     if encoding.fill is not None and values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.float32(encoding.fill), values)
     if encoding.kind == "number" and values.dtype.kind == "f" and np.isnan(values).any():
-        raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="missing: mean, or missing: drop")  # fmt: skip
+        raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="fill them in, or train with missing: mean")  # fmt: skip
     if encoding.mean:
         mean, deviation = (np.array(v, "float64") for v in (encoding.mean, encoding.deviation))
         values = ((values - mean) / deviation).astype("float32")

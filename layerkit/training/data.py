@@ -82,7 +82,9 @@ def _no_numbers(what: str, array: Array) -> DataError:
         f"'{what}' is no array of numbers.",
         expected="an array of floats, whole numbers or truth values",
         got=f"dtype {array.dtype}" + (f", for instance {odd[0]}" if odd else ""),
-        fix="convert texts to numbers; rows of unequal length must be padded to one length; batches are given as an iterator",
+        fix="a list is read as several inputs; batches come from a PyDataset, or from an object that can be gone through again and again"
+        if odd and odd[0].startswith("a tuple")
+        else "convert texts to numbers; rows of unequal length must be padded to one length",
     )
 
 

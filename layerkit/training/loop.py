@@ -110,7 +110,7 @@ def fit_epochs(
         if not count:
             raise DataError(
                 "the data gave no batch.", expected="at least one batch in each epoch", got=f"none in epoch {epoch + 1}",
-                fix="a generator can be read once: pass a list, or steps_per_epoch",
+                fix="a generator can be read once: give steps_per_epoch, or an object that can be gone through again and again, such as a PyDataset",
             )  # fmt: skip
         if validate is not None and not is_stopped():
             logs = {**logs, **validate(epoch)}

@@ -20,6 +20,19 @@ def _number(value: Any) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
+def show_seconds(seconds: float) -> str:
+    """A time in the unit in which it has digits.
+
+    Example:
+        >>> show_seconds(75.04), show_seconds(0.0123), show_seconds(0.00158), show_seconds(4.56e-5)
+        ('75.0s', '12ms', '1.6ms', '46us')
+    """
+    if seconds >= 1:
+        return f"{seconds:.1f}s"
+    milliseconds = seconds * 1e3
+    return f"{seconds * 1e6:.0f}us" if milliseconds < 1 else f"{milliseconds:.{int(milliseconds < 10)}f}ms"
+
+
 class Progress(Callback):
     """Shows epochs as they go; ``verbose`` 0 is silent, 1 live if possible, 2 one line for each epoch."""
 
@@ -58,9 +71,8 @@ class Progress(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         took = time.perf_counter() - self._start
-        line = (
-            f"{self._title(epoch)}  {took:.1f}s {took / max(self._steps, 1) * 1e3:.1f}ms/step  {show_logs(logs or {})}"
-        )
+        step = took / max(self._steps, 1)
+        line = f"{self._title(epoch)}  {show_seconds(took)} {show_seconds(step)}/step  {show_logs(logs or {})}"
         if self._bar:
             self._bar.remove_task(self._task)
             self._bar.console.print(line, highlight=False)

@@ -446,3 +446,11 @@ def test_names_of_files_tell_their_source(tmp_path):
     ):
         assert guess(tmp_path / name) == key
     assert guess(tmp_path) == "images"
+
+
+def test_a_column_that_is_not_there_is_not_taken_for_another_one(tmp_path):
+    (tmp_path / "a.csv").write_text("rooms,bedrooms,price\n1,2,3\n4,5,6\n")
+    preparation = _open({"csv": {"path": tmp_path / "a.csv"}}, {"target": "price"}).preparation
+    for header, fix in (("bedrooms", "call the column 'rooms'"), ("bedrooms,room", "did you mean 'room'")):
+        with pytest.raises(DataError, match=fix):
+            preparation.read(ArrayRecords({name: np.ones(2) for name in header.split(",")}), with_targets=False)
