@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autoarch.study import Trial
     from autoarch.tasks import Result
+from layerkit.training.progress import show_number
 
 
 class Watcher:
@@ -42,5 +43,5 @@ class Plain(Watcher):
         self.say(text)
 
     def result(self, trial: int, epochs: int, result: Result) -> None:
-        found = result.reason or ", ".join(f"{n} {v:.4f}" for n, v in sorted(result.scores.items()))
+        found = result.reason or ", ".join(f"{n} {show_number(v)}" for n, v in sorted(result.scores.items()))
         self.say(f"trial {trial:3}  {epochs:3} epochs  {found}")

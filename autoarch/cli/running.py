@@ -14,6 +14,7 @@ import click
 from autoarch import budget
 from autoarch.folder import REPORT, delivered_model
 from layerkit.errors import ArgumentError
+from layerkit.training.progress import show_number
 
 if TYPE_CHECKING:
     from autoarch.watching import Watcher
@@ -94,7 +95,7 @@ def _judged(result: dict[str, Any]) -> Iterator[str]:
         yield f"seeds    {_shown(seeds['mean'])} on average over {count} trainings, 95 % interval {_range(seeds['interval'])}"
     if result.get("selection_bias"):
         kept = result["selection_bias"]
-        yield f"choice   the best of {kept['candidates']} looks better by {kept['bias']:.4f} on the rows that chose it"
+        yield f"choice   the best of {kept['candidates']} looks better by {_shown(kept['bias'])} on the rows that chose it"
     if result.get("claim"):
         yield f"claim    {result['claim']['sentence']}"
         if result["claim"].get("in_words"):
@@ -121,4 +122,4 @@ def _watcher(folder: Path, plain: bool, to_stderr: bool, seconds: float | None, 
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else show_number(value)

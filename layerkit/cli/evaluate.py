@@ -11,6 +11,7 @@ from layerkit.cli.runs import Run
 from layerkit.cli.shared import ANY_PATH, Verb, load_trained, plugin_layers, plugin_option, print_json, show_table
 from layerkit.cli.train import evaluate_on
 from layerkit.errors import DataError, StateError
+from layerkit.training.progress import show_number
 
 
 @click.command(cls=Verb)
@@ -60,4 +61,4 @@ def _plain(value: object) -> object:
 
 
 def _text(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return show_number(value) if isinstance(value, float) else str(value)

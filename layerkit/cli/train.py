@@ -16,6 +16,7 @@ import click
 from layerkit.cli.runs import Epochs, Run, fingerprint, told
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
 from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError, warn
+from layerkit.training.progress import show_number
 from layerkit.utils import set_random_seed
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _print(results: dict[str, Any], *, as_json: bool) -> None:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return show_number(value) if isinstance(value, float) else str(value)
 
 
 @contextmanager

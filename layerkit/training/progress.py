@@ -11,12 +11,18 @@ from layerkit.training.callbacks import Callback, Logs
 
 def show_logs(logs: Logs) -> str:
     """Names and values, four digits each."""
-    return "  ".join(f"{name} {_number(value)}" for name, value in logs.items())
+    return "  ".join(f"{name} {show_number(value)}" for name, value in logs.items())
 
 
-def _number(value: Any) -> str:
+def show_number(value: Any) -> str:
+    """Four digits behind the point, or in all where that says nothing.
+
+    Example:
+        >>> show_number(0.12345), show_number(0.0000123), show_number(4.1e15)
+        ('0.1235', '1.230e-05', '4.100e+15')
+    """
     if getattr(value, "ndim", 0):  # a metric with a number for each class
-        return f"[{', '.join(_number(v) for v in value.reshape(-1).tolist())}]"
+        return f"[{', '.join(show_number(v) for v in value.reshape(-1).tolist())}]"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
