@@ -18,7 +18,8 @@ from layerkit.ir import BATCH, Array, Graph, Value, make, placeholder
 from layerkit.models.config import model_config
 from layerkit.models.standins import stand_ins, targets_like
 from layerkit.ops.core import operand
-from layerkit.optimizers import LossScaleOptimizer, Muon
+from layerkit.optimizers import Adafactor, Lamb, LossScaleOptimizer, Muon
+from layerkit.optimizers.base import AROUND
 from layerkit.registry import serialize
 from layerkit.trace import Trace, Weight, tracing
 
@@ -83,10 +84,12 @@ def training_graph(model: Any, *, is_outline: bool = False) -> tuple[Graph, dict
 
 @contextmanager
 def _outlined(optimizer: Any) -> Iterator[None]:
-    """Inside, one op stands for all that the optimizer does to a weight and to what it keeps for it."""
+    """Inside, one op stands for all that the optimizer's rule does to a weight and to what it keeps for it."""
+    optimizer = _rule_of(optimizer)
 
     def step(gradient: Any, variable: Weight, learning_rate: Any) -> None:
-        state = [variable, *optimizer.slots[variable].values()]
+        slots = optimizer.slots[variable]
+        state = [variable, *(slots[n] for n in slots if n not in AROUND)]
         changed = make(Change(), (gradient, *(w.value for w in state))).outputs
         for w, value in zip(state, changed, strict=True):
             w.assign(value)
@@ -99,12 +102,16 @@ def _outlined(optimizer: Any) -> Iterator[None]:
 
 
 def _is_plain(optimizer: Any) -> bool:
-    """Whether a step changes each weight element by element, always: nothing else is known from an outline.
+    """Whether the rule changes each weight element by element: nothing else is known from an outline.
 
-    Where changes wait for all gradients, or are done at times, other memory is held; Muon multiplies matrices.
+    Adafactor and Lamb sum over a weight first, Muon multiplies matrices.
     """
-    is_at_times = isinstance(optimizer, LossScaleOptimizer) or getattr(optimizer, "gradient_accumulation_steps", None)
-    return not is_at_times and not isinstance(optimizer, Muon)
+    return not isinstance(_rule_of(optimizer), Adafactor | Lamb | Muon)
+
+
+def _rule_of(optimizer: Any) -> Any:
+    """The optimizer whose rule changes the weights."""
+    return optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
 
 
 def _symbolic(array: Array) -> Value:

@@ -29,6 +29,8 @@ from layerkit.registry import Registry, snake_case
 from layerkit.trace import Weight
 
 OPTIMIZERS = Registry("optimizer")
+AROUND = AVERAGE, GRADIENT = "average", "gradient"
+"""What is kept for a weight around its rule: the average with ``use_ema``, the sum with ``gradient_accumulation_steps``."""
 
 
 class Optimizer(Configurable):
@@ -150,9 +152,9 @@ class Optimizer(Configurable):
             if w not in self.slots:
                 self.slots[w] = self.make_slots(w)
                 if self.use_ema:
-                    self.slots[w]["average"] = slot(w, "average")
+                    self.slots[w][AVERAGE] = slot(w, AVERAGE)
                 if self.gradient_accumulation_steps is not None:
-                    self.slots[w]["gradient"] = slot(w, "gradient")
+                    self.slots[w][GRADIENT] = slot(w, GRADIENT)
         self.built = True
 
     def make_slots(self, w: Weight) -> dict[str, Weight]:
@@ -343,18 +345,18 @@ class Optimizer(Configurable):
     def _gather(self, gradients: list[Any], weights: Sequence[Weight], steps: int) -> None:
         """Add the gradients up; after every so many steps update the weights by their mean."""
         is_last = ops.equal(ops.mod(self._iterations + 1, steps), 0)
-        sums = [self.slots[w]["gradient"] + g for g, w in zip(gradients, weights, strict=True)]
+        sums = [self.slots[w][GRADIENT] + g for g, w in zip(gradients, weights, strict=True)]
         own = {n: s for n, s in self.scalars.items() if n not in ("iterations", "learning_rate")}
         with only_if(is_last, [*weights, *own.values(), *(s for w in weights for s in self.slots[w].values())]):
             self._update_all([total * (1.0 / steps) for total in sums], weights)
         for w, total in zip(weights, sums, strict=True):
-            self.slots[w]["gradient"].assign(ops.where(is_last, ops.zeros_like(total), total))
+            self.slots[w][GRADIENT].assign(ops.where(is_last, ops.zeros_like(total), total))
 
     def _average(self, weights: Sequence[Weight]) -> None:
         """Move the averages of the weights on; the first is the weights themselves."""
         steps = self.iterations
         for w in weights:
-            average = self.slots[w]["average"]
+            average = self.slots[w][AVERAGE]
             share = ops.cast(ops.where(ops.greater(steps, 0), np.float32(self.ema_momentum), np.float32(0)), w.dtype)
             new = share * average + (1.0 - share) * w
             average.assign(new)
@@ -367,7 +369,7 @@ class Optimizer(Configurable):
         if self.use_ema:
             for w in var_list:
                 if w in self.slots:
-                    w.array = self.slots[w]["average"].array
+                    w.array = self.slots[w][AVERAGE].array
 
     def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
         if self.clipvalue is not None:

@@ -7,6 +7,7 @@ import pytest
 import builders
 import layerkit
 from layerkit import layers as L
+from layerkit import optimizers as O
 from layerkit.engines.llvm import LLVMEngine
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime.compilation import Compilation
@@ -110,19 +111,22 @@ def test_an_outline_leaves_the_optimizer_as_it_was():
     assert all("change" not in str(n.op.word) for n in training_graph(made)[0].nodes())
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        layerkit.optimizers.Adam(gradient_accumulation_steps=4),
-        layerkit.optimizers.LossScaleOptimizer(layerkit.optimizers.Adam()),
-        layerkit.optimizers.Muon(),
-    ],
-    ids=["gathered", "scaled", "muon"],
-)
-def test_optimizers_that_do_more_are_not_outlined(optimizer, monkeypatch):
+OPTIMIZERS = {
+    "gathered": lambda: O.Adam(gradient_accumulation_steps=4),
+    "scaled": lambda: O.LossScaleOptimizer(O.Adam()),
+    "both": lambda: O.LossScaleOptimizer(O.Adam(gradient_accumulation_steps=4, use_ema=True)),
+    "clipped": lambda: O.SGD(0.1, momentum=0.9, global_clipnorm=1.0, gradient_accumulation_steps=2),
+    "muon": lambda: O.Muon(),
+    "adafactor": lambda: O.LossScaleOptimizer(O.Adafactor()),
+    "lamb": lambda: O.Lamb(),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_outline_knows_what_is_done_around_a_rule(name, monkeypatch):
     monkeypatch.setenv("LAYERKIT_CACHE", "0")
     made = model(256)
-    made.compile(optimizer, "mse")
+    made.compile(OPTIMIZERS[name](), "mse")
     whole = training_cost(made, 32)
     monkeypatch.setattr("layerkit.models.cost.LARGE", 0)
     outline = training_cost(made, 32)

@@ -29,6 +29,7 @@ from layerkit.ops.shape import Concatenate, Reshape, Reverse, Slice, Transpose
 ELEMENTWISE = (Unary, Binary, Where, Cast, View)
 MOVING = (Broadcast, Reshape, Transpose, Slice, Reverse, StopGradient, RequireFinite)
 ALIASES, ARITHMETIC, COPYING = (Reshape, StopGradient, RequireFinite), (Unary, Binary), (Where, Cast, View, Gather)
+BY_ELEMENT = (*ELEMENTWISE, *ALIASES, Change)  # an element of the result is made of that of each operand
 LOOPED = (*ELEMENTWISE, *MOVING, Iota, SizeOf, Gather, Random, Const)
 THROUGH = (Reduce, MatMul, Concatenate, Change)  # fused loops with something more: they read expressions, not memory
 CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not_equal", "less", "less_equal", "greater",
@@ -37,6 +38,7 @@ CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not
 # Arithmetic of an element of one tensor up to which readers do it again: it is cheaper than to write and read.
 REPEATED = 12
 MANY = 8  # rows that meet the same row, or elements that are made of one
+LONG = 150  # arithmetic of an element, as far as parts are no results of their own
 LARGE = 1 << 26  # elements that are too many to keep, if one function makes them of little: it is called again
 
 
@@ -67,10 +69,11 @@ def weight_of(node: Node) -> int:
     return 1 if isinstance(node.op, COPYING) else 0
 
 
-def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
+def choose_stored(graph: Graph, lasting: Collection[Value] = (), inner: Collection[Value] = ()) -> set[Value]:
     """The values that get memory of their own, besides inputs, constants and what is no loop.
 
-    ``lasting`` are inputs that mostly stay the same: what depends on nothing else is computed once.
+    ``lasting`` are inputs that mostly stay the same: what depends on nothing else is computed once. ``inner`` values are
+    computed where all of their readers are, in one loop: once, however many those are.
     """
     nodes = graph.nodes()
     moving = _moving(nodes, lasting)
@@ -95,16 +98,42 @@ def choose_stored(graph: Graph, lasting: Collection[Value] = ()) -> set[Value]:
         for v in node.outputs:
             cost[v] = total
             readers[v] += -(-sliced[v] // max(usual(v.type.size), 1))
-            is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast)
+            is_shared = readers[v] > 1 and not isinstance(node.op, Broadcast) and v not in inner
             is_shared = is_shared and (total > REPEATED or _loads(node, stored) > 1)  # costly to do again
             is_shared = is_shared and (total > 2 * REPEATED or not _is_spread(v, stored))
             is_first = total > 0 and v in moving
-            if is_shared or is_first or total > 150:
+            if is_shared or is_first or total > LONG:
                 stored.add(v)
     for node in reversed(nodes):  # what a stored reshape shows is stored in its own shape
         if is_alias(node) and node.outputs[0] in stored and is_looped(node.inputs[0].node):
             stored.add(node.inputs[0])
     return stored
+
+
+def inner_values(graph: Graph, state: Collection[Value]) -> set[Value]:
+    """What serves nothing but new ``state`` (outputs of the graph) of its own size, element by element.
+
+    The loop that writes the state computes it. Were it stored, it might become a result of an earlier loop over the same
+    numbers, which can be no part of that one: where a step counts only if all gradients are finite, for instance, every
+    moment would be kept until that is known, and then be copied.
+    """
+    kept = set(graph.outputs)
+    readers: dict[Value, list[Node]] = {}
+    inner: set[Value] = set()
+    for node in graph.nodes():
+        for x in set(node.inputs):
+            readers.setdefault(x, []).append(node)
+    for node in reversed(graph.nodes()):
+        for v in node.outputs if isinstance(node.op, BY_ELEMENT) else ():
+            if v not in kept and v in readers and all(_goes_into(v, n, state, inner) for n in readers[v]):
+                inner.add(v)
+    return inner
+
+
+def _goes_into(v: Value, reader: Node, state: Collection[Value], inner: Collection[Value]) -> bool:
+    """Whether a reader of ``v`` makes state, or what serves it alone, of the element that it is at."""
+    is_same = isinstance(reader.op, BY_ELEMENT) and reader.types[0].size == v.type.size
+    return is_same and all(out in state or out in inner for out in reader.outputs)
 
 
 def _is_row_of_many(x: Value, out: Value) -> bool:

@@ -36,6 +36,12 @@ class Expr:
         own = self.place.depth if self.place is not None else 0
         return max([own, *(a.depth for a in self.args)])
 
+    def key(self) -> Hashable:
+        """Equal for expressions that are the same function of the same parts."""
+        number = (type(self.number).__name__, repr(self.number))  # 0.0 is not -0.0, nor 1 True
+        args = tuple(map(id, self.args))
+        return (self.kind, self.dtype, args, self.word, number, id(self.buffer), self.place, self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Store:

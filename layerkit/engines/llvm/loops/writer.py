@@ -21,6 +21,7 @@ from layerkit.engines.llvm.kernel import Buffer
 from layerkit.engines.llvm.loops import elements, random
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store, parts
+from layerkit.engines.llvm.loops.shortcuts import Shortcut
 from layerkit.ir import Dim, Size
 from layerkit.ir.types import Quotient
 
@@ -56,10 +57,14 @@ class Sizes:
 
 
 class Writer:
-    """Writes one nest as a function."""
+    """Writes one nest as a function; ``shortcuts`` come with the names of the functions that do what is left."""
 
-    def __init__(self, module: Module, target: Target, nest: Nest, sizes: Sequence[str], scale: Size) -> None:
+    def __init__(
+        self, module: Module, target: Target, nest: Nest, sizes: Sequence[str], scale: Size,
+        shortcuts: Sequence[tuple[Shortcut, str | None]] = (),
+    ) -> None:  # fmt: skip
         self.nest, self.target, self.scale = nest, target, scale
+        self.names, self.shortcuts = sizes, shortcuts
         self.reads = nest.reads()
         self.writes = [r.buffer for r in nest.results]
         self.pointers: dict[Buffer, Reg] = {}
@@ -253,8 +258,29 @@ class Writer:
                 self.split -= 1
         folds = [r for r in nest.results if isinstance(r, Fold)]
         self._begin_results(folds)
+        for shortcut, rest in self.shortcuts:
+            self._leave_early(shortcut, rest)
         self._enter(0)
         return f
+
+    def _leave_early(self, shortcut: Shortcut, rest: str | None) -> None:
+        """Do only what is left, where a condition does not hold and results lie where they are read."""
+        f = self.f
+        is_left_out = f.binary("xor", self.scalar(shortcut.condition, 0), literal(True, "i1"))
+        for buffer, result in shortcut.kept:
+            is_same = f.compare("eq", self.pointers[buffer], self.out[id(result)])
+            is_left_out = f.binary("and", is_left_out, is_same)
+        with f.when(is_left_out):
+            if shortcut.rest is not None and rest is not None:
+                out = {r.buffer: self.out[id(r)] for r in self.nest.results}
+                given = [
+                    *(self.pointers[b] for b in shortcut.rest.reads()),
+                    *(out[r.buffer] for r in shortcut.rest.results),
+                ]
+                sizes = size_registers(self.names).values()
+                f.run_kernel(rest, [*given, *sizes], Reg("%begin", INT), Reg("%end", INT))
+            f.do("ret void")
+            f.label(f"never{f.number()}")
 
     def _begin_results(self, folds: list[Fold]) -> None:
         """Set results that are added up in memory to their neutral elements."""

@@ -9,7 +9,8 @@ from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import affine
 from layerkit.engines.llvm.loops.affine import Affine
 from layerkit.engines.llvm.loops.elements import TYPES
-from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
+from layerkit.engines.llvm.lowering.facts import units_along
+from layerkit.engines.llvm.lowering.lower import Lowering, rule
 from layerkit.engines.llvm.lowering.products import _is_own
 from layerkit.engines.llvm.tiles import attention
 from layerkit.engines.llvm.tiles.scores import Heads
@@ -103,7 +104,7 @@ class _Work:
         lowering = self.lowering
         flops = 2 * self.node.op.multiply_adds(*(x.type for x in self.node.inputs))
         price = usual(flops) / FLOPS_NS
-        samples, scale = _units(units)
+        samples, scale = units_along(units)
         if samples != BATCH or price / usual(BATCH) > SMALL_NS:
             samples, scale = units, 1
         function = write(lowering.module, lowering.target, self.element, what, lowering.names, scale)

@@ -7,7 +7,8 @@ between them: the optimizer's three results of a parameter, or a bias gradient a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -18,12 +19,29 @@ from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import affine, partials, speed
 from layerkit.engines.llvm.loops.affine import Affine
-from layerkit.engines.llvm.loops.fusion import Reader, Unfusable, choose_stored, is_alias, is_looped, loop_axes
+from layerkit.engines.llvm.loops.fusion import (
+    Reader,
+    Unfusable,
+    choose_stored,
+    inner_values,
+    is_alias,
+    is_looped,
+    loop_axes,
+)
 from layerkit.engines.llvm.loops.nest import Expr, Fold, Nest, Store
+from layerkit.engines.llvm.loops.shortcuts import shortcuts
 from layerkit.engines.llvm.loops.writer import Writer
+from layerkit.engines.llvm.lowering.facts import (
+    draws,
+    is_sized,
+    place_is_local,
+    reads_only_at,
+    row_local,
+    units_along,
+)
 from layerkit.engines.llvm.lowering.joining import Product, join
 from layerkit.errors import UnsupportedOpError
-from layerkit.ir import BATCH, Const, Graph, Node, Size, Value, product
+from layerkit.ir import Const, Graph, Node, Size, Value, product
 from layerkit.ir.graph import Input
 from layerkit.records import dataclass
 
@@ -98,7 +116,7 @@ class Lowering:
     Attributes:
         is_program: whether the graph is a whole program, not the body of a loop.
         lasting: inputs that mostly stay the same from run to run.
-        state: outputs that are to be written over inputs, once no guard can end the program any more.
+        state: outputs that are to be written over inputs (output -> input), once no guard can end the program any more.
         items: what has been lowered so far.
         buffers: memory of values.
         outputs: memory of the graph's outputs, in order.
@@ -112,7 +130,7 @@ class Lowering:
         names: Sequence[str],
         aliases: Sequence[Buffer] | None = None,
         lasting: Collection[int] = (),
-        state: Collection[int] = (),
+        state: Mapping[int, int] | None = None,
     ) -> None:
         self.graph, self.module, self.target, self.names = graph, module, target, tuple(names)
         self.items: list[Item] = []
@@ -126,12 +144,17 @@ class Lowering:
         for i, v in enumerate(graph.inputs):
             self.buffers[v] = aliases[i] if aliases else Buffer(v.dtype, v.type.size, "input", i, label=_label(v))
         self.is_program = aliases is None
-        self._state = {_base(graph.outputs[i]) for i in state}
+        state = state or {}
+        self._state = {_base(graph.outputs[o]): self.buffers[graph.inputs[i]] for o, i in state.items()}
+        self._inner = inner_values(graph, self._state) if state else set()
         self._guards_to_come = sum(type(n.op) in GUARDS for n in graph.nodes())
-        self._late: set[Buffer] = set()
-        """The memory of those outputs."""
+        self._late: dict[Buffer, Buffer] = {}
+        """The memory of those outputs, and of the inputs that they are written over,"""
+        self._between: set[Buffer] = set()
+        """and of what serves them alone."""
         self.lasting = {graph.inputs[i] for i in lasting}
-        self._stored = choose_stored(graph, self.lasting)
+        self._stored = choose_stored(graph, self.lasting, self._inner)
+        self._set_apart([graph.inputs[i] for i in state.values()])
         for node in graph.nodes():
             if self.is_program and type(node.op) in GUARDS:
                 GUARDS[type(node.op)](self, node)
@@ -140,6 +163,23 @@ class Lowering:
                 if v in self._stored or not is_looped(node):
                     self.ensure(v)
         self.outputs = [self._output(i, v) for i, v in enumerate(graph.outputs)]
+
+    def _set_apart(self, state: Iterable[Value]) -> None:
+        """Copy numbers of the state that are read in several places, such as the count of steps.
+
+        Whatever reads them later then need not come before the loop that writes them, on which it may depend itself.
+        """
+        readers = Counter(x for node in self.graph.nodes() for x in set(node.inputs))
+        copied = [v for v in state if v.type.size == 1 and readers[v] > 1]
+        here = Affine((0,))
+        stores: list[Store | Fold] = []
+        for v in copied:
+            load = Expr("load", v.dtype, buffer=self.buffers[v], place=here)
+            self.buffers[v] = self.scratch(v.dtype, 1, "before")
+            stores.append(Store(load, self.buffers[v], here))
+        for start in range(0, len(stores), MOST_RESULTS):
+            self.add(Nest([1], [False], stores[start : start + MOST_RESULTS]), copied[start].node, join=False)
+            self.items[-1].whole = True  # nothing joins it, and it comes first
 
     # Memory of values
 
@@ -181,7 +221,9 @@ class Lowering:
         """Memory for a value that is about to be computed."""
         buffer = self.buffers[value] = Buffer(value.dtype, value.type.size, label=value.node.op.word)
         if value in self._state:
-            self._late.add(buffer)
+            self._late[buffer] = self._state[value]
+        elif value in self._inner:
+            self._between.add(buffer)
         return buffer
 
     def scratch(self, dtype: str, size: Size, label: str = "") -> Buffer:
@@ -197,7 +239,7 @@ class Lowering:
             return buffer
         copy = Buffer(value.dtype, value.type.size, "output", index)
         if _base(value) in self._state:
-            self._late.add(copy)
+            self._late[copy] = self._state[_base(value)]
         self._nest(value, copy)
         return copy
 
@@ -272,29 +314,51 @@ class Lowering:
             self.producer[use.buffer] = item
 
     def _partner(self, nest: Nest, needs: set[Item]) -> Item | None:
-        """An item that a nest can become part of, the last there is; ``needs`` are those that the nest needs."""
+        """An item that a nest can become part of, the last there is; ``needs`` are those that the nest needs.
+
+        What changes the same state (a weight and its slots) is kept together, and apart from other state: of two loops each of
+        which is written over what the other reads, none could come first.
+        """
         reads, results = set(nest.reads()), {r.buffer for r in nest.results}
         adds = any(isinstance(r, Store) and r.add for r in nest.results)
-        is_late = not self._late.isdisjoint(results)
+        over = {self._late[b] for b in results if b in self._late}
+        changed = self._changed(nest)
         for other in () if adds else self._alike(nest):
             mine = other.nest
             if mine is None or mine.axes != nest.axes or other.guard or other.whole or other.part:
                 continue
-            if not _fits(mine.reduced, nest.reduced) or len(mine.results) + len(nest.results) > MOST_RESULTS:
+            if not _fits(mine.reduced, nest.reduced):
                 continue
             written = {r.buffer for r in mine.results}
+            is_kin = not changed.isdisjoint(self._changed(mine))
+            if over and nest.axes != [1] and not (is_kin or written.isdisjoint(self._late)):
+                continue
+            if not is_kin and len(mine.results) + len(nest.results) > MOST_RESULTS:
+                continue
             if written & results or any(isinstance(r, Store) and r.add for r in mine.results):
                 continue
-            if len(reads | set(mine.reads())) > MOST_READS or not _sees_only_stores(nest, mine):
+            if not is_kin and len(reads | set(mine.reads())) > MOST_READS:
+                continue
+            if not _sees_only_stores(nest, mine):
                 continue
             if _reaches(needs - {other}, other):
                 continue
-            if is_late and _reaches(self._guards, other):
+            if over and _reaches(self._guards, other):
                 continue
-            if not is_late and self._guards_to_come and not self._late.isdisjoint(written):
+            if not over and self._guards_to_come and not written.isdisjoint(self._late):
                 continue  # a guard may need what is joined here
+            both = results | written
+            if not self._between.isdisjoint(both) and not both <= self._between | self._late.keys():
+                continue  # what serves new state alone is left to the loop that writes it
             return other
         return None
+
+    def _changed(self, nest: Nest) -> set[Buffer]:
+        """What a loop that changes state reads or writes, or is written over, as far as it is as large as that state."""
+        written = {r.buffer for r in nest.results}
+        over = {self._late[b] for b in written if b in self._late}
+        sizes = {b.size for b in over}
+        return over | {b for b in (*nest.reads(), *written) if b.size in sizes}
 
     def _alike(self, nest: Nest) -> list[Item]:
         """The nests so far that touch what this one reads, or are as small; the last one first."""
@@ -359,10 +423,10 @@ class Lowering:
             nest.collapse(keep_first=False)
         elif symbolic or folds:
             nest.collapse(keep_first=nest.reduced[0] and not all(nest.reduced))
-        if isinstance(nest.axes[0], int) and len(nest.axes) == 1 and nest.axes[0] % DRAWN == 0 and _draws(nest):
+        if isinstance(nest.axes[0], int) and len(nest.axes) == 1 and nest.axes[0] % DRAWN == 0 and draws(nest):
             nest.split(DRAWN)
         folds = [r for r in nest.results if isinstance(r, Fold)]
-        units, scale = _units(nest.axes[0])
+        units, scale = units_along(nest.axes[0])
         has_partials = bool(folds) and nest.reduced[0]
         per_unit = product([scale, *nest.axes[1:]])
         whole = item.whole
@@ -373,12 +437,13 @@ class Lowering:
         if has_partials and not whole:
             follow = [self._partial(nest, fold, item) for fold in folds]
             folds = [r for r in nest.results if isinstance(r, Fold)]
-        function = self.written(nest, self.names, scale, _stem(item))
-        reads = [Use(b, _row_local(nest, b)) for b in nest.reads()]
+        is_state = any(r.buffer in self._late for r in nest.results)
+        function = self.written(nest, self.names, scale, _stem(item), is_state=is_state)
+        reads = [Use(b, row_local(nest, b)) for b in nest.reads()]
         writes = [
             Use(
                 r.buffer,
-                _place_is_local(nest, r.place, r.buffer.size),
+                place_is_local(nest, r.place, r.buffer.size),
                 chunk=has_partials and not whole and isinstance(r, Fold),
                 part=item.part,
             )
@@ -388,22 +453,27 @@ class Lowering:
         kernel = Kernel(
             function, reads, writes, units, price, beside=took, origins=tuple(item.origins),
             what=" ".join(dict.fromkeys(item.words)), whole=whole, guard=item.guard,
-            sized=_is_sized(nest),
+            sized=is_sized(nest),
         )  # fmt: skip
         written = [r.buffer for r in nest.results]
         for result in nest.results:
             if isinstance(result, Store) and result.row is None and written.count(result.buffer) == 1:
-                kernel.in_place += [(b, result.buffer) for b in nest.reads() if _reads_only_at(nest, b, result.place)]
+                kernel.in_place += [(b, result.buffer) for b in nest.reads() if reads_only_at(nest, b, result.place)]
         return [kernel, *follow]
 
-    def written(self, nest: Nest, names: Sequence[str], scale: Size, stem: str) -> str:
-        """The function of a nest; equal nests have one."""
+    def written(self, nest: Nest, names: Sequence[str], scale: Size, stem: str, *, is_state: bool = False) -> str:
+        """The function of a nest, whose results may be state that is written over itself; equal nests have one."""
         if self.module.is_sketch:
             return stem
-        key = nest.signature(), scale, tuple(names)
-        return self.module.once(
-            key, lambda: self.module.add(Writer(self.module, self.target, nest, names, scale).write(), stem)
-        )
+        ways = shortcuts(nest) if is_state else []
+        rests = [None if w.rest is None else self.written(w.rest, names, scale, stem) for w in ways]
+        key = nest.signature(), scale, tuple(names), bool(ways)
+
+        def write() -> str:
+            writer = Writer(self.module, self.target, nest, names, scale, list(zip(ways, rests, strict=True)))
+            return self.module.add(writer.write(), stem)
+
+        return self.module.once(key, write)
 
     def _partial(self, nest: Nest, fold: Fold, item: Item) -> Kernel:
         """Let a fold write one result for each range of units; returns the kernel that adds them up."""
@@ -478,7 +548,7 @@ def _absorb(target: Item, item: Item) -> None:
             known[("load", r.buffer, r.place)] = r.expr
     existing: dict[Any, Expr] = {}
     for e in target.nest.loads():
-        existing.setdefault(_key(e), e)
+        existing.setdefault(e.key(), e)
     memo: dict[int, Expr] = {}
 
     def visit(e: Expr) -> Expr:
@@ -489,7 +559,7 @@ def _absorb(target: Item, item: Item) -> None:
         else:
             args = tuple(map(visit, e.args))
             made = Expr(e.kind, e.dtype, args, e.word, e.number, e.buffer, e.place, e.size)
-            made = existing.setdefault(_key(made), made)
+            made = existing.setdefault(made.key(), made)
         memo[id(e)] = made
         return made
 
@@ -512,50 +582,6 @@ def _drop_unread(items: Sequence[Item]) -> None:
     for item in items:
         if item.nest is not None and not item.guard:
             item.nest.results = [r for r in item.nest.results if r.buffer.kind != "local" or r.buffer in read]
-
-
-def _key(e: Expr) -> Any:
-    number = (type(e.number).__name__, repr(e.number))
-    return (e.kind, e.dtype, tuple(map(id, e.args)), e.word, number, id(e.buffer), e.place, e.size)
-
-
-# Facts about nests ---------------------------------------------------------------------------------------------------
-
-
-def _units(size: Size) -> tuple[Size, int]:
-    """Units of work along the first axis, and turns of it for each."""
-    whole = affine._divide(size, BATCH) if affine.is_symbolic(size) else None
-    return (BATCH, whole) if isinstance(whole, int) else (size, 1)
-
-
-def _place_is_local(nest: Nest, place: Affine, size: Size) -> bool:
-    """Whether each turn of the first axis touches its own share of a tensor of ``size`` elements only."""
-    share = affine._divide(size, nest.axes[0])
-    if share is None or place.factors[0] != share:
-        return False
-    inner = Affine((0, *place.factors[1:]), place.constant)
-    return affine._is_below(inner, share, nest.axes)
-
-
-def _reads_only_at(nest: Nest, buffer: Buffer, place: Affine) -> bool:
-    """Whether all that is read of a buffer, at any turn, is its element at a place."""
-    return all(e.kind == "load" and e.place == place for e in nest.loads() if e.buffer is buffer)
-
-
-def _draws(nest: Nest) -> bool:
-    """Whether random numbers are drawn."""
-    return any(e.kind == "random" for e in nest.loads())
-
-
-def _is_sized(nest: Nest) -> bool:
-    """Whether an unknown size goes into the numbers."""
-    sizes: list[Size] = [*nest.axes, *(e.size for e in nest.loads())]
-    return any(map(affine.is_symbolic, sizes))
-
-
-def _row_local(nest: Nest, buffer: Buffer) -> bool:
-    uses = [e for e in nest.loads() if e.buffer is buffer]
-    return all(e.kind == "load" and e.place is not None and _place_is_local(nest, e.place, buffer.size) for e in uses)
 
 
 def _stem(item: Item) -> str:

@@ -8,7 +8,7 @@ wherever it stands. Fused loops between them are known by what they read and wri
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from layerkit.engines.base import Change
@@ -16,7 +16,16 @@ from layerkit.engines.llvm.codegen.builder import Sketch
 from layerkit.engines.llvm.codegen.target import Target
 from layerkit.engines.llvm.kernel import Buffer, Kernel, Use
 from layerkit.engines.llvm.loops import affine
-from layerkit.engines.llvm.loops.fusion import MOVING, REPEATED, choose_stored, is_alias, is_looped, weight_of
+from layerkit.engines.llvm.loops.fusion import (
+    BY_ELEMENT,
+    MOVING,
+    REPEATED,
+    choose_stored,
+    inner_values,
+    is_alias,
+    is_looped,
+    weight_of,
+)
 from layerkit.engines.llvm.loops.speed import COST
 from layerkit.engines.llvm.lowering.lower import Lowering
 from layerkit.ir import BATCH, Const, Graph, Node, Op, Size, TensorType, Value, make, placeholder, usual
@@ -43,7 +52,7 @@ class Piece:
 class Outline:
     """The kernels of a graph, and the memory of its outputs."""
 
-    def __init__(self, graph: Graph, target: Target, names: Sequence[str]) -> None:
+    def __init__(self, graph: Graph, target: Target, names: Sequence[str], state: Mapping[int, int]) -> None:
         self.target, self.names = target, tuple(names)
         self._pieces: dict[tuple[Op, tuple[Shown, ...]], Piece] = {}
         self._sources: dict[Value, Sources] = {}
@@ -58,10 +67,26 @@ class Outline:
         self._folds: set[Kernel] = set()
         for i, v in enumerate(graph.inputs):
             self._keep(v, Buffer(v.dtype, v.type.size, "input", i))
-        self._stored = choose_stored(graph) | set(_operands(graph))
+        self._state = {graph.outputs[i] for i in state}
+        inner = inner_values(graph, self._state)
+        self._groups = _groups(graph, self._state | inner)
+        """What is changed together: new state, and what serves it alone, by its group."""
+        self._changes: dict[Value, Kernel] = {}
+        """The loop of a group."""
+        changed = {v for n in graph.nodes() if isinstance(n.op, Change) for v in n.outputs}
+        self._stored = choose_stored(graph, (), inner) | set(_operands(graph)) | (changed - inner)
+        self._set_apart([graph.inputs[i] for i in state.values()])
         for node in graph.nodes():
             self._add(node)
         self.outputs = [self._output(i, v) for i, v in enumerate(graph.outputs)]
+
+    def _set_apart(self, state: Iterable[Value]) -> None:
+        """Copy numbers of the state, as ``Lowering`` does."""
+        copied = [v for v in state if v.type.size == 1]
+        before = [b for v in copied for b in self._sources[v]]
+        after = [self._keep(v, Buffer(v.dtype, 1, label="before")) for v in copied]
+        if copied:
+            self._made.append(Kernel("loop", _uses(before, 1), _uses(after, 1), 1, 0.1 * len(copied), what="loop"))
 
     def kernels(self) -> list[Kernel]:
         """In an order that respects what they need; loops that are done on the sums of products are part of those."""
@@ -108,26 +133,40 @@ class Outline:
             self._op(node)
 
     def _loop(self, v: Value) -> None:
-        """Compute a value into memory of its own."""
-        sources, out = self._sources[v], Buffer(v.dtype, v.type.size, label=v.node.op.word)
+        """Compute a value into memory of its own; state that is changed together, by one loop."""
+        sources = self._sources[v]
+        out = Buffer(v.dtype, v.type.size, label=v.node.op.word)
         units, each = units_of(v.type.size)
         reads = _uses(sources, units)
         price = each * (self._work[v] + 0.02 * len(reads) + 0.05)
-        kernel = Kernel("loop", reads, _uses([out], units), units, price, what="loop")
-        self._loops[kernel] = self._weight[v]
+        group = self._groups.get(v) if v in self._state else None
+        kernel = None if group is None else self._changes.get(group)
+        if kernel is None:
+            kernel = Kernel("loop", reads, [], units, 0.0, what="loop")
+            self._loops[kernel] = self._weight[v]
+        else:
+            known = {use.buffer for use in kernel.reads}
+            kernel.reads += [use for use in reads if use.buffer not in known]
+            self._loops[kernel] = REPEATED + 1  # of several results: no part of a product
+            self._made.remove(kernel)
+        kernel.writes += _uses([out], units)
+        kernel.price += price
+        if v in self._state:
+            kernel.in_place += [(b, out) for b in sources]
+        if group is not None:
+            self._changes[group] = kernel
         self._made.append(kernel)
         self._keep(v, out)
 
     def _change(self, node: Node) -> None:
-        """A loop that writes each output over the input of its place."""
-        sources = {b: None for x in node.inputs for b in self._sources[x]}
-        units, each = units_of(node.types[0].size)
-        reads = _uses(sources, units)
-        outs = [self._keep(v, Buffer(v.dtype, v.type.size, label="change")) for v in node.outputs]
-        price = each * (0.1 * len(node.inputs) + sum(self._work[x] for x in node.inputs))
-        kernel = Kernel("loop", reads, _uses(outs, units), units, price, what="change")
-        kernel.in_place = [(b, out) for out in outs for b in sources]
-        self._made.append(kernel)
+        """What stands for the rule of an optimizer is computed where it is read, as far as it is no state itself."""
+        below = dict.fromkeys(node.inputs)
+        sources = {b: None for x in below for b in self._sources[x]}
+        work = (0.1 * len(node.inputs) + sum(self._work[x] for x in below)) / len(node.outputs)
+        for v in node.outputs:
+            self._sources[v], self._work[v], self._weight[v] = sources, work, REPEATED + 1
+            if v in self._stored:
+                self._loop(v)
 
     def _op(self, node: Node) -> None:
         """The kernels of an op, as they are when it stands alone."""
@@ -212,6 +251,24 @@ def units_of(size: Size) -> tuple[Size, int]:
     """Units of work in a loop over so many elements, and the elements of one."""
     each = affine._divide(size, BATCH) if affine.is_symbolic(size) else None
     return (BATCH, each) if isinstance(each, int) else (size, 1)
+
+
+def _groups(graph: Graph, changed: set[Value]) -> dict[Value, Value]:
+    """Values to one of those that they are connected with by ops on single elements."""
+    above: dict[Value, Value] = {}
+
+    def top(v: Value) -> Value:
+        while v in above:
+            v = above[v]
+        return v
+
+    for node in graph.nodes():
+        if isinstance(node.op, BY_ELEMENT) and changed.issuperset(node.outputs):
+            first = top(node.outputs[0])
+            for v in (*node.outputs, *(x for x in node.inputs if x in changed and x.type.size == node.types[0].size)):
+                if top(v) is not first:
+                    above[top(v)] = first
+    return {v: top(v) for v in changed}
 
 
 def _operands(graph: Graph) -> Iterable[Value]:

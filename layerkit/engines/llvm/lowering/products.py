@@ -15,8 +15,9 @@ from layerkit.engines.llvm.loops.elements import TYPES
 from layerkit.engines.llvm.loops.fusion import Reader
 from layerkit.engines.llvm.loops.nest import Expr, Nest, Store
 from layerkit.engines.llvm.lowering import rules
+from layerkit.engines.llvm.lowering.facts import place_is_local, units_along
 from layerkit.engines.llvm.lowering.joining import Product
-from layerkit.engines.llvm.lowering.lower import Lowering, _place_is_local, _units, rule
+from layerkit.engines.llvm.lowering.lower import Lowering, rule
 from layerkit.engines.llvm.tiles import conv, depthwise, gemm, matrices, packing, winograd
 from layerkit.engines.llvm.tiles.epilogue import Epilogue
 from layerkit.engines.llvm.tiles.strips import Axis
@@ -58,7 +59,7 @@ def _rows(lowering: Lowering, node: Node, a: Value, b: Value, m: Size, k: int, n
     left = lowering.ensure(a)
     panels = packed(lowering, node, b, k, n)
     out = lowering.new(node.outputs[0])
-    units, scale = _units(m)
+    units, scale = units_along(m)
     module, target, element, names = lowering.module, lowering.target, TYPES[a.dtype], lowering.names
     price = 2.0 * k * n * scale / 100
     is_large = 4 * k * n > lowering.target.l1
@@ -98,7 +99,7 @@ def _stack(lowering: Lowering, node: Node, a: Value, b: Value, n: int) -> None:
     is_summed = not front and affine.is_symbolic(k) and what.blocks < matrices.FEW and m * n <= PARTIAL
     if is_summed:
         what = replace(what, in_parts=True)
-    units, scale = _units(what.units)
+    units, scale = units_along(what.units)
     function = matrices.stack(lowering.module, lowering.target, element, what, lowering.names, scale)
     flops = 2 * m * n * k * product(front)
     price = usual(flops) / max(usual(units), 1) / 100
@@ -127,7 +128,7 @@ def _strided(lowering: Lowering, x: Value) -> tuple[Buffer, Affine]:
 def _is_own(place: Affine, buffer: Buffer, axes: Shape, units: Size) -> bool:
     """Whether each unit, a turn of the first axis or a part of one, touches its own share of a buffer only."""
     is_first = units == BATCH and affine._divide(axes[0], units) is not None
-    return is_first and _place_is_local(Nest(list(axes), [False] * len(axes)), place, buffer.size)
+    return is_first and place_is_local(Nest(list(axes), [False] * len(axes)), place, buffer.size)
 
 
 def sum_in_parts(

@@ -8,7 +8,8 @@ from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Reg, bit
 from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.loops.writer import Sizes
-from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
+from layerkit.engines.llvm.lowering.facts import units_along
+from layerkit.engines.llvm.lowering.lower import Lowering, rule
 from layerkit.ir import Node, product
 from layerkit.ops.cumulative import Cumulate
 
@@ -20,7 +21,7 @@ def cumulate(lowering: Lowering, node: Node) -> None:
     op: Any = node.op
     source, out = lowering.ensure(x), lowering.new(node.outputs[0])
     n, inner = x.shape[op.axis], product(x.shape[op.axis + 1 :])
-    units, scale = _units(product(x.shape[: op.axis]))
+    units, scale = units_along(product(x.shape[: op.axis]))
     wide = 8 if bits(elements.memory_type(x.dtype)) == 64 else 4
     lanes = 1 if isinstance(inner, int) and inner == 1 else lowering.target.lanes(wide)
 

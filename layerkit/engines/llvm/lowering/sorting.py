@@ -18,7 +18,8 @@ from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Reg, bit
 from layerkit.engines.llvm.kernel import Kernel, Use
 from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.loops.writer import Sizes
-from layerkit.engines.llvm.lowering.lower import Lowering, _units, rule
+from layerkit.engines.llvm.lowering.facts import units_along
+from layerkit.engines.llvm.lowering.lower import Lowering, rule
 from layerkit.ir import Node, Size, number, product
 from layerkit.ops.sorting import ArgSort
 from layerkit.records import dataclass
@@ -39,7 +40,7 @@ def argsort(lowering: Lowering, node: Node) -> None:
     op: Any = node.op
     source, order = lowering.ensure(x), lowering.new(node.outputs[0])
     n, count = x.shape[-1], node.outputs[0].type.shape[-1]
-    units, scale = _units(product(x.shape[:-1]))
+    units, scale = units_along(product(x.shape[:-1]))
     lanes = lowering.target.lanes(8)
     entries = Entries(x.dtype, op.descending)
     block = max(4, lowering.target.registers // entries.width)

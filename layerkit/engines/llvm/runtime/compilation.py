@@ -50,7 +50,7 @@ class Lowered:
         lasting = set(kept) - set(donated.values())
         lowering: Lowering | Outline
         if detail == "outline":
-            lowering = Outline(graph, target, self.names)
+            lowering = Outline(graph, target, self.names, donated)
         else:
             lowering = Lowering(graph, self.module, target, self.names, lasting=lasting, state=donated)
         self.kernels = lowering.kernels()
