@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from layerkit import saving, tree
-from layerkit.cli.rows import inputs, open_rows, places, preparation_of, say_unseen
+from layerkit.cli.rows import inputs, open_rows, places, preparation_of, row_numbers, say_missing, say_unseen
 from layerkit.cli.shared import ANY_PATH, OUTPUT, Verb, load_trained, plugin_option, print_json
 from layerkit.data import Preparation
 from layerkit.errors import DataError
@@ -35,7 +35,8 @@ def predict(
     """Let MODEL, the folder of a run or a model file (.lk), predict for the rows of DATA.
 
     DATA is a CSV, NPZ, .ts or Parquet file with the columns of the training, a folder of images, or one image; the target
-    may be missing. Where the data had classes, their names are given, and a number for each class. Of images the first
+    may be missing. A row that lacks a number gets no prediction: its cells are empty (nan in an NPZ file), and it is named on the
+    error stream. Where the data had classes, their names are given, and a number for each class. Of images the first
     column is the file, of a forecast the row after which it is made.
     """
     if output is not None and output.suffix not in (".csv", ".npz"):
@@ -45,25 +46,27 @@ def predict(
     preparation = preparation_of(trained, records, with_targets=False)
     unseen = say_unseen(preparation, records)
     records = preparation.samples(records, is_ahead=False)
-    parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records)]
+    known = say_missing(preparation, records, "get no prediction")
+    rows = np.flatnonzero(known)
+    parts = [trained.predict(x, batch_size=batch_size, verbose=0) for x in inputs(preparation, records, rows)]
     found = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *a: np.concatenate(a), *parts)
     made, labels = named(trained, preparation, tree.leaves(found))
-    columns = {**places(records), **made}
+    columns = {**places(records), **{name: _at(known, values) for name, values in made.items()}}
+    lost = {name: ~known for name in made}
     if output is not None and output.suffix == ".npz":
         saving.write_whole(output, [_npz(columns)])
     elif output is not None:
-        saving.write_whole(output, [_csv(columns, labels).encode()])
+        saving.write_whole(output, [_csv(columns, labels, lost).encode()])
     if as_json:
-        shown = {"rows": records.count, "output": output and str(output), "unseen": unseen}
-        print_json(
-            shown
-            if output
-            else {**shown, "labels": labels, "predictions": {k: _written(v).tolist() for k, v in columns.items()}}
-        )
+        shown = {"rows": records.count, "output": output and str(output), "unseen": unseen, "missing": row_numbers(records)[~known].tolist()}  # fmt: skip
+        if output is None:
+            listed = {name: _listed(values, lost.get(name), None) for name, values in columns.items()}
+            shown |= {"labels": labels, "predictions": listed}
+        print_json(shown)
     elif output is not None:
         click.echo(f"{records.count} rows to {output}")
     else:
-        click.echo(_csv(columns, labels), nl=False)
+        click.echo(_csv(columns, labels, lost), nl=False)
 
 
 def named(model: Model, preparation: Preparation, outputs: list[Any]) -> tuple[Columns, Labels]:
@@ -107,8 +110,28 @@ def _npz(columns: Columns) -> bytes:
     return out.getvalue()
 
 
-def _csv(columns: Columns, labels: Labels) -> str:
+def _at(known: Any, values: Any) -> Any:
+    """Predictions in the rows that have one; elsewhere nan, or no text."""
+    if known.all():
+        return values
+    is_text = values.dtype.kind == "U"
+    found = np.full((len(known), *values.shape[1:]), "" if is_text else np.nan, values.dtype if is_text else np.result_type(values, np.float32))  # fmt: skip
+    found[known] = values
+    return found
+
+
+def _listed(values: Any, lost: Any, nothing: Any) -> list[Any]:
+    """Values as a list, with ``nothing`` in the rows without a prediction."""
+    found: list[Any] = _written(values).tolist()
+    for row in np.flatnonzero(lost) if lost is not None else ():
+        found[row] = nothing
+    return found
+
+
+def _csv(columns: Columns, labels: Labels, lost: Columns) -> str:
     """The columns as a table; an output of several numbers has a column for each, with its label.
+
+    ``lost`` says of each output in which rows its cells stay empty.
 
     Raises:
         DataError: an output is an array in each row.
@@ -123,14 +146,14 @@ def _csv(columns: Columns, labels: Labels) -> str:
             )  # fmt: skip
         if values.ndim == 1 or values.shape[1] == 1:
             header.append(name)
-            fields.append(values.reshape(-1))
+            fields.append(_listed(values.reshape(-1), lost.get(name), ""))
         else:
             header += labels.get(name) or [f"{name}_{i}" for i in range(values.shape[1])]
-            fields += list(values.T)
+            fields += [_listed(column, lost.get(name), "") for column in values.T]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(zip(*(_written(f).tolist() for f in fields), strict=True))
+    writer.writerows(zip(*fields, strict=True))
     return out.getvalue()
 
 

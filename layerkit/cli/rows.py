@@ -104,24 +104,24 @@ def to_evaluate(model: Model, records: Records, batch_size: int) -> tuple[int, A
             records.column(name)
     say_unseen(preparation, records)
     records = preparation.samples(records)
-    rows = np.arange(records.count)
+    rows = np.flatnonzero(say_missing(preparation, records, "are left out", with_targets=True))
     if records.in_memory or records.nbytes <= LARGE:
-        return records.count, preparation.read(records, rows)
-    return records.count, RowBatches(records, rows, preparation, batch_size, shuffle=False, seed=0)
+        return len(rows), preparation.read(records, rows)
+    return len(rows), RowBatches(records, rows, preparation, batch_size, shuffle=False, seed=0)
 
 
-def inputs(preparation: Preparation, records: Records) -> Iterator[Any]:
-    """The inputs of all rows, some rows at a time; targets are not needed."""
+def inputs(preparation: Preparation, records: Records, rows: Any) -> Iterator[Any]:
+    """The inputs of these rows, some at a time; targets are not needed."""
     size = max(1, CHUNK_BYTES // max(1, records.nbytes // max(1, records.count)))
-    for at in range(0, records.count, size):
-        yield preparation.read(records, np.arange(at, min(at + size, records.count)), with_targets=False)[0]
+    for at in range(0, len(rows), size):
+        yield preparation.read(records, rows[at : at + size], with_targets=False)[0]
 
 
 def places(records: Records) -> dict[str, Any]:
     """What tells samples apart that are not the rows of a table: the file of an image; the last row of a window, from 1."""
     if isinstance(records, ImageRecords):
         return {"file": np.array(records.names)}
-    return {"last_row": records.last(np.arange(records.count)) + 1} if isinstance(records, Windows) else {}
+    return {"last_row": row_numbers(records)} if isinstance(records, Windows) else {}
 
 
 def say_unseen(preparation: Preparation, records: Records) -> dict[str, dict[str, int]]:
@@ -132,3 +132,26 @@ def say_unseen(preparation: Preparation, records: Records) -> dict[str, dict[str
         more = f", and {len(counts) - 5} others" if len(counts) > 5 else ""
         click.echo(f"column '{name}': {sum(counts.values())} of {records.count} rows have a category that training did not know, and count as missing: {shown}{more}", err=True)  # fmt: skip
     return found
+
+
+def say_missing(preparation: Preparation, records: Records, what: str, *, with_targets: bool = False) -> Any:
+    """Whether each row (window) has all values that are needed; say on stderr which do not, and what becomes of them.
+
+    Raises:
+        DataError: none has.
+    """
+    known = preparation.complete(records, with_targets)
+    lost = row_numbers(records)[~known]
+    if len(lost) == records.count:
+        raise DataError("a value is missing in every row.", expected="rows without missing values", got=f"{records.count} rows with some")  # fmt: skip
+    if len(lost):
+        kind = "windows after row" if isinstance(records, Windows) else "rows"
+        shown = ", ".join(map(str, lost[:10])) + (f", and {len(lost) - 10} others" if len(lost) > 10 else "")
+        click.echo(f"{len(lost)} of {records.count} {kind.split()[0]} have missing values, and {what}: {kind} {shown}", err=True)  # fmt: skip
+    return known
+
+
+def row_numbers(records: Records) -> Any:
+    """What rows are called: their numbers in the file, from 1; of a window that of its last row."""
+    rows = np.arange(records.count)
+    return (records.last(rows) if isinstance(records, Windows) else rows) + 1

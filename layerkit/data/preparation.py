@@ -133,6 +133,39 @@ class Preparation:
             x, y = self._made(records, rows, self.inputs, targets)
         return one_or_all(x), one_or_all(y) if targets else None
 
+    def complete(self, records: Records, with_targets: bool = False) -> Array:
+        """Whether each row (window) has all numbers that are needed: those of the inputs, but for what is filled in.
+
+        With targets, these are needed too.
+        """
+        read = sorted({c for t in self.inputs for c in t.columns if self._is_needed(c, self.encodings[c], records)})
+        told = sorted({c for t in self.targets for c in t.columns if records.column(c).missing}) if with_targets else []
+        found = np.ones(records.count, bool)
+        for rows in _chunks(records, np.arange(records.count)) if read or told else ():
+            if isinstance(records, Windows):
+                lost = self._lost(records.records, records.inside(rows), read).any(axis=1)
+                if told:
+                    lost |= self._lost(records.records, records.ahead(rows), told)
+            else:
+                lost = self._lost(records, rows, sorted({*read, *told}))
+            found[rows] = ~lost
+        return found
+
+    @staticmethod
+    def _is_needed(name: str, encoding: Encoding, records: Records) -> bool:
+        column = records.column(name)
+        is_number = column.kind == "number" or (column.kind == "array" and column.missing > 0)
+        return encoding.kind in ("number", "array") and encoding.fill is None and is_number
+
+    @staticmethod
+    def _lost(records: Records, places: Array, names: Sequence[str]) -> Array:
+        """Whether a value is missing in each of the rows, which are given in an array of any shape."""
+        rows, back = np.unique(places, return_inverse=True)
+        lost = np.zeros(len(rows), bool)
+        for name, values in (records.read(rows, names) if names else {}).items():
+            lost |= (values < 0) if records.columns[name].kind == "category" else _has_nan(values)
+        return lost[back.reshape(places.shape)]
+
     def unseen(self, records: Records) -> dict[str, dict[str, int]]:
         """How often each category occurs in the rows that training did not know, by column; they count as missing."""
         found: dict[str, Counter[str]] = {}
@@ -313,9 +346,14 @@ def present(records: Records, names: Sequence[str]) -> Array:
         values = records.read(rows, watched)
         lost = np.zeros(len(rows), bool)
         for name, found in values.items():
-            lost |= (found < 0) if records.columns[name].kind == "category" else np.isnan(found)
+            lost |= (found < 0) if records.columns[name].kind == "category" else _has_nan(found)
         kept.append(rows[~lost])
     return np.concatenate(kept)
+
+
+def _has_nan(values: Array) -> Array:
+    """Whether a number is missing in each row."""
+    return np.asarray(np.isnan(values).reshape(len(values), -1).any(axis=1))
 
 
 def _chunks(records: Records, rows: Array) -> Iterator[Array]:

@@ -30,6 +30,9 @@ from layerkit.records import dataclass
 LARGE = 256 << 20  # bytes of a file, or of its numbers: what is larger is read batch by batch
 
 
+_CHUNK = 1 << 22  # bytes that are looked at at a time
+
+
 class _Path(Check):
     expected = "the path of a file or folder"
 
@@ -335,7 +338,17 @@ def _arrays(arrays: dict[str, Array]) -> ArrayRecords:
             known, numbers = np.unique(array, return_inverse=True)
             arrays = {**arrays, name: numbers.astype("int32")}
             categories[name] = tuple(map(str, known))
-    return ArrayRecords(arrays, categories)
+    return ArrayRecords(arrays, categories, {name: _missing(array) for name, array in arrays.items()})
+
+
+def _missing(array: Array) -> int:
+    """In how many rows a number is missing."""
+    if array.dtype.kind != "f":
+        return 0
+    size = max(1, _CHUNK // max(1, array[:1].nbytes))
+    with np.errstate(all="ignore"):  # a sum is a number if all its terms are; where it is not, look closer
+        parts = (part for i in range(0, len(array), size) if np.isnan((part := array[i : i + size]).sum()))
+        return sum(int(np.isnan(part).reshape(len(part), -1).any(axis=1).sum()) for part in parts)
 
 
 def _archived(path: Path) -> tuple[Path, Path | None]:
