@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 from builders import holes, nodes, source
@@ -85,7 +86,7 @@ class Library:
 
     def known(self, root: nodes.Mapping, values: Values) -> Mapping[str, Block]:
         """All blocks by name; the spec's own win."""
-        shipped = _Shipped(lambda known: self._all_shipped(values, known))
+        shipped = _Shipped(lambda part, known: self._blocks(part.get("blocks"), values.bound({}), known))
         included: dict[str, Block] = {}
         own: dict[str, Block] = {}
         found: ChainMap[str, Block] = ChainMap(own, included, shipped)  # type: ignore[arg-type]
@@ -96,12 +97,6 @@ class Library:
                                        got=f"also at {included[name].span}")  # fmt: skip
                 included[name] = block
         own.update(self._blocks(root.get("blocks"), values, found))
-        return found
-
-    def _all_shipped(self, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
-        found: dict[str, Block] = {}
-        for part in _shipped():
-            found |= self._blocks(part.get("blocks"), values.bound({}), known)
         return found
 
     def _blocks(self, node: Node | None, values: Values, known: Mapping[str, Block]) -> dict[str, Block]:
@@ -273,30 +268,33 @@ class Library:
 
 
 class _Shipped(Mapping[str, Block]):
-    """The blocks that come with layerkit, which are read when a spec first asks for a name that it does not know."""
+    """The blocks that come with layerkit; a file of them is read when a spec first asks for one of its blocks."""
 
-    def __init__(self, read: Callable[[Mapping[str, Block]], dict[str, Block]]) -> None:
+    def __init__(self, read: Callable[[nodes.Mapping, Mapping[str, Block]], dict[str, Block]]) -> None:
         self._read = read
-
-    @cached_property
-    def _blocks(self) -> dict[str, Block]:
-        return self._read(self)
+        self._blocks: dict[str, Block] = {}
 
     def __getitem__(self, name: str) -> Block:
+        if name not in self._blocks:
+            self._blocks |= self._read(_shelf(_shelves()[name]), self)
         return self._blocks[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._blocks)
+        return iter(_shelves())
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(_shelves())
 
 
 @cache
-def _shipped() -> tuple[nodes.Mapping, ...]:
-    found = []
-    for path in sorted(LIBRARY.glob("*.yaml")):
-        root = source.parse(path.read_text(encoding="utf-8"), f"library/{path.name}")
-        assert isinstance(root, nodes.Mapping)
-        found.append(root)
-    return tuple(found)
+def _shelves() -> dict[str, Path]:
+    """The file of each block that comes with layerkit: the names are found in the text, as reading YAML takes longer."""
+    files = {path: path.read_text(encoding="utf-8") for path in sorted(LIBRARY.glob("*.yaml"))}
+    return {name: path for path, text in files.items() for name in re.findall(r"^  (\w+):", text, re.MULTILINE)}
+
+
+@cache
+def _shelf(path: Path) -> nodes.Mapping:
+    root = source.parse(path.read_text(encoding="utf-8"), f"library/{path.name}")
+    assert isinstance(root, nodes.Mapping)
+    return root

@@ -7,13 +7,14 @@ makes them, ``expand`` makes others of them: what ``$name`` stands for keeps the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from layerkit.errors import Span, SpecError
+from layerkit.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scalar:
     """A number, a text, a truth value, or nothing; ``text`` is how it was written, without quotes."""
 
@@ -33,7 +34,7 @@ class Scalar:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sequence:
     """A list."""
 
@@ -53,7 +54,7 @@ class Sequence:
         return [item.plain() for item in self.items]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A key with its value."""
 
@@ -66,7 +67,7 @@ class Entry:
         return str(self.key.value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mapping:
     """Keys with values, in the order of the file."""
 

@@ -30,13 +30,14 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
+from layerkit.records import dataclass
 
-@dataclass(frozen=True, order=True)
+
+@dataclass(frozen=True)
 class Span:
     """A place in a text file; lines and columns count from 1."""
 
@@ -44,6 +45,9 @@ class Span:
     line: int
     column: int
     path: str = ""
+
+    def __lt__(self, other: Span) -> bool:
+        return (self.file, self.line, self.column, self.path) < (other.file, other.line, other.column, other.path)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file  # line 0: not in a file

@@ -291,9 +291,16 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @per_class
+def _hints(cls: type) -> dict[str, Any]:
+    """What the annotations that stand in a class itself mean; those of common bases are looked up once for all classes."""
+    alone = type(cls.__name__, (), {"__annotations__": inspect.get_annotations(cls), "__module__": cls.__module__})
+    return typing.get_type_hints(alone, include_extras=True)
+
+
+@per_class
 def fields(cls: type) -> dict[str, Field]:
     """The declared arguments of a class, in the order in which they are given."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = {name: hint for base in reversed(cls.__mro__) for name, hint in _hints(base).items()}
     found: dict[str, Field] = {}
     for base in cls.__mro__:
         keyword_only = False

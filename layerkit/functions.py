@@ -10,7 +10,6 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
@@ -24,6 +23,7 @@ from layerkit.errors import ArgumentError, NonFiniteError, StateError
 from layerkit.ir import BATCH, Array, Graph, Value, constant, placeholder
 from layerkit.ops.checks import require_finite
 from layerkit.ops.core import operand
+from layerkit.records import dataclass
 from layerkit.trace import Trace, Weight, current, draw_seed, tracing
 
 SIGNATURES = 32  # programs that one function keeps

@@ -25,6 +25,7 @@ else:
 
         def wrap(cls: type) -> type:
             own = dict(vars(cls))
+            cls.__doc__ = cls.__doc__ or cls.__name__  # else Python looks for a signature to put there
             dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
             for name, method in _methods(cls, frozen=frozen, eq=eq, init=init).items():
                 if own.get(name) is None:  # beside an own __eq__ Python puts a __hash__ that is None

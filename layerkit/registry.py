@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeVar
 
 from layerkit.errors import ArgumentError, UnknownNameError, did_you_mean
@@ -75,14 +76,18 @@ def knowing(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
         _OWN.reset(token)
 
 
+_WORD, _CASE, _ODD = re.compile(r"(.)([A-Z][a-z]+)"), re.compile(r"([a-z])([A-Z])"), re.compile(r"\W+")
+
+
+@cache
 def snake_case(name: str) -> str:
     """A class name as Keras turns it into a default name.
 
     >>> snake_case("Conv2D"), snake_case("MaxPooling2D"), snake_case("LSTM"), snake_case("GlobalAveragePooling1D")
     ('conv2d', 'max_pooling2d', 'lstm', 'global_average_pooling1d')
     """
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name).lstrip("_"))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    name = _WORD.sub(r"\1_\2", _ODD.sub("", name).lstrip("_"))
+    return _CASE.sub(r"\1_\2", name).lower()
 
 
 class Registry:

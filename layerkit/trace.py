@@ -10,6 +10,7 @@ random numbers.
 
 from __future__ import annotations
 
+import os
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -273,7 +274,7 @@ def set_seed(seed: int) -> None:
 def draw_seed() -> int:
     """A seed of 32 bits: the next of the sequence that ``set_seed`` began, or of the operating system's choice."""
     if _SEEDS.seed is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
+        return int.from_bytes(os.urandom(4), "little")  # numpy.random takes a while to load
     _SEEDS.drawn += 1
     return int(np.random.SeedSequence([_SEEDS.seed, _SEEDS.drawn]).generate_state(1)[0])
 

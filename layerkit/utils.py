@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count as count_up
 from typing import Any
 
@@ -18,6 +17,7 @@ from layerkit import tree
 from layerkit.dtypes import canonical
 from layerkit.errors import ArgumentError, DataError, StateError
 from layerkit.ir import Array, Value
+from layerkit.records import dataclass
 from layerkit.registry import knowing as custom_object_scope
 from layerkit.registry import register_keras_serializable
 from layerkit.trace import draw_seed, set_seed

@@ -36,10 +36,16 @@ def call_arguments(cls: type) -> CallArguments:
     return CallArguments(names, "training" in names, "mask" in names, masks)
 
 
+@per_class
+def _build_parameters(cls: type) -> list[str]:
+    """The shapes that the ``build`` of a class of layers takes."""
+    found = list(inspect.signature(cls.build).parameters.values())[1:]  # type: ignore[attr-defined]
+    return [p.name for p in found if p.kind not in _VARIABLE and (p.default is p.empty or p.name.endswith("_shape"))]
+
+
 def build_shapes(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """What ``build`` is given: the shape of the first argument, or one for each ``<argument>_shape`` that it takes."""
-    found = inspect.signature(layer.build).parameters.values()
-    names = [p.name for p in found if p.kind not in _VARIABLE and (p.default is p.empty or p.name.endswith("_shape"))]
+    names = _build_parameters(type(layer))
     called = call_arguments(type(layer)).names
     if len(names) < 2:
         first = args[0] if args else next(iter(kwargs.values()), None)

@@ -285,7 +285,7 @@ class Layer(Configurable):
                     yield from walk(f"{key}/{k}", item)
 
         for key, value in vars(self).items():
-            if isinstance(value, _HOLDERS) and key not in _NO_CHILDREN:
+            if type(value) not in _PLAIN and isinstance(value, _HOLDERS) and key not in _NO_CHILDREN:
                 yield from walk(key, value)
 
     def adopt(self) -> None:
@@ -541,6 +541,7 @@ class Layer(Configurable):
                 self.add_loss(self.activity_regularizer(x) / ops.cast(rows, dtype_of(x)))
 
 
+_PLAIN = frozenset((str, int, bool, float, type(None)))  # most attributes: found quickly
 _HOLDERS = (Layer, list, tuple, dict)  # a tuple: a union would be made anew at each use
 _NO_CHILDREN = frozenset(("_owner", "_config", "_graph", "_flat", "_weights", "_own_losses"))
 

@@ -22,7 +22,6 @@ import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -30,6 +29,7 @@ import numpy as np
 
 from layerkit.dtypes import canonical
 from layerkit.errors import ArgumentError, FileFormatError, LayerkitError, did_you_mean, nearest
+from layerkit.records import dataclass
 from layerkit.saving import container, documents, tensors
 from layerkit.saving.container import ALIGNMENT, Member
 

@@ -6,7 +6,6 @@ A batch is ``(x, y, sample_weight)``, each a nested structure of arrays or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +16,7 @@ from layerkit.dtypes import numpy_dtype
 from layerkit.engines import Batches
 from layerkit.errors import ArgumentError, DataError, did_you_mean
 from layerkit.ir import Array
+from layerkit.records import dataclass
 from layerkit.utils import PyDataset
 
 Batch = tuple[Any, Any, Any]

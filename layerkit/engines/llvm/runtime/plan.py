@@ -110,20 +110,21 @@ class _Arena:
     """Blocks of memory that are used in some phases; each lies as low as those that are used at the same time let it."""
 
     def __init__(self, start: int, most: int) -> None:
-        self.start = self.top = start
-        self._count = 0
-        self._blocks = np.zeros((4, most), np.int64)
+        self.top = start
+        self._count = 1
+        self._blocks = np.zeros((4, most + 1), np.int64)
         """Where each begins and ends, the first and the last phase; in the order of where they begin."""
+        self._blocks[:, 0] = start, start, 0, np.iinfo(np.int64).max  # an empty block, below which nothing lies
 
     def put(self, size: int, first: int, last: int) -> int:
         """The place of another block."""
         n = self._count
         lows, highs, firsts, lasts = self._blocks[:, :n]
-        met = (firsts <= last) & (lasts >= first)
-        ends = np.maximum.accumulate(np.concatenate(([self.start], highs[met])))
-        fits = np.flatnonzero(lows[met] - ends[:-1] >= size)
+        met = ((firsts <= last) & (lasts >= first)).nonzero()[0]
+        ends = np.maximum.accumulate(highs[met])
+        fits = (lows[met[1:]] - ends[:-1] >= size).nonzero()[0]
         at = int(ends[fits[0] if len(fits) else -1])
-        k = int(np.searchsorted(lows, at))
+        k = int(lows.searchsorted(at))
         self._blocks[:, k + 1 : n + 1] = self._blocks[:, k:n]
         self._blocks[:, k] = at, at + size, first, last
         self._count += 1
