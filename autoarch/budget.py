@@ -184,14 +184,14 @@ class Deadline:
 
     def reserve(self) -> float:
         """Seconds that are kept for the end: the best trained from scratch, with several seeds; test, baselines, report."""
-        total, best = self.clock.allowed, self.best
+        total, best = self.clock.granted, self.best
         if total is None or best is None or (once := self.training(best)) > MOST * total:
             return self.last()
         return self.last() + max(once, min(TRAININGS * once / self._workers, FINALS * total))
 
     def last(self) -> float:
         """Seconds that are kept for what follows the finals."""
-        total = self.clock.allowed
+        total = self.clock.granted
         if total is None:
             return 0.0
         return MARGIN_S + (

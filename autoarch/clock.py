@@ -49,16 +49,17 @@ class Clock:
 
     Attributes:
         allowed: in all commands together; None: any number.
+        granted: of them by the last command that gave any; shares of the time are shares of these.
     """
 
     def __init__(self, folder: Path, began: float | None = None) -> None:
         self._path = folder / FILE
         self._began = time.monotonic() if began is None else began
-        self.allowed, self._before = _read(self._path)
+        self.allowed, self.granted, self._before = _read(self._path)
 
     def allow(self, seconds: float) -> None:
         """So many from the beginning of this command on, whatever was used before."""
-        self.allowed = self._before + seconds
+        self.allowed, self.granted = self._before + seconds, seconds
         self.write()
 
     @property
@@ -79,7 +80,8 @@ class Clock:
     def write(self) -> None:
         """Keep what is known for the next command."""
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps({"allowed": self.allowed, "spent": round(self.spent, 3)}), encoding="utf-8")
+        known = {"allowed": self.allowed, "granted": self.granted, "spent": round(self.spent, 3)}
+        new.write_text(json.dumps(known), encoding="utf-8")
         new.replace(self._path)
 
     @contextlib.contextmanager
@@ -148,9 +150,9 @@ def alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, usual)
 
 
-def _read(path: Path) -> tuple[float | None, float]:
+def _read(path: Path) -> tuple[float | None, float | None, float]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None, 0.0
-    return found["allowed"], found["spent"]
+        return None, None, 0.0
+    return found["allowed"], found.get("granted", found["allowed"]), found["spent"]

@@ -129,6 +129,18 @@ def test_time_is_kept_to_train_the_best_again(tmp_path):
         assert deadline.reserve() == pytest.approx(15 + MARGIN_S + kept)
 
 
+def test_what_is_kept_for_the_end_are_shares_of_the_time_that_was_given_last(tmp_path):
+    (tmp_path / "clock.json").write_text('{"allowed": 1000, "spent": 990}')
+    clock = Clock(tmp_path)
+    clock.allow(100)
+    clock.write()
+    for again in (clock, Clock(tmp_path)):
+        deadline = Deadline(again, [trial(0, 1.0)], None, 2)
+        deadline.best = trial(0, 1.0)
+        assert deadline.reserve() == pytest.approx(15 + MARGIN_S + 25)
+        assert again.left == pytest.approx(100, abs=2)
+
+
 def test_of_a_prediction_the_error_is_learned(tmp_path):
     clock = Clock(tmp_path)
     clock.allow(100)
