@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORWARD = 1 / 3  # of a training step: the way back takes twice as long as the way there
 EPOCH_S = 0.0008  # what is done around the steps of an epoch
-FRESH = 1.05  # a step takes longer by this with rows that are not in the cache
+FRESH = 1.07  # a step takes longer by this with rows that are not in the cache
 """Both as measured by ``tests/benchmarks/epoch_time.py``."""
 MISSED = 1.1  # what is measured may be so many times what was predicted (1.07 at most, of 299 trials)
 TABLES_BYTES = 32 << 10  # of addresses and the like, beside the order of the rows

@@ -64,6 +64,7 @@ class Kernel:
         units: how many units of work there are.
         price: rough nanoseconds of one unit.
         flops: floating-point operations of all units, in products.
+        saving: so many of them are made by each that is carried out.
         beside: nanoseconds of what is done beside products, of all units, where that is known.
         least: units that a chunk should have at least, so that what all units share is read seldom enough.
         most: chunks that there may be, if each writes a result of its own.
@@ -82,6 +83,7 @@ class Kernel:
     units: Size
     price: float = 0.0
     flops: Size = 0
+    saving: float = 1.0
     beside: Size = 0
     least: int = 1
     most: int = MOST_PARTIALS

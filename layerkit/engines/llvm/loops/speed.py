@@ -6,7 +6,7 @@ is. ``took`` is as near as it gets, and serves to predict the time of a step.
 
 from __future__ import annotations
 
-from layerkit.engines.llvm.loops.nest import Nest
+from layerkit.engines.llvm.loops.nest import Expr, Nest
 from layerkit.ir import Size, product
 
 COST = {
@@ -18,9 +18,8 @@ COST = {
 
 HIDDEN = ("divide", "sqrt")
 """What is done while memory is waited for, as sums and comparisons are."""
-PICOSECONDS = {"load": 20, "take": 130}
-STORE_PS = 30
-"""Of one element: read where it lies, read from a row that is looked up, and of a result."""
+LOAD_PS, TAKE_PS, STORE_PS = 20, 1100, 30
+"""Of one element: read where it lies, looked up each by itself, and of a result."""
 
 
 def price(nest: Nest, scale: Size) -> float:
@@ -41,6 +40,13 @@ def took(nest: Nest, lanes: int) -> Size:
     axes = list(nest.axes)
     if len(axes) > 1 and isinstance(axes[-1], int) and axes[-1] > 1:
         axes[-1] = -(-axes[-1] // lanes) * lanes
-    each = STORE_PS * len(nest.results) + sum(PICOSECONDS.get(e.kind, 0) for e in nest.loads())
+    each = STORE_PS * len(nest.results) + sum(_read(e, len(nest.axes)) for e in nest.loads())
     functions = sum(COST.get(e.word, 0) for e in nest.loads() if e.word not in HIDDEN)
     return product(axes) * (each + round(1000 * functions)) // 1000
+
+
+def _read(e: Expr, loops: int) -> int:
+    """Picoseconds to read an element, if it is read at all."""
+    if e.kind == "take" and max(row.depth for row in e.args) == loops:
+        return TAKE_PS
+    return LOAD_PS if e.kind in ("load", "take") else 0

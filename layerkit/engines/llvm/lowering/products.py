@@ -29,6 +29,7 @@ from layerkit.ops.windows import pad_widths
 
 FEW = 256  # rows of a product, up to which packing a right operand beforehand would take too much of its time
 ROWS = 32  # of a product in one chunk, at least, where the right operand is not small
+MOVED_PS = 70  # of an element of a transformed tile, or of a product of tiles, along each axis
 PARTIAL_ELEMENTS = 1 << 22  # of all partial results of one sum together
 PARTIAL = 1 << 14  # results of at most so many elements are summed in parts, one for each range of rows
 
@@ -143,8 +144,8 @@ def sum_in_parts(
     flops: Size,
     memory: Buffer | None = None,
     least: int = 1,
-) -> None:
-    """A kernel that writes one result for each range of units, and the loop that adds them up.
+) -> Kernel:
+    """A kernel that writes one result for each range of units, and the loop that adds them up; the first is returned.
 
     ``memory`` is what each range, of ``least`` units or more, needs to work in.
     """
@@ -157,6 +158,7 @@ def sum_in_parts(
     kernel = Kernel(function, reads, writes, units, price, flops=flops, most=most, least=least)
     lowering.add_kernel(kernel, node)
     lowering.add_kernel(combine(lowering, "sum", partial, out, count), node)
+    return kernel
 
 
 def packed(lowering: Lowering, node: Node, b: Value, k: int, n: int) -> Buffer:
@@ -345,6 +347,7 @@ def _by_tiles(
     flops = _flops(shape)
     reads, writes, images = [Use(source, rows=True), Use(panels)], [Use(out, rows=True)], x.shape[0]
     made = Kernel("", reads, writes, images, flops / 200, flops=flops * images, least=tiling.block[0])
+    _saves(made, tiling, images)
     rows = images * prod(tiling.out)
     open_ = Product(
         made, rows, tiling.filters, lambda e: winograd.convolution(module, target, element, tiling, names, e)
@@ -485,6 +488,13 @@ def _is_pointwise(op: Any, x: Value, g: Value) -> bool:
     return {*op.window, *op.strides, op.groups} == {1} and x.shape[:-1] == g.shape[:-1]
 
 
+def _saves(kernel: Kernel, tiling: winograd.Tiling, images: Size) -> None:
+    """Tell what is multiplied, in whole vectors, and what is moved instead."""
+    kernel.saving = tiling.saving * tiling.filters / tiling.right
+    elements = prod(tiling.tiles) * tiling.products * (tiling.left + tiling.right)
+    kernel.beside = elements * sum(n > 1 for n in tiling.window) * MOVED_PS * images // 1000
+
+
 def _kernel_grad_by_tiles(
     lowering: Lowering, node: Node, x: Value, g: Value, tiling: winograd.Tiling, shape: conv.Geometry
 ) -> None:
@@ -495,9 +505,11 @@ def _kernel_grad_by_tiles(
     sums = lowering.scratch(x.dtype, winograd.sums_size(tiling), "sums")
     count = prod(number(n) for n in node.outputs[0].shape)
     flops = _flops(shape)
-    sum_in_parts(
-        lowering, node, function, reads, out, count, x.shape[0], flops / 200, flops * x.shape[0], sums, tiling.block[0]
+    images = x.shape[0]
+    made = sum_in_parts(
+        lowering, node, function, reads, out, count, images, flops / 200, flops * images, sums, tiling.block[0]
     )
+    _saves(made, tiling, images)
 
 
 # Few channels to a filter --------------------------------------------------------------------------------------------

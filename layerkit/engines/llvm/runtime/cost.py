@@ -22,10 +22,10 @@ from layerkit.engines.llvm.runtime.schedule import Segment
 from layerkit.ir.types import bind
 
 SHARES = {
-    "winograd": 1.35, "stack": 0.8, "conv_kernel_grad": 0.83, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "attend": 0.7,
+    "stack": 0.8, "conv_kernel_grad": 0.83, "depthwise": 0.35, "depthwise_kernel_grad": 0.28, "attend": 0.7,
     "attend_grad": 0.7,
 }  # fmt: skip
-"""Of a core's peak, by the first word of a kernel's function; fewer multiplications than counted make more than 1."""
+"""Of a core's peak, by the first word of a kernel's function."""
 SHARE = 0.9  # of products of other kinds
 PRICED = {"scan": 0.9}
 """Nanoseconds of a kernel by its price, which errs to the safe side: of loops over time, whose products are small."""
@@ -65,5 +65,5 @@ def _kernel(kernel: Kernel, sizes: Mapping[str, int]) -> float:
     if kind in PRICED or not (flops or beside):
         took = PRICED.get(kind, OTHER) * kernel.price * float(bind(kernel.units, known))
     else:
-        took = flops / (SHARES.get(kind, SHARE) * peak()) + beside
+        took = flops / (kernel.saving * SHARES.get(kind, SHARE) * peak()) + beside
     return max(took, moved / bandwidth(moved)) + CALL_NS
