@@ -91,8 +91,7 @@ class DataSection:
                     if match
                     else "put it there, or train with --data PATH"
                 )
-                lost = DataError(f"there is no file or folder '{text}'.", expected=f"a path from the spec's folder, {folder.resolve()}", got=text, fix=fix)  # fmt: skip
-                lost.argument = name
+                lost = DataError(f"there is no file or folder '{text}'.", expected=f"a path from the spec's folder, {folder.resolve()}", got=text, fix=fix, argument=name)  # fmt: skip
                 found.append(self._placed(lost))
         return found
 
@@ -125,9 +124,7 @@ def read(node: Node) -> tuple[DataSection | None, list[LayerkitError]]:
         key = str(entry.key.value)
         if key not in SOURCES and key not in options:
             known = [*SOURCES, *options]
-            fault = UnknownArgumentError(f"'data' has no key '{key}'.", where=entry.key.span, expected=", ".join(known), got=key, fix=did_you_mean(key, known))  # fmt: skip
-            fault.argument = key
-            errors.append(fault)
+            errors.append(UnknownArgumentError(f"'data' has no key '{key}'.", where=entry.key.span, expected=", ".join(known), got=key, fix=did_you_mean(key, known), argument=key))  # fmt: skip
     found = [entry for entry in node.entries if str(entry.key.value) in SOURCES]
     if len(found) != 1 and not (errors and not found):
         where = found[1].key.span if found else node.span

@@ -81,9 +81,8 @@ class Faults:
             fix, match = f"did you mean one of {', '.join(longer)}?", None
         error = UnknownArgumentError(
             f"{what} has no argument '{short(key)}'.", where=where, layer=layer, expected=", ".join(known) or "nothing", got=short(key),
-            fix=f"did you mean '{match}'?" if match else fix or "remove it",
+            fix=f"did you mean '{match}'?" if match else fix or "remove it", argument=key,
         )  # fmt: skip
-        error.argument = key
         self.add(error)
 
     @contextmanager

@@ -58,8 +58,6 @@ class LayerkitError(Exception):
     """Base of all errors; ``summary`` in one sentence, the rest in parts."""
 
     code: ClassVar[str] = "layerkit"
-    argument: str | None = None
-    """The argument that is wrong, where it is one."""
 
     def __init__(
         self,
@@ -70,10 +68,13 @@ class LayerkitError(Exception):
         expected: object = None,
         got: object = None,
         fix: str | None = None,
+        argument: str | None = None,
     ) -> None:
         super().__init__(summary)
         self.summary, self.where, self.layer = summary, where, layer
         self.expected, self.got, self.fix = expected, got, fix
+        self.argument = argument
+        """The argument that is wrong, where it is one."""
         self.notes: list[tuple[str, str]] = []
         """What else helps, such as the layers that led there: a word and a text each."""
 

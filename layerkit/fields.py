@@ -510,8 +510,8 @@ def _checked(cls: type, owner: Any, field: Field, value: Any) -> Any:
             layer=cls.__name__,
             expected=field.check.expected,
             got=repr(value),
+            argument=field.name,
         )
-        wrong.argument = field.name
         raise wrong from None
 
 

@@ -13,7 +13,7 @@ from layerkit.data.batches import RowBatches
 from layerkit.data.options import DataOptions
 from layerkit.data.preparation import Encoding, Preparation, Task, Tensor, fit, join, one_or_all, present
 from layerkit.data.records import Column, NamesOnly, Records
-from layerkit.data.roles import Roles, assign, misfit, wrong
+from layerkit.data.roles import Roles, assign, misfit
 from layerkit.data.sources import LARGE, Find, Opened, Source
 from layerkit.data.windows import Window, Windows
 from layerkit.errors import DataError, LayerkitError
@@ -196,7 +196,7 @@ def _kept(part: str, rows: Array, kept: Array) -> Array:
     """The rows of a part that are kept; a part does not vanish unnoticed."""
     found = rows[np.isin(rows, kept)]
     if len(rows) and not len(found):
-        raise wrong("missing", f"a value is missing in all rows of the {part} part.", "a row without missing values", f"{len(rows)} rows")  # fmt: skip
+        raise DataError(f"a value is missing in all rows of the {part} part.", expected="a row without missing values", got=f"{len(rows)} rows", argument="missing")  # fmt: skip
     return found
 
 
@@ -205,7 +205,7 @@ def _windows(part: str, records: Records, window: Window, rows: Array) -> tuple[
     found = Windows(records, window, rows)
     if not found.count:
         least = window.length + window.horizon
-        raise wrong("length", f"the {part} part has too few rows for a window.", f"at least {least} rows, one after another", f"{len(rows)} rows")  # fmt: skip
+        raise DataError(f"the {part} part has too few rows for a window.", expected=f"at least {least} rows, one after another", got=f"{len(rows)} rows", argument="length")  # fmt: skip
     return found, np.arange(found.count)
 
 
@@ -241,7 +241,7 @@ def faults(
     if options.window is not None and options.features is None and not is_known:  # which columns are of numbers?
         rows = options.window.length
         return [
-            wrong("length", f"the window does not fit input '{t.name}'.", f"{t.shape[0]} rows, or shape: [{rows}, ...]", f"{rows} rows")
+            DataError(f"the window does not fit input '{t.name}'.", expected=f"{t.shape[0]} rows, or shape: [{rows}, ...]", got=f"{rows} rows", argument="length")
             for t in roles.inputs if t.shape and t.shape[0] not in (None, rows)
         ]  # fmt: skip
     sure = (

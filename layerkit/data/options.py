@@ -92,14 +92,9 @@ class DataOptions(Configurable):
         """Refuse a split that no data could have."""
         by = self.split.by
         if by == "group" and self.split.column is None and (self.window is None or self.window.group is None):
-            raise _wrong_split("'group' needs a column.", "column: the one that names the group", "none")
+            raise DataError(
+                "'group' needs a column.", expected="column: the one that names the group", got="none", argument="by"
+            )
         if self.window is not None and by in ("random", "stratified"):
-            error = _wrong_split("windows overlap: at random, rows to train on would also be rows to test on.", "by: time, or by: group", f"by: {by}")  # fmt: skip
-            error.fix = "remove 'by': the latest rows are held out"
-            raise error
-
-
-def _wrong_split(summary: str, expected: str, got: str) -> DataError:
-    error = DataError(summary, expected=expected, got=got)
-    error.argument = "by"
-    return error
+            raise DataError("windows overlap: at random, rows to train on would also be rows to test on.", expected="by: time, or by: group",
+                            got=f"by: {by}", fix="remove 'by': the latest rows are held out", argument="by")  # fmt: skip

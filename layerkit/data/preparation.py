@@ -364,11 +364,11 @@ def _chunks(records: Records, rows: Array) -> Iterator[Array]:
 def _target(records: Records, rows: Array, name: str, task: str, missing: Missing, of: int) -> Encoding:
     column = records.column(name)
     if column.missing and missing == "error":
-        raise _of_target(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop")  # fmt: skip
+        raise DataError(f"the target '{name}' has missing values.", expected="a value in each row", got=f"{column.missing} of {records.count} missing", fix="missing: drop", argument="target")  # fmt: skip
     if column.kind == "category":
         _warn_of_numbers(name, column)
         if task == "regression":
-            raise _of_target(f"the target '{name}' holds texts.", expected="numbers for a regression", got=", ".join(column.categories[:3]))  # fmt: skip
+            raise DataError(f"the target '{name}' holds texts.", expected="numbers for a regression", got=", ".join(column.categories[:3]), argument="target")  # fmt: skip
         return Encoding("class", tuple(column.categories))
     if column.kind == "array" or of > 1:
         return Encoding("array")
@@ -381,7 +381,7 @@ def _target(records: Records, rows: Array, name: str, task: str, missing: Missin
         if is_whole and (counted or task == "classification"):
             return Encoding("class", tuple(str(int(v)) for v in found))
     if task == "classification":
-        raise _of_target(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column))  # fmt: skip
+        raise DataError(f"the target '{name}' holds numbers with fractions.", expected="texts or whole numbers for classes", got=str(column), argument="target")  # fmt: skip
     return Encoding("array")
 
 
@@ -401,12 +401,6 @@ def _words(records: Records, rows: Array, inputs: Sequence[Tensor], words: Words
 def _warn_of_numbers(name: str, column: Column) -> None:
     if column.slip is not None:
         warn(f"column '{name}' is taken for {column.slip}.")
-
-
-def _of_target(summary: str, **parts: Any) -> DataError:
-    error = DataError(summary, **parts)
-    error.argument = "target"
-    return error
 
 
 def _shape(tensor: Tensor, column: Column) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ def assign(opened: Opened, options: DataOptions, inputs: Sequence[Tensor], outpu
     for part in ("validation", "test"):
         share = getattr(options.split, part)
         if getattr(opened, part) is not None and share:
-            found.faults.append(wrong("split", f"the data have a {part} part of their own.", f"no share for {part}", f"{part}: {share}"))  # fmt: skip
+            found.faults.append(DataError(f"the data have a {part} part of their own.", expected=f"no share for {part}", got=f"{part}: {share}", argument="split"))  # fmt: skip
     _order(found, opened.train)
     _targets(found, options.target if options.target is not None else opened.target, opened.train, outputs)
     features = options.features if options.features is not None or len(inputs) > 1 else opened.features
@@ -77,7 +77,7 @@ def _order(found: Roles, records: Records) -> None:
 def _targets(found: Roles, target: Any, records: Records, outputs: Sequence[str]) -> None:
     if target is None:
         shown = ", ".join(list(records.columns)[:20])
-        found.faults.append(wrong("target", "it is not said which column is the target.", f"target: one of {shown}", "nothing"))  # fmt: skip
+        found.faults.append(DataError("it is not said which column is the target.", expected=f"target: one of {shown}", got="nothing", argument="target"))  # fmt: skip
         return
     given = target if isinstance(target, Mapping) else {outputs[0] if len(outputs) == 1 else "y": target}
     for name, columns in given.items():
@@ -101,7 +101,7 @@ def _inputs(found: Roles, features: Any, records: Records, inputs: Sequence[Tens
     odd = [name for name in given if known and name not in known]
     found.faults += [_no_such("features", "input", name, known) for name in odd]
     if left and not odd:
-        found.faults.append(wrong("features", f"it is not said which columns make the input '{left[0]}'.", f"features: {{{left[0]}: [columns]}}", ", ".join(given) or "nothing"))  # fmt: skip
+        found.faults.append(DataError(f"it is not said which columns make the input '{left[0]}'.", expected=f"features: {{{left[0]}: [columns]}}", got=", ".join(given) or "nothing", argument="features"))  # fmt: skip
     for name, columns in given.items():
         listed = _known(columns, records, "features", found.faults)
         fault = _mixed(name, listed, found, records)
@@ -127,9 +127,9 @@ def _mixed(name: str, columns: Sequence[str], found: Roles, records: Records) ->
     targets = {c for t in found.targets for c in t.columns}
     seen = [c for c in columns if c in targets and found.window is not None and not found.window.horizon]
     if seen:
-        return wrong("horizon", f"the window holds the target '{seen[0]}' itself.", "horizon: 1 or more, or features without the target", "horizon: 0")  # fmt: skip
+        return DataError(f"the window holds the target '{seen[0]}' itself.", expected="horizon: 1 or more, or features without the target", got="horizon: 0", argument="horizon")  # fmt: skip
     if len(columns) > 1 and any(records.columns[c].kind == "array" for c in columns):
-        return wrong("features", f"the input '{name}' mixes arrays with other columns.", "one array, or columns of numbers and texts", ", ".join(columns))  # fmt: skip
+        return DataError(f"the input '{name}' mixes arrays with other columns.", expected="one array, or columns of numbers and texts", got=", ".join(columns), argument="features")  # fmt: skip
     return None
 
 
@@ -155,7 +155,7 @@ def misfit(tensor: Tensor, widths: Mapping[str, int], records: Records, window: 
         of = "" if window is None else f"{window.length} rows of "
         shown = f"{of}{row[0]}: " + ", ".join(f"{name} {width}" for name, width in list(widths.items())[:20])
     is_length = window is not None and _fits(row, tensor.shape[1:])  # then the columns are right
-    fault = wrong("length" if is_length else "features", f"the data does not fit input '{tensor.name}'.", f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), shown)  # fmt: skip
+    fault = DataError(f"the data does not fit input '{tensor.name}'.", expected=f"shape {list(tensor.shape)} for each {'row' if window is None else 'window'}".replace("None", "null"), got=shown, argument="length" if is_length else "features")  # fmt: skip
     fault.fix = f"inputs: {{{tensor.name}: {{shape: {list(found)}}}}}, or other columns (features)"
     slips = ((name, records.columns[name].slip) for name in tensor.columns)
     fault.fix = next((f"column '{name}' is taken for {slip}" for name, slip in slips if slip), fault.fix)
@@ -175,7 +175,9 @@ def _known(columns: Any, records: Records, argument: str, faults: list[LayerkitE
     """The columns that are there; the others become faults."""
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     if not names and argument in ("target", "features"):
-        faults.append(wrong(argument, f"'{argument}' names no column.", "at least one column", "none"))
+        faults.append(
+            DataError(f"'{argument}' names no column.", expected="at least one column", got="none", argument=argument)
+        )
     there = []
     for name in names:
         try:
@@ -191,13 +193,4 @@ def _known(columns: Any, records: Records, argument: str, faults: list[LayerkitE
 
 
 def _no_such(argument: str, what: str, name: str, known: Iterable[str]) -> DataError:
-    fault = wrong(argument, f"the model has no {what} '{name}'.", ", ".join(known), name)
-    fault.fix = did_you_mean(name, known)
-    return fault
-
-
-def wrong(argument: str, summary: str, expected: str, got: str) -> DataError:
-    """The error for an argument that does not fit the data."""
-    fault = DataError(summary, expected=expected, got=got)
-    fault.argument = argument
-    return fault
+    return DataError(f"the model has no {what} '{name}'.", expected=", ".join(known), got=name, fix=did_you_mean(name, known), argument=argument)  # fmt: skip

@@ -181,9 +181,7 @@ class NPZ(_Source):
         if given is None:
             return next((name for name in usual if name in arrays), None)
         if given not in arrays:
-            error = DataError(f"there is no array '{given}'.", expected=", ".join(arrays), got=given, fix=did_you_mean(given, arrays))  # fmt: skip
-            error.argument = argument
-            raise error
+            raise DataError(f"there is no array '{given}'.", expected=", ".join(arrays), got=given, fix=did_you_mean(given, arrays), argument=argument)  # fmt: skip
         return given
 
 

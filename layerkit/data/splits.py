@@ -37,8 +37,7 @@ class Split(Configurable):
 
     def check_together(self) -> None:
         if self.validation + self.test >= 1:
-            raise _wrong("validation", "the split leaves nothing to train on.", "shares that add up to less than 1",
-                         f"{self.validation} and {self.test}")  # fmt: skip
+            raise DataError("the split leaves nothing to train on.", expected="shares that add up to less than 1", got=f"{self.validation} and {self.test}", argument="validation")  # fmt: skip
 
     def rows(
         self, records: Records, target: str | None, series: Sequence[Array] | None = None
@@ -59,9 +58,14 @@ class Split(Configurable):
             parts = getattr(self, f"_{self.by or 'random'}")(records, target)
         for name, share, part in zip(("validation", "test"), (self.validation, self.test), parts[1:], strict=True):
             if share and not len(part):
-                raise _wrong(name, f"the {name} part is empty.", "at least one row", f"{share} of {records.count} rows")
+                raise DataError(
+                    f"the {name} part is empty.",
+                    expected="at least one row",
+                    got=f"{share} of {records.count} rows",
+                    argument=name,
+                )
         if not len(parts[0]):
-            raise _wrong("validation", "the split leaves nothing to train on.", "at least one row", f"{records.count} rows")  # fmt: skip
+            raise DataError("the split leaves nothing to train on.", expected="at least one row", got=f"{records.count} rows", argument="validation")  # fmt: skip
         return parts if self.by == "time" else tuple(map(np.sort, parts))  # type: ignore[return-value]
 
     def _random(self, records: Records, target: str | None) -> list[Array]:
@@ -71,8 +75,11 @@ class Split(Configurable):
         kind = None if target is None else records.columns[target].kind
         values = np.zeros(0) if target is None else records.read(np.arange(records.count), [target])[target]
         if kind not in ("category", "whole") and not (kind == "number" and is_label(values)):
-            raise _wrong(
-                "by", "'stratified' needs a target with classes.", "categories or whole numbers", f"'{target}'"
+            raise DataError(
+                "'stratified' needs a target with classes.",
+                expected="categories or whole numbers",
+                got=f"'{target}'",
+                argument="by",
             )
         rng = np.random.default_rng(self.seed)
         classes = [rng.permutation(np.flatnonzero(values == value)) for value in np.unique(values)]
@@ -84,8 +91,11 @@ class Split(Configurable):
             pieces = [self._cut(rows[::-1], reverse=True) for rows in series or [np.arange(records.count)]]
             return [np.concatenate(part) for part in zip(*pieces, strict=True)]
         if records.column(self.column).kind == "array":
-            raise _wrong(
-                "column", "time is a number or a text that sorts.", "a column of numbers or texts", self.column
+            raise DataError(
+                "time is a number or a text that sorts.",
+                expected="a column of numbers or texts",
+                got=self.column,
+                argument="column",
             )
         times = records.read(np.arange(records.count), [self.column])[
             self.column
@@ -94,9 +104,19 @@ class Split(Configurable):
 
     def _group(self, records: Records, target: str | None) -> list[Array]:
         if self.column is None:
-            raise _wrong("column", "'group' needs a column.", "column: the one that names the group", "none")
+            raise DataError(
+                "'group' needs a column.",
+                expected="column: the one that names the group",
+                got="none",
+                argument="column",
+            )
         if records.column(self.column).kind not in ("category", "whole"):
-            raise _wrong("column", "a group is named by a text or a whole number.", "such a column", self.column)
+            raise DataError(
+                "a group is named by a text or a whole number.",
+                expected="such a column",
+                got=self.column,
+                argument="column",
+            )
         values = records.read(np.arange(records.count), [self.column])[self.column]
         names, counts = np.unique(values, return_counts=True)
         order = np.random.default_rng(self.seed).permutation(len(names))
@@ -113,9 +133,3 @@ class Split(Configurable):
         test, validation = (round(share * len(rows)) for share in (self.test, self.validation))
         parts = rows[test + validation :], rows[test : test + validation], rows[:test]
         return [part[::-1] for part in parts] if reverse else list(parts)
-
-
-def _wrong(argument: str, summary: str, expected: str, got: str) -> DataError:
-    error = DataError(summary, expected=expected, got=got)
-    error.argument = argument
-    return error

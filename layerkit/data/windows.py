@@ -85,9 +85,7 @@ def _wanted(records: Records, argument: str, name: str, kinds: Sequence[str], ex
     """A column whose values are of certain kinds, and all there."""
     column = records.column(name)
     if column.kind not in kinds or column.missing:
-        error = DataError(f"the column '{name}' does not {argument} the rows.", expected=f"{expected} in each row", got=str(column))  # fmt: skip
-        error.argument = argument
-        raise error
+        raise DataError(f"the column '{name}' does not {argument} the rows.", expected=f"{expected} in each row", got=str(column), argument=argument)  # fmt: skip
     return records.read(np.arange(records.count), [name])[name]
 
 
