@@ -39,7 +39,7 @@ CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "equal", "not
 REPEATED = 12
 MANY = 8  # rows that meet the same row, or elements that are made of one
 LONG = 150  # arithmetic of an element, as far as parts are no results of their own
-LARGE = 1 << 26  # elements that are too many to keep, if one function makes them of little: it is called again
+LARGE = 1 << 24  # elements that are too many to keep, if one function makes them of little: it is called again
 
 
 class Unfusable(Exception):

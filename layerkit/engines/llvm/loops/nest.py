@@ -36,7 +36,7 @@ class Expr:
         own = self.place.depth if self.place is not None else 0
         return max([own, *(a.depth for a in self.args)])
 
-    def key(self) -> Hashable:
+    def key(self) -> tuple[Hashable, ...]:
         """Equal for expressions that are the same function of the same parts."""
         number = (type(self.number).__name__, repr(self.number))  # 0.0 is not -0.0, nor 1 True
         args = tuple(map(id, self.args))
@@ -78,7 +78,7 @@ class Nest:
 
     Attributes:
         axes: sizes of the loops.
-        reduced: which of them are summed over.
+        reduced: which of them are summed over, for some result.
         results: what is computed.
     """
 
@@ -112,6 +112,11 @@ class Nest:
         found = list(seen.values())
         self._seen = list(self.results), found, list(dict.fromkeys(e.buffer for e in found if e.buffer is not None))
         return self._seen
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether results are reduced over different axes: each over those on which its place does not depend."""
+        return len({tuple(f == 0 for f in r.place.factors) for r in self.results if isinstance(r, Fold)}) > 1
 
     def signature(self) -> Hashable:
         """What its code depends on: equal signatures make equal functions."""

@@ -305,8 +305,8 @@ class Writer:
 
     def _row_elements(self, fold: Fold) -> Index | None:
         """Elements of the result for one turn of the first axis, or None if that axis is reduced."""
-        is_one = self.nest.axes[0] == 1
-        return None if self.nest.reduced[0] or is_one else self.sizes(fold.place.factors[0])
+        factor = fold.place.factors[0]
+        return None if factor == 0 or self.nest.axes[0] == 1 else self.sizes(factor)
 
     def _bounds(self, level: int) -> tuple[Index, Index]:
         return (self.first, self.last) if level == 0 else (0, self.sizes(self.nest.axes[level]))
@@ -389,7 +389,7 @@ class Writer:
             r.place.factors[-1] == 1 if isinstance(r, Fold) else r.row is None and not r.add for r in nest.results
         )
         known = isinstance(nest.axes[-1], int) and nest.axes[-1] > 1
-        return self.lanes > 1 and known and is_plain and nest.reduced[-2:] == [True, False]
+        return self.lanes > 1 and known and is_plain and nest.reduced[-2:] == [True, False] and not nest.is_mixed
 
     def _reduce_rows(self, start: Index, stop: Index) -> None:
         """Add up rows in registers, a few vectors of columns at a time; few columns take several rows at once."""

@@ -33,10 +33,12 @@ from layerkit.engines.llvm.loops.shortcuts import shortcuts
 from layerkit.engines.llvm.loops.writer import Writer
 from layerkit.engines.llvm.lowering.facts import (
     draws,
+    have_sums_together,
     is_sized,
     place_is_local,
     reads_only_at,
     row_local,
+    sees_only_stores,
     units_along,
 )
 from layerkit.engines.llvm.lowering.joining import Product, join
@@ -327,7 +329,7 @@ class Lowering:
             mine = other.nest
             if mine is None or mine.axes != nest.axes or other.guard or other.whole or other.part:
                 continue
-            if not _fits(mine.reduced, nest.reduced):
+            if not have_sums_together(mine, nest):
                 continue
             written = {r.buffer for r in mine.results}
             is_kin = not changed.isdisjoint(self._changed(mine))
@@ -339,7 +341,7 @@ class Lowering:
                 continue
             if not is_kin and len(reads | set(mine.reads())) > MOST_READS:
                 continue
-            if not _sees_only_stores(nest, mine):
+            if not sees_only_stores(nest, mine):
                 continue
             if _reaches(needs - {other}, other):
                 continue
@@ -427,16 +429,17 @@ class Lowering:
             nest.split(DRAWN)
         folds = [r for r in nest.results if isinstance(r, Fold)]
         units, scale = units_along(nest.axes[0])
-        has_partials = bool(folds) and nest.reduced[0]
+        summed = [r for r in folds if nest.reduced[0] and r.place.factors[0] == 0]
+        """Those whose result all units share."""
         per_unit = product([scale, *nest.axes[1:]])
         whole = item.whole
-        if has_partials and isinstance(per_unit, int):
+        if summed and isinstance(per_unit, int):
             total = per_unit * (units if isinstance(units, int) else 128)
             whole = whole or total <= SMALL or (isinstance(units, int) and units == 1)
         follow: list[Kernel] = []
-        if has_partials and not whole:
-            follow = [self._partial(nest, fold, item) for fold in folds]
-            folds = [r for r in nest.results if isinstance(r, Fold)]
+        if summed and not whole:
+            follow = [self._partial(nest, fold, item) for fold in summed]
+        shared = {k.counted for k in follow}
         is_state = any(r.buffer in self._late for r in nest.results)
         function = self.written(nest, self.names, scale, _stem(item), is_state=is_state)
         reads = [Use(b, row_local(nest, b)) for b in nest.reads()]
@@ -444,7 +447,7 @@ class Lowering:
             Use(
                 r.buffer,
                 place_is_local(nest, r.place, r.buffer.size),
-                chunk=has_partials and not whole and isinstance(r, Fold),
+                chunk=r.buffer in shared,
                 part=item.part,
             )
             for r in nest.results
@@ -501,21 +504,6 @@ def combine(lowering: Lowering, function: str, partial: Buffer, out: Buffer, cou
 def _label(value: Value) -> str:
     op = value.node.op
     return op.label if isinstance(op, Input) else op.word
-
-
-def _fits(a: list[bool], b: list[bool]) -> bool:
-    return a == b or not any(a) or not any(b)
-
-
-def _sees_only_stores(nest: Nest, other: Nest) -> bool:
-    """Whether all that ``nest`` reads of ``other``'s results is the element that is being computed."""
-    stores = {r.buffer: r.place for r in other.results if isinstance(r, Store)}
-    folds = {r.buffer for r in other.results if isinstance(r, Fold)}
-    for e in nest.loads():
-        if e.buffer in folds or (e.buffer in stores and (e.kind != "load" or e.place != stores[e.buffer])):
-            return False
-    written = {r.buffer for r in nest.results}
-    return not any(e.buffer in written for e in other.loads())
 
 
 def _base(value: Value) -> Value:
