@@ -75,6 +75,9 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
         notes.append(
             f"the whole numbers of '{column}' are predicted as numbers; --task classification takes them as classes"
         )
+    if lost := records.columns[column].missing:
+        options["missing"] = "mean"  # which also leaves out rows without their target
+        notes.append(f"{lost} of {records.count} rows are left out: they have no value of '{column}'")
     by = "stratified" if is_class else "random"
     names = [name for name in records.columns if name != column]
     arrays = [opened.features] if opened.features in names else [n for n in names if records.columns[n].kind == "array"]
@@ -82,6 +85,11 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
         if len(names) > 1:
             options["features"] = arrays[:1]
             notes += [f"'{name}' is left out: one array is looked at" for name in names if name != arrays[0]]
+        if lost := records.columns[arrays[0]].missing:
+            raise DataError(
+                f"'{arrays[0]}' has missing numbers.", expected="a number everywhere", got=f"nan in {lost} of {records.count} rows",
+                fix="fill them in; of a table with a name for each column, such as a CSV file or one of pandas, the search fills them",
+            )  # fmt: skip
         return Chosen(key, arguments, opened, options, by, arrays[0], notes)
     time = next((name for name in names if _is_date(records, name) and _tells_apart(records, name)), None)
     if task == "forecast" or (task == "auto" and time is not None and not is_class):
@@ -102,10 +110,8 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     options |= {"target": column, "features": features}
     if "words" not in options:
         options["standardize"] = True
-    if any(records.columns[name].missing for name in (column, *features)):
+    if any(records.columns[name].missing for name in features):
         options["missing"] = "mean"
-    if lost := records.columns[column].missing:
-        notes.append(f"{lost} of {records.count} rows are left out: they have no value of '{column}'")
     return Chosen(key, arguments, opened, options, by, None, notes)
 
 

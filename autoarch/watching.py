@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from layerkit.training.progress import show_number
+
 if TYPE_CHECKING:
     from autoarch.study import Trial
     from autoarch.tasks import Result
-from layerkit.training.progress import show_number
 
 
 class Watcher:

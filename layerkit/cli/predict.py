@@ -34,9 +34,10 @@ def predict(
 ) -> None:
     """Let MODEL, the folder of a run or a model file (.lk), predict for the rows of DATA.
 
-    DATA is a CSV, NPZ, .ts or Parquet file with the columns of the training, a folder of images, or one image; the target
-    may be missing. A row that lacks a number gets no prediction: its cells are empty (nan in an NPZ file), and it is named on the
-    error stream. Where the data had classes, their names are given, and a number for each class. Of images the first
+    DATA is a CSV, NPZ, .ts or Parquet file with the columns of the training, a folder of images, one image, or "-" for CSV
+    from the standard input; the target may be missing. A row that lacks a number gets no prediction: its cells are empty (nan
+    in an NPZ file), and it is named on the error stream. Where the data had classes, their names are given, and a number for
+    each class. Of images the first
     column is the file, of a forecast the row after which it is made.
     """
     if output is not None and output.suffix not in (".csv", ".npz"):

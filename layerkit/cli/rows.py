@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ def open_rows(path: str, run: Path | None, model: Model) -> Records:
     """The rows of a file, a folder, or data that ship; those to test on, where the data have them.
 
     Args:
-        path: what to read.
+        path: what to read; "-" is CSV from the standard input.
         run: the folder of the run, whose spec says how files of its kind are read (what separates the fields, ...).
         model: images are read in the size of its input.
 
@@ -32,7 +35,7 @@ def open_rows(path: str, run: Path | None, model: Model) -> Records:
         DataError: there is no such file, its name does not tell how to read it, or it has no rows.
         FileFormatError: the file is broken.
     """
-    source = builders.data.replaced(_source(run), Path(path))
+    source = builders.data.replaced(_source(run), _from_stdin() if path == "-" else Path(path))
     if isinstance(source, Images):
         source = _in_size(source, model)
     opened = source.open(Path, None)
@@ -42,6 +45,15 @@ def open_rows(path: str, run: Path | None, model: Model) -> Records:
             "the data have no rows.", expected="at least one row", got=f"none in {path}", fix="check the file"
         )
     return found
+
+
+def _from_stdin() -> Path:
+    """A file with what comes through the standard input, which is there as long as the command runs: rows are read from their places."""
+    folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory())
+    path = Path(folder) / "stdin.csv"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
 
 
 def _in_size(source: Images, model: Model) -> Images:

@@ -453,6 +453,12 @@ def _encode(values: Array, column: Column, name: str, encoding: Encoding) -> Arr
     if encoding.kind == "number" and values.dtype.kind == "f" and np.isnan(values).any():
         raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{int(np.isnan(values).sum())} missing", fix="fill them in, or train with missing: mean")  # fmt: skip
     if encoding.mean:
+        if len(encoding.mean) > 1 and values.shape[-1:] != (len(encoding.mean),):
+            raise DataError(
+                f"column '{name}' has arrays of another shape.",
+                expected=f"{len(encoding.mean)} numbers along the last axis, as in training",
+                got=f"shape {values.shape[1:]}",
+            )
         mean, deviation = (np.array(v, "float64") for v in (encoding.mean, encoding.deviation))
         values = ((values - mean) / deviation).astype("float32")
     return values

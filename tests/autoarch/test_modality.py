@@ -117,6 +117,16 @@ def test_a_target_from_which_nothing_is_learnt_is_refused(tmp_path, values, says
         look(table(tmp_path / "rows.csv", "size,kind", [(i / 7, v) for i, v in enumerate(values)]), "kind")
 
 
+def test_gaps_in_arrays_are_refused_before_anything_is_trained(tmp_path):
+    x = np.ones((40, 3), "float32")
+    x[7, 1] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(40) % 2)
+    with pytest.raises(DataError, match="has missing numbers"):
+        look(str(tmp_path / "a.npz"))
+    np.savez(tmp_path / "b.npz", x=np.nan_to_num(x), y=np.where(np.arange(40) == 3, np.nan, np.arange(40) / 3))
+    assert sum(look(str(tmp_path / "b.npz")).dataset.rows.values()) == 39
+
+
 def test_whole_numbers_are_classes_where_it_is_said(tmp_path):
     path = table(tmp_path / "rows.csv", "size,stars", [(i / 7, i % 5 + 1) for i in range(50)])
     found = look(path, "stars")

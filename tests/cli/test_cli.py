@@ -200,6 +200,12 @@ def test_evaluate_on_the_rows_held_out(trained):
     assert call_json("evaluate", trained, "--best")["rows"] == 20
 
 
+def test_rows_come_from_the_standard_input(flowers, trained):
+    data = flowers.parent / "flowers.csv"
+    piped = CliRunner().invoke(cli, ["predict", str(trained), "-"], input=data.read_text())
+    assert piped.stdout == call("predict", trained, data).stdout
+
+
 def test_weights_of_classes_have_their_names(flowers, tmp_path):
     def accuracy(change):
         return call_json("train", flowers, "--run", tmp_path / change, "--set", f"fit.class_weight={change}")[

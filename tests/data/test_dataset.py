@@ -25,6 +25,7 @@ from layerkit.data import (
     read_csv,
 )
 from layerkit.data.csv import read_header
+from layerkit.data.preparation import fit
 from layerkit.errors import DataError, FileFormatError, LayerkitError, LayerkitWarning
 
 ROWS = 5000
@@ -454,3 +455,12 @@ def test_a_column_that_is_not_there_is_not_taken_for_another_one(tmp_path):
     for header, fix in (("bedrooms", "call the column 'rooms'"), ("bedrooms,room", "did you mean 'room'")):
         with pytest.raises(DataError, match=fix):
             preparation.read(ArrayRecords({name: np.ones(2) for name in header.split(",")}), with_targets=False)
+
+
+def test_arrays_of_another_width_are_refused():
+    arrays = {"x": np.ones((6, 4), "float32"), "y": np.arange(6) % 2}
+    preparation = fit(
+        ArrayRecords(arrays), np.arange(6), [Tensor("x", ("x",))], [Tensor("y", ("y",))], standardize=True
+    )
+    with pytest.raises(DataError, match="another shape"):
+        preparation.read(ArrayRecords({"x": np.ones((2, 3), "float32")}), with_targets=False)
