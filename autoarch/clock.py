@@ -22,7 +22,9 @@ FILE = "clock.json"
 BEAT_S = 1.0
 MARGIN_S = 0.5
 """Before the deadline nothing new is begun any more: what is known is written, processes end."""
-AGAIN_S = 0.01  # an alarm that was lost rings again after so long
+AGAIN_S = 1.0
+"""After so long an alarm rings again: Python drops an exception that comes while it calls a finalizer, and a call of the system
+that waits does not end for a signal that comes just before it."""
 
 
 class TimeIsUp(BaseException):
@@ -126,28 +128,36 @@ def alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
+    has_ended = False
+
     def ring(number: int, frame: FrameType | None) -> None:
-        raise TimeIsUp
+        if not (has_ended or _is_handled()):
+            raise TimeIsUp
 
     def report(lost: sys.UnraisableHookArgs) -> None:
-        """Ring again: Python drops an exception that comes while it calls a finalizer."""
-        if lost.exc_type is TimeIsUp:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-        else:
+        if lost.exc_type is not TimeIsUp:
             usual_report(lost)
 
     usual, usual_report = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
     sys.unraisablehook = report
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # once: what cleans up is not interrupted
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN_S)
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:  # also where it rings just when that is over
-        sys.unraisablehook = usual_report
+            has_ended = True
+    finally:  # also where it rings just before that
         signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = usual_report
         signal.signal(signal.SIGALRM, usual)
+
+
+def _is_handled() -> bool:
+    """Whether the alarm was heard already, and what it interrupted is cleaning up: that is not interrupted."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, TimeIsUp):
+        error = error.__context__
+    return error is not None
 
 
 def _read(path: Path) -> tuple[float | None, float | None, float]:
