@@ -83,6 +83,8 @@ class Library:
         self.faults, self.file = faults, file
         self.files: set[str] = set()
         """The files that were included."""
+        self._left = source.MAX_BYTES
+        """Characters that may still be included."""
 
     def known(self, root: nodes.Mapping, values: Values) -> Mapping[str, Block]:
         """All blocks by name; the spec's own win."""
@@ -226,6 +228,9 @@ class Library:
             path = self._inside(item)
             if path is None:
                 continue
+            if str(item.value) in self.files:
+                self.faults.report("a file is included twice.", item.span, expected="each file once", got=nodes.shown(item), fix="remove one of them")  # fmt: skip
+                continue
             self.files.add(str(item.value))
             with self.faults.caught(item.span):
                 yield from self._file(path, item.span)
@@ -250,7 +255,12 @@ class Library:
         return path
 
     def _file(self, path: Path, where: Span) -> Iterator[nodes.Mapping]:
-        root, found = source.parse_leniently(source.read_text(path), str(path))
+        text = source.read_text(path)
+        self._left -= len(text)
+        if self._left < 0:
+            self.faults.report("the included files are too large together.", where, expected=f"at most {source.MAX_BYTES} characters", got="more")  # fmt: skip
+            return
+        root, found = source.parse_leniently(text, str(path))
         for error in found:
             self.faults.add(error)
         if not isinstance(root, nodes.Mapping) or not isinstance(root.get("blocks"), nodes.Mapping):

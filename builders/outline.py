@@ -61,7 +61,9 @@ class _Reader:
         self.names = names
         self.blocks: dict[str, Outline] = {}
         self.own: set[type] = set()
-        self._seen: set[Layer] = set()
+        self._seen: dict[Layer, str] = {}
+        """The layers that were met, with the model that each is part of."""
+        self._within = ""
 
     def model(self, model: Model) -> Outline:
         """The outline of one model."""
@@ -70,7 +72,13 @@ class _Reader:
                 f"{type(model).__name__} '{model.name}' cannot be written down: its call is Python code.",
                 expected="a Sequential or functional model that was built", got=repr(model),
             )  # fmt: skip
-        graph = model._graph
+        outside, self._within = self._within, str(model.name)
+        try:
+            return self._model(model, model._graph)
+        finally:
+            self._within = outside
+
+    def _model(self, model: Model, graph: Any) -> Outline:
         names = {layer: name for name, layer in model.children()}
         for name in names.values():
             _check_name(name)
@@ -136,11 +144,13 @@ class _Reader:
     def _arguments(self, layer: Layer, name: str, is_argument: bool = False) -> tuple[str, dict[str, Any]]:
         """The name of a layer's class, or of the block that a model becomes, and the arguments that are no defaults."""
         if layer in self._seen:
+            first = self._seen[layer]
+            places = f"two layers of '{first}'" if first == self._within else f"'{first}' and of '{self._within}'"
             raise ArgumentError(
-                "a layer is part of two models, or of two layers, which no spec can say.", expected="a layer in one place",
+                f"the layer '{layer.name}' is part of {places}, which no spec can say.", expected="a layer in one place",
                 got=repr(layer), fix="call the model that it is part of, or make a layer for each place",
             )  # fmt: skip
-        self._seen.add(layer)
+        self._seen[layer] = self._within
         if isinstance(layer, Model):
             return self._block(self.model(layer), name, is_argument), {}
         if layer.is_python_only:

@@ -199,10 +199,10 @@ def test_models_of_the_same_layers_are_one_block():
 def test_a_layer_in_two_models_is_refused():
     dense, x = layers.Dense(4), Input((4,))
     inner = Model(x, dense(x), name="inner")
-    with pytest.raises(ArgumentError, match="two models"):
+    with pytest.raises(ArgumentError, match="part of 'inner' and of"):
         builders.dump(Model(x, dense(inner(x))))
     y = Input((3, 4))
-    with pytest.raises(ArgumentError, match="two models"):
+    with pytest.raises(ArgumentError, match="part of two layers of"):
         builders.dump(Model(y, layers.TimeDistributed(dense)(dense(y))))
 
 
@@ -244,6 +244,16 @@ def test_what_is_a_default_is_left_out():
         "  - Conv2D: {filters: 4, kernel_size: 3}\n  - Activation: relu\n  - Flatten\n"
         "compile:\n  optimizer: adam\n  loss: mse\n"
     )  # fmt: skip
+
+
+def test_a_layer_in_two_models_is_refused_by_the_names_of_both():
+    shared, a, b, x = layers.Dense(4, name="one"), Input((4,)), Input((4,)), Input((4,))
+    left, right = Model(a, layers.ReLU()(shared(a)), name="left"), Model(b, shared(b), name="right")
+    with pytest.raises(ArgumentError) as caught:
+        builders.dump(Model(x, layers.Add()([left(x), right(x)]), name="whole"))
+    assert caught.value.summary == "the layer 'one' is part of 'left' and of 'right', which no spec can say."
+    with pytest.raises(ArgumentError, match="part of 'left' and of 'whole'"):
+        builders.dump(Model(x, layers.Add()([left(x), shared(x)]), name="whole"))
 
 
 def test_repeats_are_found_again():

@@ -721,6 +721,17 @@ def test_included_blocks_and_those_of_the_library(tmp_path):
     assert "unit/dense" in names(model)
 
 
+def test_files_are_included_once_and_are_not_too_large_together(tmp_path):
+    part = "blocks: {own: {layers: [ReLU]}}\n"
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").write_text(part.replace("own", name) + "#" * 400_000 + "\n")
+    (tmp_path / "s.yaml").write_text(f"{HEAD}include: [a.yaml, a.yaml, b.yaml, c.yaml]\nlayers: [a]\n")
+    found = builders.load(tmp_path / "s.yaml").check()
+    assert [e.summary for e in found] == ["a file is included twice.", "the included files are too large together."]
+    column = len("include: [a.yaml, ") + 1
+    assert [(e.where.line, e.where.column) for e in found] == [(found[0].where.line, column), (found[0].where.line, column + 16)]  # fmt: skip
+
+
 def test_a_hole_in_an_included_file_is_a_fault(tmp_path):
     (tmp_path / "b.yaml").write_text("blocks:\n  own:\n    layers: [{Dense: !choice [1, 2]}]\n")
     (tmp_path / "s.yaml").write_text(f"{HEAD}include: b.yaml\nlayers: [own]\n")
