@@ -83,9 +83,7 @@ def work(
             clock = Clock(folder, began)
             if seconds is not None:
                 clock.allow(seconds)
-                if (folder / RESULT).exists():
-                    (folder / RESULT).unlink()
-                    watcher.phase(_goes_on(study.trials()))
+                _open_again(folder, study, watcher)
             options = options_from(study.options)
             if options.trials is None and clock.allowed is None:  # killed before it was written down
                 raise StateError(
@@ -97,26 +95,25 @@ def work(
                 with Pool(
                     workers, folder / "workers.log", patience, lambda t, *of: watcher.epoch(t.number, *of)
                 ) as pool:
-                    try:
-                        if not (folder / RESULT).exists():  # else what time is left is not for more trials
-                            with clock.alarm():
-                                search.run(pool)
-                    except TimeIsUp:
-                        watcher.phase("time is up")
+                    if not (folder / RESULT).exists():  # else what time is left is not for more trials
+                        search.run(pool)
                     saving.write_whole(folder / LEADERBOARD, [leaderboard(study.trials()).encode()])
-                    result = finish(folder, study, search.options, pool, watcher.phase, search.deadline)
+                    result = finish(folder, study, options, pool, watcher.phase, search.deadline)
                 _report(folder, watcher, clock)
                 return result
     finally:
         watcher.ended()
 
 
-def _goes_on(trials: Sequence[Trial]) -> str:
-    """What a search that has ended does when it gets more time, in words."""
-    count = len(_unfinished(trials))
-    return (
-        f"the search goes on after its end: {count} of {len(trials)} trials are not done, and go on where they are; what was trained "
-        "is not trained again; at the end the model and the baselines are measured once more on the test part"
+def _open_again(folder: Path, study: Study, watcher: Watcher) -> None:
+    """Remove the result of a search that has ended and goes on, and say what it does."""
+    if not (folder / RESULT).exists():
+        return
+    (folder / RESULT).unlink()
+    trials = study.trials()
+    watcher.phase(
+        f"the search goes on after its end: {len(_unfinished(trials))} of {len(trials)} trials are not done, and go on where they "
+        "are; what was trained is not trained again; at the end the model and the baselines are measured once more on the test part"
     )
 
 
@@ -148,6 +145,14 @@ class _Search:
         self.deadline = Deadline(clock, study.trials(), incumbent(folder), workers)
 
     def run(self, pool: Pool) -> None:
+        """All rounds, or as many as there is time for."""
+        try:
+            with self.deadline.clock.alarm():
+                self._rounds(pool)
+        except TimeIsUp:
+            self.watcher.phase("time is up")
+
+    def _rounds(self, pool: Pool) -> None:
         """All rounds; those that were done before take no time."""
         number = 0
         for finding in checked(self.folder, self._dataset):

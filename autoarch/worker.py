@@ -91,7 +91,7 @@ def _train(task: Task, tell: Tell) -> Result:
     compiled = time.perf_counter() - start
     with guarded(model, task.limits.bytes, copies=0 if run is None else COPIES):
         model.fit(
-            x, y, verbose=0, epochs=task.epochs, validation_data=validation, callbacks=[memory, epochs, *keeping], **arguments
+            x, y, verbose=0, epochs=task.epochs, validation_data=validation, callbacks=[*keeping, memory, epochs], **arguments
         )  # fmt: skip
         x, y = data.validation
         found = model.evaluate(x, y, verbose=0, return_dict=True)
