@@ -1,7 +1,8 @@
 """Synchronous successive halving over epochs (Jamieson and Talwalkar, 2016): the better third trains on.
 
 A round is a bracket of its own. All its trials train to the first rung; when all are there, the best of them go on from
-their checkpoints to the next. What was measured decides, never who was faster.
+their checkpoints to the next. What was measured decides, never who was faster: the best epoch so far, as it tells more of the
+end than the last (``tests/benchmarks/search_rungs.py``).
 """
 
 from __future__ import annotations
@@ -52,6 +53,6 @@ def unfinished(trials: Sequence[Trial]) -> list[Trial]:
 def _best(trials: Sequence[Trial], rung: int, *, missing: int) -> list[Trial]:
     """The best third at a rung, were there so many more that are worse."""
     there = [t for t in trials if rung in t.results]
-    good = {standing(t.number, rung, merit): t for t in there if (merit := t.results[rung].merit) is not None}
+    good = {standing(t.number, rung, promise): t for t in there if (promise := t.results[rung].promise) is not None}
     best = nlargest(max(1, (len(there) + missing) // FACTOR), good)
     return sorted((good[place] for place in best), key=lambda t: t.number)

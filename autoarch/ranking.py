@@ -1,7 +1,8 @@
 """Which of two trials is better: the one rule, which halving, the leaderboard, the best so far and the live picture follow.
 
 By accuracy where it is measured, where that is equal or not measured by the lower loss (``merit``); of trials, who came
-further is ahead of that, and of equals the one that was proposed earlier (``standing``).
+further is ahead of that, and of equals the one that was proposed earlier (``standing``). Who trains on is decided by the best
+epoch so far, all else by the scores that there are now.
 """
 
 from __future__ import annotations

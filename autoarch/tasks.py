@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from autoarch.ranking import Merit, merit
+from autoarch.ranking import LOSS, Merit, merit
 
 RUN = "run"  # in the folder of a finalist: what ``layerkit train`` keeps of its training
 
@@ -98,6 +99,17 @@ class Result:
     def merit(self) -> Merit | None:
         """How good it is, higher is better; None where it failed."""
         return merit(self.scores) if self.reason is None else None
+
+    @property
+    def promise(self) -> Merit | None:
+        """The merit of its best epoch so far; None where it failed.
+
+        While learning rates are high, scores go up and down from epoch to epoch: the best tells more of the end than the last.
+        """
+        if self.reason is not None:
+            return None
+        rows = [{n.removeprefix("val_"): v for n, v in row.items() if n.startswith("val_")} for row in self.history]
+        return max([merit(self.scores), *(merit(row) for row in rows if math.isfinite(row.get(LOSS, math.nan)))])
 
 
 class RejectedError(Exception):

@@ -104,3 +104,17 @@ def test_checkpoints_of_rounds_before_are_no_more_than_a_round_has(made_run):
         rounds = [t.round for t in study.trials() if t.number in left]
     assert rounds.count(3) == 3  # the latest
     assert len(rounds) == 3 + 9
+
+
+def test_the_best_epoch_so_far_decides():
+    trials = round_of(*[(0.5 + n / 100,) for n in range(6)])
+    down = [
+        {"val_loss": 0.1, "val_accuracy": 0.9},
+        {"val_loss": float("nan"), "val_accuracy": 1.0},
+        {"loss": 0.1, "seconds": 1},
+    ]
+    trials[0].results[0].history.extend(down)
+    assert trials[0].results[0].promise == (0.9, -0.1)
+    assert trials[1].results[0].promise == trials[1].results[0].merit
+    assert [t.number for t in promoted(trials, 0)] == [0, 5]
+    assert Result(reason="died", history=down).promise is None
