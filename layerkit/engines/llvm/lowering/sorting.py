@@ -2,7 +2,8 @@
 
 What is ordered are *entries*: whole numbers in whose order the elements stand, with their places. Where both fit into an
 i64 an entry is that one number, the place in its low half; for dtypes of 64 bits it is two numbers. No two entries are
-equal, so every way of sorting gives the same order, the stable one.
+equal, so every way of sorting gives the same order, the stable one. Where elements are wanted and no places, an entry is the
+element alone, as a whole number of 32 or 64 bits.
 
 Source of the networks: K. E. Batcher 1968, Sorting networks and their applications, AFIPS 32: the odd-even merge in
 registers, the bitonic one in memory, as it goes on inside of aligned blocks.
@@ -11,7 +12,7 @@ registers, the bitonic one in memory, as it goes on inside of aligned blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from layerkit import dtypes
 from layerkit.engines.llvm.codegen.builder import INT, Function, Index, Reg, bits, literal, size_registers, vector
@@ -20,8 +21,9 @@ from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.facts import units_along
 from layerkit.engines.llvm.lowering.lower import Lowering, rule
-from layerkit.ir import Node, Size, number, product
-from layerkit.ops.sorting import ArgSort
+from layerkit.ir import Node, Size, make, number, product
+from layerkit.ops.gathering import take_along_axis
+from layerkit.ops.sorting import ArgSort, Sort
 from layerkit.records import dataclass
 
 WRITTEN = 4  # comparisons that are written out one after the other
@@ -34,7 +36,7 @@ Entry = list[Reg]
 
 
 @rule(ArgSort)
-def argsort(lowering: Lowering, node: Node) -> None:
+def order(lowering: Lowering, node: Node) -> None:
     """The first ``count`` places of each row, in the way that suits their number and the row's."""
     (x,) = node.inputs
     op: Any = node.op
@@ -69,6 +71,36 @@ def argsort(lowering: Lowering, node: Node) -> None:
     lowering.add_kernel(Kernel(function, [Use(source, rows=True)], writes, units, price, least=lanes), node)
 
 
+@rule(Sort)
+def sort(lowering: Lowering, node: Node) -> None:
+    """The elements of each row: by a network on themselves; by their places where rows are long, or elements of few bits."""
+    (x,) = node.inputs
+    n = x.shape[-1]
+    if not (isinstance(n, int) and n <= PIECE and bits(elements.memory_type(x.dtype)) >= 32):
+        (places,) = make(ArgSort(False), (x,), node.origin).outputs
+        lowering.ensure(x), lowering.ensure(places)
+        lowering.buffers[node.outputs[0]] = lowering.ensure(take_along_axis(x, places, -1))
+        return
+    source, out = lowering.ensure(x), lowering.new(node.outputs[0])
+    units, scale = units_along(product(x.shape[:-1]))
+    entries = Numbers(x.dtype, descending=False)
+    lanes = lowering.target.lanes(bits(entries.part) // 8)
+    block = max(4, lowering.target.registers)
+
+    def write() -> str:
+        f = lowering.module.kernel([Reg("%p0", "ptr"), Reg("%p1", "ptr")], lowering.names)
+        size = Sizes(f, size_registers(lowering.names))
+        first, last = (f.mul(Reg(name, INT), size(scale)) for name in ("%begin", "%end"))
+        _short_rows(f, entries, (first, last), n, n, block, lanes)
+        return lowering.module.add(f, "sort")
+
+    function = lowering.module.once(("sort", x.dtype, n, scale, lowering.names), write)
+    price = 0.5 * _price(n, is_few=False) * (scale if isinstance(scale, int) else 1)
+    lowering.add_kernel(
+        Kernel(function, [Use(source, rows=True)], [Use(out, rows=True)], units, price, least=lanes), node
+    )
+
+
 def _price(n: Size, is_few: bool) -> float:
     """Rough nanoseconds of a row."""
     if not isinstance(n, int):
@@ -82,6 +114,13 @@ class Entries:
 
     dtype: str
     descending: bool
+
+    has_places: ClassVar[bool] = True
+
+    @property
+    def part(self) -> str:
+        """The type of a number of an entry."""
+        return INT
 
     @property
     def width(self) -> int:
@@ -97,13 +136,13 @@ class Entries:
 
     def _key(self, f: Function, x: Reg) -> Reg:
         """A number of 32 or 64 bits in whose order ``x`` stands: equal for 0.0 and -0.0, the largest for nan."""
-        width = 32 * self.width
+        width = 64 if bits(elements.memory_type(self.dtype)) == 64 else 32
         kind = vector(f"i{width}", x.lanes)
         if x.is_float:
-            raw = f.convert("bitcast", f.binary("fadd", x, literal(0.0, x.type)), f"i{width}")  # -0.0 + 0.0 is 0.0
-            most = literal(2 ** (width - 1) - 1, kind)
-            turned = f.binary("and", f.binary("ashr", raw, literal(width - 1, kind)), most)
-            key = f.select(f.compare("uno", x, x), most, f.binary("xor", raw, turned))
+            if self.has_places:
+                x = f.binary("fadd", x, literal(0.0, x.type))  # -0.0 + 0.0 is 0.0
+            raw = f.convert("bitcast", x, f"i{width}")
+            key = f.select(f.compare("uno", x, x), literal(2 ** (width - 1) - 1, kind), _turned(f, raw))
         elif bits(x.type) == width:
             key = f.binary("xor", x, literal(-(2 ** (width - 1)), kind)) if self.dtype in dtypes.UNSIGNED else x
         else:
@@ -112,10 +151,10 @@ class Entries:
 
     def last(self, lanes: int) -> Entry:
         """An entry after all others."""
-        return [literal(2**63 - 1, vector(INT, lanes))] * self.width
+        return [literal(2 ** (bits(self.part) - 1) - 1, vector(self.part, lanes))] * self.width
 
-    def place(self, f: Function, entry: Entry) -> Reg:
-        """The place in it, i32."""
+    def found(self, f: Function, entry: Entry) -> Reg:
+        """What is asked for, as it lies in memory: the place in it, i32."""
         return f.convert("trunc", entry[-1], "i32")
 
     def is_before(self, f: Function, a: Entry, b: Entry) -> Reg:
@@ -136,27 +175,64 @@ class Entries:
         )
 
 
+@dataclass(frozen=True)
+class Numbers(Entries):
+    """Elements alone, of 32 or 64 bits, as whole numbers in their order."""
+
+    has_places: ClassVar[bool] = False
+
+    @property
+    def part(self) -> str:
+        return INT if bits(elements.memory_type(self.dtype)) == 64 else "i32"
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    def make(self, f: Function, x: Reg, place: Reg) -> Entry:
+        return [self._key(f, x)]
+
+    def found(self, f: Function, entry: Entry) -> Reg:
+        """The element, as it lies in memory."""
+        (key,) = entry
+        kind = elements.memory_type(self.dtype)
+        if self.dtype in dtypes.FLOATS:
+            return f.convert("bitcast", _turned(f, key), elements.TYPES[self.dtype])
+        if bits(kind) < bits(self.part):
+            return f.convert("trunc", key, kind)
+        return (
+            f.binary("xor", key, literal(-(2 ** (bits(kind) - 1)), key.type)) if self.dtype in dtypes.UNSIGNED else key
+        )
+
+
+def _turned(f: Function, raw: Reg) -> Reg:
+    """The bits of a float as a number in its order, and back."""
+    width = bits(raw.type)
+    sign = f.binary("ashr", raw, literal(width - 1, raw.type))
+    return f.binary("xor", raw, f.binary("and", sign, literal(2 ** (width - 1) - 1, raw.type)))
+
+
 class Table:
     """Entries in memory, a vector of ``lanes`` each."""
 
     def __init__(self, f: Function, entries: Entries, count: Index, lanes: int) -> None:
-        self.f, self.entries, self.kind = f, entries, vector(INT, lanes)
+        self.f, self.entries, self.kind = f, entries, vector(entries.part, lanes)
         total = f.mul(count, lanes * entries.width)
-        self.memory = f.emit(f"alloca i64, i64 {f.name(total)}, align 64", "ptr")
+        self.memory = f.emit(f"alloca {entries.part}, i64 {f.name(total)}, align 64", "ptr")
         self.step = lanes * entries.width
         self.lanes = lanes
 
     def load(self, index: Index) -> Entry:
         f = self.f
         return [
-            f.load(f.at(self.memory, f.add(f.mul(index, self.step), i * self.lanes), INT), self.kind)
+            f.load(f.at(self.memory, f.add(f.mul(index, self.step), i * self.lanes), self.entries.part), self.kind)
             for i in range(self.entries.width)
         ]
 
     def store(self, index: Index, entry: Entry) -> None:
         f = self.f
         for i, part in enumerate(entry):
-            f.store(part, f.at(self.memory, f.add(f.mul(index, self.step), i * self.lanes), INT))
+            f.store(part, f.at(self.memory, f.add(f.mul(index, self.step), i * self.lanes), self.entries.part))
 
     def put(self, first: Index, found: Sequence[Entry]) -> None:
         """Store entries one after the other."""
@@ -278,9 +354,9 @@ class Lanes:
         return self.entries.make(f, x, f.splat(f.reg(index), self.lanes))
 
     def store(self, count: Index, index: Index, entry: Entry) -> None:
-        """The place in ``entry`` is number ``index`` of ``count``."""
-        place = self.entries.place(self.f, entry)
-        self.f.scatter(place, Reg("%p1", "ptr"), self._places(count, index), self.mask)
+        """What is found in ``entry`` is number ``index`` of ``count``."""
+        found = self.entries.found(self.f, entry)
+        self.f.scatter(found, Reg("%p1", "ptr"), self._places(count, index), self.mask)
 
 
 def _short_rows(f: Function, entries: Entries, rows: Rows, n: int, count: int, block: int, lanes: int) -> None:
