@@ -280,9 +280,13 @@ class Graph:
         """Every node, each after those that it needs."""
         return tuple(toposort(self.outputs))
 
-    def nodes(self) -> list[Node]:
+    @cached_property
+    def _nodes(self) -> tuple[Node, ...]:
+        return tuple([n for n in self.order if not isinstance(n.op, Input)])
+
+    def nodes(self) -> tuple[Node, ...]:
         """Every node but the inputs, each after those that it needs."""
-        return [n for n in self.order if not isinstance(n.op, Input)]
+        return self._nodes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and (self is other or str(self) == str(other))

@@ -199,6 +199,7 @@ def name_layers(layers: Sequence[Layer], owner: Layer) -> dict[str, Layer]:
         ArgumentError: two layers have one name.
     """
     names: dict[str, Layer] = {}
+    tried: dict[str, int] = {}
     for layer in layers:
         if layer._is_named or layer._owner is not None:
             name = layer.name or ""
@@ -207,20 +208,23 @@ def name_layers(layers: Sequence[Layer], owner: Layer) -> dict[str, Layer]:
                     f"two layers are called '{name}'.", expected="names that differ", got=f"{names[name]!r} and {layer!r}",
                     fix="give one of them another name=",
                 )  # fmt: skip
-            names[_free(name, names)] = layer
-    for layer in sorted((x for x in layers if x not in set(names.values())), key=lambda x: x._created):
+            names[_free(name, names, tried)] = layer
+    named = set(names.values())
+    for layer in sorted((x for x in layers if x not in named), key=lambda x: x._created):
         base = "input_layer" if isinstance(layer, InputLayer) else layer.name or ""
-        layer.name = _free(base, names)
+        layer.name = _free(base, names, tried)
         names[layer.name] = layer
     for layer in layers:
         if layer._owner is None:
             layer._owner = (owner, None)
-    return {name: layer for layer in layers for name, found in names.items() if found is layer}
+    name_of = {layer: name for name, layer in names.items()}
+    return {name_of[layer]: layer for layer in layers}
 
 
-def _free(name: str, taken: dict[str, Layer]) -> str:
-    found, n = name, 0
+def _free(name: str, taken: dict[str, Layer], tried: dict[str, int]) -> str:
+    """``name``, with a number if it is taken; numbers that were tried before are taken too."""
+    found = name
     while found in taken:
-        n += 1
-        found = f"{name}_{n}"
+        tried[name] = tried.get(name, 0) + 1
+        found = f"{name}_{tried[name]}"
     return found

@@ -150,13 +150,13 @@ def multiply_adds(model: Any) -> dict[str, Size]:
     """Multiply-adds of one sample, by the path of the model's layers; of unknown sizes where theirs are unknown."""
     if model._graph is None:
         return {}
-    paths = [layer.path or layer.name or "" for layer in model.layers]
-    found: dict[str, Size] = dict.fromkeys(paths, 0)
+    found: dict[str, Size] = {layer.path or layer.name or "": 0 for layer in model.layers}
     for node in forward_graph(model, 1).nodes():
         count = node.op.multiply_adds(*(x.type for x in node.inputs))
         if isinstance(count, int) and count == 0:
             continue
-        owner = next((p for p in paths if node.origin == p or node.origin.startswith(p + "/")), None)
+        parts = node.origin.split("/")  # the layer's path, and perhaps those of layers in it
+        owner = next((p for i in range(len(parts)) if (p := "/".join(parts[: i + 1])) in found), None)
         if owner is not None:
             found[owner] = found[owner] + count
     return found

@@ -53,6 +53,10 @@ class Use:
     chunk: bool = False
     part: bool = False
 
+    def of(self, buffer: Buffer) -> Use:
+        """The same use of another buffer."""
+        return Use(buffer, self.rows, self.chunk, self.part)
+
 
 @dataclass(eq=False)
 class Kernel:

@@ -59,7 +59,7 @@ class Outline:
         self._work: dict[Value, float] = {}
         """Nanoseconds of an element of what is computed where it is read."""
         self._weight: dict[Value, int] = {}
-        self._made: list[Kernel] = []
+        self._made: dict[Kernel, None] = {}
         self._open: dict[Buffer, Kernel] = {}
         """Products by their results, with whose sums a loop that follows can be done."""
         self._loops: dict[Kernel, int] = {}
@@ -86,7 +86,8 @@ class Outline:
         before = [b for v in copied for b in self._sources[v]]
         after = [self._keep(v, Buffer(v.dtype, 1, label="before")) for v in copied]
         if copied:
-            self._made.append(Kernel("loop", _uses(before, 1), _uses(after, 1), 1, 0.1 * len(copied), what="loop"))
+            copy = Kernel("loop", _uses(before, 1), _uses(after, 1), 1, 0.1 * len(copied), what="loop")
+            self._made[copy] = None
 
     def kernels(self) -> list[Kernel]:
         """In an order that respects what they need; loops that are done on the sums of products are part of those."""
@@ -148,14 +149,14 @@ class Outline:
             known = {use.buffer for use in kernel.reads}
             kernel.reads += [use for use in reads if use.buffer not in known]
             self._loops[kernel] = REPEATED + 1  # of several results: no part of a product
-            self._made.remove(kernel)
+            del self._made[kernel]
         kernel.writes += _uses([out], units)
         kernel.price += price
         if v in self._state:
             kernel.in_place += [(b, out) for b in sources]
         if group is not None:
             self._changes[group] = kernel
-        self._made.append(kernel)
+        self._made[kernel] = None
         self._keep(v, out)
 
     def _change(self, node: Node) -> None:
@@ -180,19 +181,21 @@ class Outline:
         made: dict[Buffer, Buffer] = {}
         for value, buffer in zip(node.outputs, piece.outputs, strict=True):
             made[buffer] = self._keep(value, Buffer(buffer.dtype, buffer.size, label=node.op.word))
+        kernels = []
         for kernel in piece.kernels:
-            reads = [replace(u, buffer=b) for u in kernel.reads for b in _in_place(u.buffer, memory, made)]
-            writes = [replace(u, buffer=b) for u in kernel.writes for b in _own(u.buffer, made)]
+            reads = [u.of(b) for u in kernel.reads for b in _in_place(u.buffer, memory, made)]
+            writes = [u.of(b) for u in kernel.writes for b in _own(u.buffer, made)]
             counted = None if kernel.counted is None else made[kernel.counted]
             is_reader = any(u.buffer in memory for u in kernel.reads)
             price = kernel.price + through / max(usual(kernel.units), 1) * is_reader
-            self._made.append(
+            kernels.append(
                 replace(kernel, reads=reads, writes=writes, counted=counted, price=price, in_place=[], origins=())
             )
+        self._made.update(dict.fromkeys(kernels))
         if isinstance(node.op, Reduce):
-            self._folds.update(self._made[-len(piece.kernels) :])
+            self._folds.update(kernels)
         if piece.is_open:
-            self._open[made[piece.outputs[0]]] = self._made[-1]
+            self._open[made[piece.outputs[0]]] = kernels[-1]
 
     def _view(self, x: Value) -> tuple[Value, list[Node]]:
         """The value that an operand shows, and the moves by which it does."""
@@ -223,7 +226,7 @@ class Outline:
             out = Buffer(value.dtype, value.type.size, "output", index)
             units, each = units_of(value.type.size)
             kernel = Kernel("loop", _uses(sources, units), _uses([out], units), units, each * 0.1, what="loop")
-            self._made.append(kernel)
+            self._made[kernel] = None
             return out
         sources[0].kind, sources[0].index = "output", index
         return sources[0]
