@@ -26,6 +26,7 @@ from autoarch.clock import TimeIsUp
 from autoarch.finalists import Finalist, Finals, Say, train_arguments
 from autoarch.folder import BEST, DELIVERED, MODEL, RESULT, delivered_model
 from autoarch.incumbent import incumbent
+from autoarch.modality import ships
 from autoarch.options import Options
 from autoarch.outcomes import unpacked
 from autoarch.pool import ATTEMPTS, Pool, environment
@@ -127,7 +128,7 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
         _copy_model(kept.model, best)
         name = measure(kept.scores)  # the study may not have been told any more
         model = {"validation": kept.scores[name]}
-    saving.write_whole(folder / BEST, [trial.spec.encode()])
+    _write_best(folder, trial, options)
     return {
         **_named(trial, folder, options), "is_retrained": is_retrained, "rows": rows, "measure": name,
         "model": model, "baselines": {}, "notes": notes,
@@ -153,6 +154,15 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return first
 
 
+def _write_best(folder: Path, winner: Trial, options: Options) -> None:
+    """The winner's spec, and beside it the files of blocks and of words that it names."""
+    file = options.file_of(winner.space)
+    for name in [] if ships(file) else builders.loads(winner.spec, file).files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        saving.write_whole(folder / name, [(Path(file).parent / name).read_bytes()])
+    saving.write_whole(folder / BEST, [winner.spec.encode()])
+
+
 def _is_of(folder: Path, winner: Trial) -> bool:
     """Whether the run in ``best/`` is of this spec; a search that went on may have found another."""
     path, run = folder / BEST, folder / DELIVERED / "run.json"
@@ -169,7 +179,7 @@ def _delivered(folder: Path, winner: Trial, options: Options) -> dict[str, Any]:
     with alone(folder / "best.lock", waits=True) as lock:
         if not _is_of(folder, winner):
             shutil.rmtree(best, ignore_errors=True)
-            saving.write_whole(folder / BEST, [winner.spec.encode()])
+            _write_best(folder, winner, options)
             _copy(finalists.run_of(folder, winner), best)
         attempts = itertools.count(1)
         while not (best / "results.json").exists():

@@ -19,6 +19,11 @@ PREPARED = "prepared"
 """A folder with data that are prepared once for all trials."""
 MODEL = "model.lk"
 """In ``DELIVERED``, in the folder of a trial or finalist that was trained, and in that of the best so far."""
+TAKEN = (
+    RESULT, LEADERBOARD, REPORT, BEST, DELIVERED, PREPARED, "best.lock", "lock", "trials", "incumbent", "finalists", "study.sqlite",
+    "checks.json", "clock.json", "sessions.jsonl", "workers.log", "labels.json", "data.csv", "data.npz",
+)  # fmt: skip
+"""All names: files that lie beside ``BEST`` because it names them have others."""
 
 
 def delivered_model(folder: Path) -> Path:

@@ -10,11 +10,13 @@ from typing import Any
 
 import builders
 from autoarch import comparable
-from autoarch.modality import HELD_OUT, Task, look
+from autoarch.folder import TAKEN
+from autoarch.modality import HELD_OUT, Task, look, ships
 from autoarch.space import Sampler
 from autoarch.tasks import Limits
 from builders import Spec
 from layerkit import datasets
+from layerkit.cli.runs import FILES
 from layerkit.data import Shipped
 from layerkit.errors import ArgumentError, DataError
 
@@ -163,8 +165,20 @@ def _space(name: str, spec: Spec, data: str | None) -> Space:
             "there is nothing to search.", expected="a spec with holes, such as units: !choice [32, 64]", got="none",
             fix=f"layerkit train {spec.file}",
         )  # fmt: skip
+    _check_files(spec)
     spec = _parted(spec, data)
     return Space(name, spec.text, str(Path(spec.file).resolve()), _epochs(spec))
+
+
+def _check_files(spec: Spec) -> None:
+    """See that the files which a spec names can lie beside ``best.yaml``, and in its run."""
+    taken = {*TAKEN, *FILES}
+    for file in [] if ships(spec.file) else least(spec).files:
+        if Path(file).parts[0].lower() in taken:
+            raise ArgumentError(
+                "a file that the spec names has the name of a file of searches or runs.", expected="another name", got=file,
+                fix="rename it",
+            )  # fmt: skip
 
 
 def least(spec: Spec) -> Spec:

@@ -24,7 +24,7 @@ OPTIONS = Options((Space("small", "", "small.yaml", 9),), None, 5, seed=7)
 def trial(number: int, accuracy: float, epochs: float = 1.0) -> Trial:
     history = [{"loss": 1.0, "seconds": epochs}] * 9
     results = {rung: Result({"loss": 1.0, "accuracy": accuracy}, history) for rung in range(RUNGS)}
-    return Trial(number, 0, "small", 9, "random", Drawn(), f"spec {number}\n", results)
+    return Trial(number, 0, "small", 9, "random", Drawn(), f"name: spec-{number}\n", results)
 
 
 class Trains:
@@ -143,7 +143,7 @@ def test_when_time_is_up_a_finalists_model_is_the_result(tmp_path):
     place.write_bytes(b"the model")
     found = _cut_short(tmp_path, OPTIONS, [winner.trial], winner, "time was up")
     assert (tmp_path / "best" / "model.lk").read_bytes() == b"the model"
-    assert (tmp_path / "best.yaml").read_text() == "spec 3\n"
+    assert (tmp_path / "best.yaml").read_text() == "name: spec-3\n"
     assert found["is_retrained"]
     assert found["model"] == {"validation": 0.93}
     assert found["baselines"] == {}

@@ -27,7 +27,7 @@ from autoarch.pool import Pool
 from autoarch.study import Study
 from autoarch.tasks import Limits, Task
 from autoarch.watching import Watcher
-from layerkit.errors import StateError
+from layerkit.errors import ArgumentError, StateError
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -185,6 +185,39 @@ def children(pid: int) -> list[int]:
         with suppress(OSError):  # a thread that is gone
             found += map(int, path.read_text().split())
     return found
+
+
+BLOCKS = "layerkit: 1\nblocks: {wide: {parameters: {units: }, layers: [{Dense: {units: $units, activation: relu}}]}}\n"
+
+
+@pytest.mark.slow
+def test_files_that_the_best_spec_names_lie_beside_it(tmp_path):
+    (tmp_path / "own.yaml").write_text(BLOCKS)
+    text = SPEC.split("layers:")[0] + "include: [own.yaml]\nlayers: [Flatten, {wide: {units: !choice [8, 9]}}, {Dense: {units: 10, activation: softmax}}]\n"  # fmt: skip
+    text += "compile: {loss: sparse_categorical_crossentropy, metrics: [accuracy]}\nfit: {epochs: 1}\ndata: {dataset: digits}\n"
+    (tmp_path / "small.yaml").write_text(text)
+    invoke("search", tmp_path / "small.yaml", "--trials", 1, "--run", tmp_path / "run")
+    (tmp_path / "own.yaml").unlink()
+    arguments = [
+        sys.executable,
+        "-m",
+        "layerkit",
+        "train",
+        tmp_path / "run" / "best.yaml",
+        "--run",
+        tmp_path / "again",
+        "--quiet",
+    ]
+    subprocess.run(list(map(str, arguments)), check=True, env=environment(), capture_output=True)
+    assert (tmp_path / "again" / "model.lk").read_bytes() == (tmp_path / "run" / "best" / "model.lk").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["lock", "spec.yaml"])
+def test_files_that_a_spec_names_are_called_otherwise_than_those_of_a_search(tmp_path, name):
+    (tmp_path / name).write_text(BLOCKS)
+    (tmp_path / "small.yaml").write_text(SPEC.replace("layers:\n", f"include: [{name}]\nlayers:\n", 1))
+    with pytest.raises(ArgumentError, match="the name of a file"):
+        prepare([tmp_path / "small.yaml"], None, trials=3)
 
 
 @pytest.mark.slow
