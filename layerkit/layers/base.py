@@ -486,6 +486,8 @@ class Layer(Configurable):
                 outputs = self.call(*args, **kwargs)
             finally:
                 trace.training, self._is_called = before, False
+            if outputs is None:
+                raise ArgumentError("a layer's call returns its output.", expected="a tensor, or several", got="nothing", fix="end 'call' with a return")  # fmt: skip
             self._pass_mask(first, outputs, previous, has_mask)
             self._regularize(outputs)
         return outputs

@@ -87,6 +87,8 @@ class Accuracy(MeanOf):
         0.5
     """
 
+    _direction = "up"
+
     def values(self, y_true: Any, y_pred: Any) -> Any:
         y_true, y_pred = match(y_true, y_pred, str(self.name))
         return ops.equal(y_true, y_pred)
@@ -102,6 +104,8 @@ class BinaryAccuracy(MeanOf):
         threshold: predictions above it say yes.
     """
 
+    _direction = "up"
+
     name: str | None = "binary_accuracy"
     dtype: Any = None
     threshold: float = 0.5
@@ -114,6 +118,8 @@ class BinaryAccuracy(MeanOf):
 class CategoricalAccuracy(MeanOf):
     """Share of one-hot targets whose class is predicted best."""
 
+    _direction = "up"
+
     def values(self, y_true: Any, y_pred: Any) -> Any:
         return categorical_accuracy(y_true, y_pred)
 
@@ -121,6 +127,8 @@ class CategoricalAccuracy(MeanOf):
 @METRICS.add
 class SparseCategoricalAccuracy(MeanOf):
     """Share of class numbers that are predicted best."""
+
+    _direction = "up"
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         return sparse_categorical_accuracy(y_true, y_pred)
@@ -135,6 +143,8 @@ class TopKCategoricalAccuracy(MeanOf):
         name: its name in logs.
         dtype: not used; there for Keras.
     """
+
+    _direction = "up"
 
     k: int = 5
     name: str | None = "top_k_categorical_accuracy"
@@ -153,6 +163,8 @@ class SparseTopKCategoricalAccuracy(MeanOf):
         dtype: not used; there for Keras.
         from_sorted_ids: whether predictions are class numbers, the best first.
     """
+
+    _direction = "up"
 
     k: int = 5
     name: str | None = "sparse_top_k_categorical_accuracy"

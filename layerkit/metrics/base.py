@@ -7,7 +7,7 @@ weights inside the compiled step; outside they work on arrays at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Metric(Configurable):
 
     name: str | None = None
     dtype: Any = None
+    _direction: ClassVar[str | None] = None
+    """Whether a larger one is better ("up") or a smaller one ("down"), where that is known; Keras's name."""
     if TYPE_CHECKING:
         weights: list[Weight]
 
@@ -241,6 +243,8 @@ class RootMeanSquaredError(Mean):
         >>> float(RootMeanSquaredError()([[0.0, 0.0]], [[2.0, 2.0]]))
         2.0
     """
+
+    _direction = "down"
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""

@@ -165,6 +165,8 @@ class _Share(_Confusion):
         dtype: not used; there for Keras.
     """
 
+    _direction = "up"
+
     thresholds: Any = None
     top_k: PositiveInt | None = None
     class_id: int | None = None
@@ -208,6 +210,8 @@ class Recall(_Share):
 
 class _AtLeast(_Confusion):
     """The best of one share among thresholds at which another is large enough."""
+
+    _direction = "up"
 
     if TYPE_CHECKING:
         num_thresholds: int
@@ -371,6 +375,8 @@ class AUC(_Confusion):
         >>> float(AUC(num_thresholds=3)([0, 0, 1, 1], [0, 0.5, 0.3, 0.9]))
         0.75
     """
+
+    _direction = "up"
 
     num_thresholds: PositiveInt = 200
     curve: Annotated[str, OneOf(("ROC", "PR"))] = "ROC"

@@ -11,6 +11,7 @@ from layerkit.metrics.base import METRICS, MeanOf
 
 
 class _MeanLoss(MeanOf):
+    _direction = "down"
     loss: ClassVar[Any]
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -57,6 +58,8 @@ class BinaryCrossentropy(MeanOf):
         label_smoothing: moves targets this share of the way to 0.5.
     """
 
+    _direction = "down"
+
     name: str | None = "binary_crossentropy"
     dtype: Any = None
     from_logits: bool = False
@@ -76,6 +79,8 @@ class CategoricalCrossentropy(MeanOf):
         label_smoothing: moves targets this share of the way to equal probabilities.
         axis: the axis of the classes.
     """
+
+    _direction = "down"
 
     name: str | None = "categorical_crossentropy"
     dtype: Any = None
@@ -97,6 +102,8 @@ class SparseCategoricalCrossentropy(MeanOf):
         ignore_class: a target that does not count.
         axis: the axis of the classes.
     """
+
+    _direction = "down"
 
     name: str | None = "sparse_categorical_crossentropy"
     dtype: Any = None
@@ -120,6 +127,8 @@ class CosineSimilarity(MeanOf):
         >>> float(CosineSimilarity()([[1.0, 0.0]], [[3.0, 0.0]]))
         1.0
     """
+
+    _direction = "up"
 
     name: str | None = "cosine_similarity"
     dtype: Any = None

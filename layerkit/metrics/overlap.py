@@ -33,6 +33,8 @@ class FBetaScore(Metric):
         array([0.385, 0.909, 0.833], dtype=float32)
     """
 
+    _direction = "up"
+
     average: Annotated[Any, OneOf((None, "micro", "macro", "weighted"))] = None
     beta: PositiveFloat = 1.0
     threshold: Annotated[float, Number(float, 0, 1, open_low=True)] | None = None
@@ -99,6 +101,8 @@ def _is_class(numbers: Any, count: int) -> Any:
 
 class _ConfusionMatrix(Metric):
     """Counts how often each class is taken for each other one."""
+
+    _direction = "up"
 
     num_classes: PositiveInt
     ignore_class: int | None = None

@@ -57,6 +57,8 @@ class PearsonCorrelation(MeanOf):
         axis: the axis along which values are correlated.
     """
 
+    _direction = "up"
+
     name: str | None = "pearson_correlation"
     dtype: Any = None
     axis: int = -1
@@ -74,6 +76,8 @@ class ConcordanceCorrelation(MeanOf):
         dtype: not used; there for Keras.
         axis: the axis along which values are compared.
     """
+
+    _direction = "up"
 
     name: str | None = "concordance_correlation"
     dtype: Any = None
@@ -99,6 +103,8 @@ class R2Score(Metric):
         >>> float(R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [3.0]]))
         1.0
     """
+
+    _direction = "up"
 
     class_aggregation: Annotated[Any, OneOf(("uniform_average", "variance_weighted_average", None))] = "uniform_average"
     num_regressors: NonNegativeInt = 0

@@ -30,7 +30,7 @@ from layerkit.models.functional import LayerGraph, name_layers
 from layerkit.models.trainer import Trainer
 from layerkit.ops.core import dtype_of
 from layerkit.registry import serialize
-from layerkit.trace import draw_seed, get_mask, set_mask
+from layerkit.trace import current, draw_seed, get_mask, set_mask
 from layerkit.training.data import Mapped
 
 if TYPE_CHECKING:
@@ -81,6 +81,16 @@ class Model(Trainer, Layer):
         self.preparation: Preparation | None = None
         """How columns of data became its inputs and targets, where a spec's section ``data`` said so; files keep it."""
         self._prepare_training()
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights of a model of one's own: ``call`` is traced on inputs of these shapes, None for unknown sizes."""
+        if self._graph is None and current() is None:  # else it is on its way to be called
+            self.compute_output_shape(input_shape)
+
+    def _builds_itself(self) -> bool:
+        """Whether all its layers have their weights and its own training step says what to call: a GAN has no ``call``."""
+        has_no_build = self.has_own_step and type(self).build is Model.build
+        return has_no_build and bool(self.layers) and all(layer.built for layer in self.layers)
 
     # Structure --------------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Trainer(_Base):
 
         def _match_inputs(self, inputs: Any, graph: LayerGraph) -> list[Any]: ...
         def _on_host(self, x: Any) -> Any: ...
+        def _builds_itself(self) -> bool: ...
 
     def _prepare_training(self) -> None:
         """The state of training before there is any."""
@@ -322,11 +323,6 @@ class Trainer(_Base):
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_weights)
         self._ready = self._mode()
-
-    def _builds_itself(self) -> bool:
-        """Whether all its layers have their weights and its own training step says what to call: a GAN has no ``call``."""
-        has_no_build = self.has_own_step and type(self).build is Layer.build
-        return has_no_build and bool(self.layers) and all(layer.built for layer in self.layers)
 
     @property
     def has_own_step(self) -> bool:

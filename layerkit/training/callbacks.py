@@ -161,18 +161,49 @@ class History(Callback):
         self.history = {name: self.history[name] for name in (*(logs or {}), *self.history)}
 
 
+UPWARDS = ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
+"""What names end in of which a larger value is better."""
+
+
 class Monitor(Callback):
     """Watches one name in the logs."""
 
-    def better(self, monitor: str, mode: str) -> bool:
-        """Whether larger is better."""
-        if mode not in ("auto", "min", "max"):
-            raise ArgumentError(f"unknown mode of {type(self).__name__}.", expected="auto, min or max", got=repr(mode))
-        if mode != "auto":
-            return mode == "max"
-        return any(
-            monitor.endswith(n) for n in ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
-        )
+    if TYPE_CHECKING:
+        monitor: str
+        mode: str
+    _is_told = False
+
+    def begin(self) -> None:
+        """Refuse a mode that is none; which way is better is known when the metrics are, after the first step."""
+        if self.mode not in ("auto", "min", "max"):
+            raise ArgumentError(
+                f"unknown mode of {type(self).__name__}.", expected="auto, min or max", got=repr(self.mode)
+            )
+
+    def beats(self, value: float, other: float | None, step: float = 0.0) -> bool:
+        """Whether a value is better than another, if there is one, by more than ``step``."""
+        if other is None:
+            return True
+        return value - step > other if self.maximize else value + step < other
+
+    @property
+    def maximize(self) -> bool:
+        """Whether larger is better: as ``mode`` says, or the metric of that name, or else the name."""
+        if self.mode != "auto":
+            return self.mode == "max"
+        name = self.monitor.removeprefix("val_")
+        metric = next((m for m in self.model.metrics if m.name == name), None)
+        direction = getattr(metric, "_direction", None)
+        if direction is not None or name.endswith("loss"):
+            return bool(direction == "up")
+        if name.lower().endswith(UPWARDS):
+            return True
+        if not self._is_told:
+            self._is_told = True
+            warn(
+                f"it is not known whether a larger '{self.monitor}' is better; a smaller one is taken for it. Say so: mode='max' or 'min'."
+            )
+        return False
 
     def read(self, monitor: str, logs: Logs | None) -> float | None:
         """The watched value; a missing one is warned of."""
@@ -208,9 +239,9 @@ class EarlyStopping(Monitor):
     remembers = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.maximize = self.better(self.monitor, self.mode)
+        self.begin()
         self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
-        self.best = -math.inf if self.maximize else math.inf
+        self.best: float | None = None
         self.best_weights: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -220,19 +251,16 @@ class EarlyStopping(Monitor):
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
-        if self._beats(value, self.best):
+        step = abs(self.min_delta)
+        if self.beats(value, self.best, step):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-            if self.baseline is None or self._beats(value, self.baseline):
+            if self.baseline is None or self.beats(value, self.baseline, step):
                 self.wait = 0
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
-
-    def _beats(self, value: float, other: float) -> bool:
-        step = abs(self.min_delta)
-        return value - step > other if self.maximize else value + step < other
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
@@ -266,9 +294,8 @@ class ModelCheckpoint(Monitor):
     remembers = ("best", "_batches")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.maximize = self.better(self.monitor, self.mode)
-        start = self.initial_value_threshold
-        self.best = start if start is not None else -math.inf if self.maximize else math.inf
+        self.begin()
+        self.best = self.initial_value_threshold
         self._batches = 0
         self._epoch = 0
 
@@ -290,7 +317,7 @@ class ModelCheckpoint(Monitor):
     def _save(self, epoch: int, logs: Logs | None) -> None:
         if self.save_best_only:
             value = self.read(self.monitor, logs)
-            if value is None or not (value > self.best if self.maximize else value < self.best):
+            if value is None or not self.beats(value, self.best):
                 return
             self.best = value
         path = _fill_in(str(self.filepath), {"epoch": epoch + 1, **(logs or {})})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,8 +76,8 @@ class ReduceLROnPlateau(Monitor):
             )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.maximize = self.better(self.monitor, self.mode)
-        self.best = -math.inf if self.maximize else math.inf
+        self.begin()
+        self.best: float | None = None
         self.wait = self.cooldown_counter = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -92,7 +91,7 @@ class ReduceLROnPlateau(Monitor):
         if self.cooldown_counter:
             self.cooldown_counter -= 1
             self.wait = 0
-        if value > self.best + self.min_delta if self.maximize else value < self.best - self.min_delta:
+        if self.beats(value, self.best, self.min_delta):
             self.best, self.wait = value, 0
             return
         if self.cooldown_counter:

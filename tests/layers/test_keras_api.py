@@ -331,3 +331,26 @@ def test_numpy_writes_where_it_is_told_to():
     np.testing.assert_array_equal(result, 1 + kernel.numpy())
     with pytest.raises(TypeError):
         np.add(result, 1, out=kernel)
+
+
+def test_a_layer_that_returns_nothing_is_told_so():
+    class Forgetful(layers.Layer):
+        def call(self, x):
+            x * 2
+
+    with pytest.raises(ArgumentError, match="returns its output"):
+        layerkit.Sequential([layerkit.Input((3,)), Forgetful(), layers.Dense(1)])
+
+
+def test_a_model_of_ones_own_is_built_for_a_shape():
+    class Two(layerkit.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = layers.Dense(2), [layers.Dense(3)]
+
+        def call(self, pair):
+            return self.last[0](self.first(pair[0]) + self.first(pair[1]))
+
+    model = Two()
+    model.build([(None, 4), (None, 4)])
+    assert (model.built, model.count_params()) == (True, 4 * 2 + 2 + 2 * 3 + 3)

@@ -164,3 +164,23 @@ def test_the_same_metrics_arguments_and_functions() -> None:
 
 if __name__ == "__main__":
     np.savez(sys.argv[1], **{k: v for number in range(len(CASES)) for k, v in results(keras, number).items()})
+
+
+NEEDED = {
+    "IoU": {"num_classes": 2, "target_class_ids": [0]}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
+    "MeanIoU": {"num_classes": 2}, "OneHotMeanIoU": {"num_classes": 2}, "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5}, "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5}, "MeanMetricWrapper": {"fn": lambda y, p: p},
+}  # fmt: skip
+
+
+def test_metrics_are_better_in_keras_direction():
+    kinds = {
+        n: c for n, c in vars(keras.metrics).items() if isinstance(c, type) and issubclass(c, keras.metrics.Metric)
+    }
+    assert len(kinds) > 30
+    for name, theirs in kinds.items():
+        if name != "Metric":
+            assert getattr(layerkit.metrics, name)._direction == getattr(
+                theirs(**NEEDED.get(name, {})), "_direction", None
+            ), name

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import layerkit
-from layerkit import Sequential, callbacks, optimizers
-from layerkit.errors import ArgumentError, StateError
+from layerkit import Sequential, callbacks, metrics, optimizers
+from layerkit.errors import ArgumentError, LayerkitWarning, StateError
 from layerkit.layers import Dense, Dropout, Input
 
 RNG = np.random.default_rng(0)
@@ -206,3 +207,29 @@ def test_swap_ema_weights() -> None:
 def test_by_name_as_files_write_them() -> None:
     history = fit(model("sgd"), {"ReduceLROnPlateau": {"monitor": "loss", "patience": 1}}).history
     assert len(history["learning_rate"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "is_up"),
+    [
+        (metrics.AUC(name="AUC"), "val_AUC", True), (metrics.CosineSimilarity(), "cosine_similarity", True),
+        (metrics.MeanIoU(num_classes=2), "val_mean_io_u", True), (metrics.Hinge(name="accuracy"), "accuracy", False),
+        (metrics.Mean(name="b_loss"), "val_b_loss", False), (metrics.Mean(name="my_acc"), "val_my_acc", True),
+    ],
+)  # fmt: skip
+def test_which_way_is_better_follows_from_the_metric(metric, name, is_up):
+    watched = callbacks.EarlyStopping(name, patience=1)
+    watched.model = SimpleNamespace(metrics=[metric], stop_training=False)
+    watched.on_train_begin()
+    for epoch, value in enumerate((0.5, 0.6)):
+        watched.on_epoch_end(epoch, {name: value})
+    assert (watched.best, watched.model.stop_training) == ((0.6, False) if is_up else (0.5, True))
+
+
+def test_a_metric_of_ones_own_has_to_be_told_which_way_is_better():
+    watched = callbacks.ReduceLROnPlateau("mine")
+    watched.model = SimpleNamespace(metrics=[metrics.Mean(name="mine")])
+    watched.on_train_begin()
+    with pytest.warns(LayerkitWarning, match="mode='max' or 'min'"):
+        assert not watched.beats(2.0, 1.0)
+    assert callbacks.ModelCheckpoint("x", "mine", mode="max").beats(2.0, 1.0)
