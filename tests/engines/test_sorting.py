@@ -8,6 +8,7 @@ import pytest
 import layerkit
 from layerkit import dtypes, ops
 from layerkit.dtypes import is_floating
+from layerkit.engines.llvm.codegen.target import host
 
 SHAPES = [(3, 1), (17, 16), (5, 33), (9, 100), (2, 1500), (0, 8), (3, 0)]
 DTYPES = [*(d for d in dtypes.FLOATS if d not in dtypes.STORAGE), *dtypes.INTEGERS, "bool"]
@@ -58,3 +59,14 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     finally:
         layerkit.set_threads(None)
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("without", ["avx512f", "avx2"])
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_narrower_vectors_agree(dtype: str, without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = host(without)
+    monkeypatch.setattr("layerkit.engines.llvm.host", lambda: narrow)
+    x = numbers((11, 45), dtype)
+    elements, places = layerkit.function(lambda x: (ops.sort(x), ops.argsort(x)))(x)
+    np.testing.assert_array_equal(elements, np.sort(x, -1))
+    np.testing.assert_array_equal(places, np.argsort(x, -1, kind="stable"))

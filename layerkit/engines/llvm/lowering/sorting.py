@@ -1,5 +1,7 @@
 """Sorting: several rows at once, one in each lane of vectors, by Batcher's networks; long rows by merging sorted pieces.
 
+Parts of rows are read and written as they lie in memory, and turned in registers.
+
 What is ordered are *entries*: whole numbers in whose order the elements stand, with their places. Where both fit into an
 i64 an entry is that one number, the place in its low half; for dtypes of 64 bits it is two numbers. No two entries are
 equal, so every way of sorting gives the same order, the stable one. Where elements are wanted and no places, an entry is the
@@ -21,6 +23,7 @@ from layerkit.engines.llvm.loops import elements
 from layerkit.engines.llvm.loops.writer import Sizes
 from layerkit.engines.llvm.lowering.facts import units_along
 from layerkit.engines.llvm.lowering.lower import Lowering, rule
+from layerkit.engines.llvm.tiles.packing import transpose
 from layerkit.ir import Node, Size, make, number, product
 from layerkit.ops.gathering import take_along_axis
 from layerkit.ops.sorting import ArgSort, Sort
@@ -282,13 +285,13 @@ def _merge_in_registers(f: Function, entries: Entries, found: list[Entry]) -> li
     return found
 
 
-def _fill_sorted(f: Function, table: Table, n: int, block: int, load: Callable[[Index], Entry]) -> None:
-    """The ``n`` entries that ``load`` gives by number, sorted: blocks first, then runs of twice the length at each turn."""
+def _fill_sorted(f: Function, table: Table, n: int, block: int, load: Callable[[Index, int], list[Entry]]) -> None:
+    """The ``n`` entries that ``load`` gives, some from a number on, sorted: blocks first, then runs of twice the length at each turn."""
     entries, tail = table.entries, n % block
     with f.loop(0, n - tail, block) as at:
-        table.put(at.index, _sort_in_registers(f, entries, [load(f.add(at.index, i)) for i in range(block)]))
+        table.put(at.index, _sort_in_registers(f, entries, load(at.index, block)))
     if tail:
-        found = _sort_in_registers(f, entries, [load(n - tail + i) for i in range(tail)])
+        found = _sort_in_registers(f, entries, load(n - tail, tail))
         table.put(n - tail, [*found, *[entries.last(table.lanes)] * (block - tail)])
     total, run = n + -n % block, block
     while run < total:
@@ -353,6 +356,39 @@ class Lanes:
         x = elements.take(f, Reg("%p0", "ptr"), self._places(n, index), self.entries.dtype, self.mask)
         return self.entries.make(f, x, f.splat(f.reg(index), self.lanes))
 
+    def load_some(self, n: Index, index: Index, some: int) -> list[Entry]:
+        """Elements from ``index`` on of each row of ``n``: parts of rows, turned in registers."""
+        f, dtype = self.f, self.entries.dtype
+        kind = elements.memory_type(dtype)
+        if self.lanes == 1 or bits(kind) < 32:
+            return [self.load(n, f.add(index, i)) for i in range(some)]
+        columns: list[Reg] = []
+        for start in range(0, some, self.lanes):
+            width = min(self.lanes, some - start)
+            mask = f.mask(width, self.lanes) if width < self.lanes else None
+            places = [f.at(Reg("%p0", "ptr"), f.add(at, f.add(index, start)), kind) for at in self._starts(n)]
+            columns += transpose(f, [elements.load(f, p, dtype, self.lanes, mask) for p in places])[:width]
+        return [self.entries.make(f, x, f.splat(f.reg(f.add(index, i)), self.lanes)) for i, x in enumerate(columns)]
+
+    def _starts(self, n: Index) -> list[Index]:
+        """Where each row of ``n`` begins; the last row is taken for those that do not exist."""
+        f, last = self.f, self.f.sub(self.stop, 1)
+        return [f.mul(f.min(f.add(self.first, i), last), n) for i in range(self.lanes)]
+
+    def store_some(self, count: Index, index: Index, found: list[Entry]) -> None:
+        """What is found in entries is written one after the other from number ``index`` of ``count`` on."""
+        f = self.f
+        whole = len(found) - len(found) % self.lanes if self.lanes > 1 else 0
+        for start in range(0, whole, self.lanes):
+            rows = transpose(f, [self.entries.found(f, entry) for entry in found[start : start + self.lanes]])
+            starts = self._starts(count)
+            for row, at in zip(
+                reversed(rows), reversed(starts), strict=True
+            ):  # the last row itself after what stands for it
+                f.store(row, f.at(Reg("%p1", "ptr"), f.add(at, f.add(index, start)), row.element))
+        for i, entry in enumerate(found[whole:], start=whole):
+            self.store(count, f.add(index, i), entry)
+
     def store(self, count: Index, index: Index, entry: Entry) -> None:
         """What is found in ``entry`` is number ``index`` of ``count``."""
         found = self.entries.found(self.f, entry)
@@ -365,13 +401,14 @@ def _short_rows(f: Function, entries: Entries, rows: Rows, n: int, count: int, b
     with f.loop(*rows, lanes) as group:
         at = Lanes(f, entries, group.index, rows[1], lanes)
         if table is None:
-            found = _sort_in_registers(f, entries, [at.load(n, i) for i in range(n)])
-            for i, entry in enumerate(found[:count]):
-                at.store(count, i, entry)
+            found = _sort_in_registers(f, entries, at.load_some(n, 0, n))
+            at.store_some(count, 0, found[:count])
         else:
-            _fill_sorted(f, table, n, block, lambda index: at.load(n, index))
-            with f.loop(0, count) as k:
-                at.store(count, k.index, table.load(k.index))
+            _fill_sorted(f, table, n, block, lambda index, some: at.load_some(n, index, some))
+            whole = count - count % block
+            with f.loop(0, whole, block) as k:
+                at.store_some(count, k.index, [table.load(f.add(k.index, i)) for i in range(block)])
+            at.store_some(count, whole, [table.load(whole + i) for i in range(count - whole)])
 
 
 def _first_few(f: Function, entries: Entries, rows: Rows, n: Index, count: int, lanes: int) -> None:
@@ -435,13 +472,16 @@ def _sort_pieces(
         where = f.binary("add", f.splat(f.reg(f.add(base, index)), lanes), steps)
         return where, f.compare("slt", where, f.splat(f.reg(n), lanes))
 
-    def load(index: Index) -> Entry:
+    def load_one(index: Index) -> Entry:
         where, is_there = places(index)
         if lanes == 1:
             where = f.select(is_there, where, literal(0, INT))
         x = elements.take(f, numbers, where, entries.dtype, is_there)
         found = entries.make(f, x, where)
         return [f.select(is_there, a, b) for a, b in zip(found, entries.last(lanes), strict=True)]
+
+    def load(index: Index, some: int) -> list[Entry]:
+        return [load_one(f.add(index, i)) for i in range(some)]
 
     _fill_sorted(f, table, piece, block, load)
     with f.loop(0, piece) as k:
