@@ -101,7 +101,7 @@ class Deadline:
         self.best: Trial | None = None if best is None else self._trials.get(best.trial)
         """The trial that would be trained again, if the search ended now."""
         self._begun: dict[int, float] = {}
-        self._wrong: dict[int, float | None] = {}
+        self._wrong: dict[int, float] = {}
         self._overheads: list[float] = []
 
     @property
@@ -130,8 +130,8 @@ class Deadline:
     def expected(self, trial: Trial, result: Result) -> dict[str, float]:
         """What was predicted of a trial before it was trained: of the ``seconds``, what the engine said times its error then."""
         found = (trial.results[LOOK].predicted if LOOK in trial.results else {}) | result.predicted
-        engine, wrong = found.get("engine_seconds"), self._wrong.get(trial.number)
-        return found if engine is None else {**found, "seconds": engine * (wrong or 1.0)}
+        engine, wrong = found.get("engine_seconds"), self._wrong.get(trial.number, 1.0)
+        return found if engine is None else {**found, "seconds": engine * wrong}
 
     def ended(self, task: Task, rung: int, result: Result) -> None:
         """Learn from a task that ended."""
@@ -163,19 +163,23 @@ class Deadline:
         if own is not None:
             return own
         if predicted is not None:
-            return predicted * (self.wrong(trial) or 1.0)
+            return predicted * self.wrong(trial)
         took = [took for _, took in self._alike(trial)]
         return median(took) if took else None
 
-    def wrong(self, trial: Trial) -> float | None:
-        """What the engine's prediction is to be multiplied by: its errors for others, the more alike the more they count."""
+    def wrong(self, trial: Trial) -> float:
+        """What the engine's prediction is to be multiplied by: the median of its errors for others.
+
+        Those for trials of the same space count twice. That it is not wrong at all counts as one of them: so a search begins.
+        The median does not mind a trial during which the machine was busy.
+        """
         found = [
-            (math.exp(-_unlike(other, trial)), math.log(took / predicted))
-            for other, took in self._alike(trial)
-            if (predicted := _predicted(other)) is not None and other.trained > 1  # a first epoch warms up
+            (t.space, took / predicted)
+            for t in list(self._trials.values())
+            if t.trained > 1  # a first epoch warms up
+            if (took := _measured(t)) is not None and (predicted := _predicted(t)) is not None
         ]
-        total = sum(weight for weight, _ in found)
-        return math.exp(sum(weight * error for weight, error in found) / total) if total else None
+        return median([1.0, *(error for space, error in found for _ in range(1 + (space == trial.space)))])
 
     def _alike(self, trial: Trial) -> list[tuple[Trial, float]]:
         """Trials of its space that were measured, or else all, and the seconds of their epochs."""
@@ -232,12 +236,6 @@ class FinalsGuard:
 def _measured(trial: Trial) -> float | None:
     """The seconds of an epoch."""
     return seconds_of(trial.results[trial.rung].history).get("seconds") if trial.rung >= 0 else None
-
-
-def _unlike(one: Trial, other: Trial) -> float:
-    """In how many values two trials differ; holes that only one has count half."""
-    a, b = ({(path, repr(value)) for path, value in t.drawn.values.items()} for t in (one, other))
-    return len(a ^ b) / 2
 
 
 def _predicted(trial: Trial) -> float | None:

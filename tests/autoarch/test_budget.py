@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -170,13 +169,18 @@ def test_of_a_prediction_the_error_is_learned(tmp_path):
     trials[0].results[LOOK] = Result(predicted={"engine_seconds": 4.0})
     trials[1].results[LOOK] = Result(predicted={"engine_seconds": 10.0})
     assert Deadline(clock, trials, None, 1).pace(trials[1]) == pytest.approx(5.0)  # half of what was predicted
-    other = trial(2, 8.0, epochs=18)  # in its space it took twice as long, but it is less like the new one
+    other = trial(2, 8.0, epochs=18)  # took twice as long
     other.results[LOOK] = Result(predicted={"engine_seconds": 4.0})
-    for t, width in zip((*trials, other), (16, 16, 32), strict=True):
-        t.drawn.values["width"] = width
-    found = Deadline(clock, [*trials, other], None, 1).pace(trials[1])
-    weight = math.exp(-1)
-    assert found == pytest.approx(10 * 2 ** ((-1 + weight) / (1 + weight)))
+    assert Deadline(clock, [*trials, other], None, 1).pace(trials[1]) == pytest.approx(10.0)  # half, twice, and as told
+    trials += [trial(n, 1e6, space="b", epochs=18) for n in (3, 4)]  # the machine was busy, in another space
+    for t in trials[-2:]:
+        t.results[LOOK] = Result(predicted={"engine_seconds": 4.0})
+    assert Deadline(clock, [*trials, other], None, 1).pace(trials[1]) == pytest.approx(
+        20.0
+    )  # 0.5 0.5 1 [2] 2 and two of 250,000
+    first = trial(5, 4.0)  # has trained one epoch, which warms up
+    first.results[LOOK] = Result(predicted={"engine_seconds": 1.0})
+    assert Deadline(clock, [first, trials[1]], None, 1).pace(trials[1]) == pytest.approx(10.0)
 
 
 def test_what_does_not_begin_has_no_result(tmp_path):
