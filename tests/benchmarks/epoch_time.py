@@ -1,4 +1,4 @@
-"""Seconds of an epoch of trials from all spaces that ship: predicted beside measured, and measured beside measured again.
+"""Seconds of an epoch of trials from all spaces that ship, and memory: predicted beside measured, and measured again.
 
 python tests/benchmarks/epoch_time.py FILE --each 6 --part 0/8    # trains trials of the first eighth of the spaces; what they took goes to FILE
 python tests/benchmarks/epoch_time.py FILE                        # predicts them, and prints how near that is
@@ -113,14 +113,18 @@ def show(file: Path, folder: Path, seed: int, each: int) -> None:
     """The ratios of predicted to measured, by space."""
     known = {t["name"]: t for t in trials(folder, each, seed)}
     took: dict[str, list[float]] = defaultdict(list)
+    held: dict[str, float] = {}
     for line in file.read_text().splitlines():
         row = json.loads(line)
+        held[row["name"]] = row["measured"]["bytes"]
         took[row["name"]].append(seconds_of([{"seconds": s} for s in row["took"]])["seconds"])
     (folder / "prepared").mkdir()
     by: dict[str, list[float]] = defaultdict(list)
-    noise, alone = [], []
+    noise, alone, memory = [], [], []
     for name, found in took.items():
-        ratio = predict(known[name], folder)["engine_seconds"] / min(found)
+        predicted = predict(known[name], folder)
+        ratio = predicted["engine_seconds"] / min(found)
+        memory.append(predicted["bytes"] / held[name])
         by[name.rpartition(",")[0]].append(ratio)
         alone.append(ratio)
         noise += [found[i] / found[i - 1] for i in range(1, len(found))]
@@ -128,6 +132,7 @@ def show(file: Path, folder: Path, seed: int, each: int) -> None:
         print(f"{name:32}{shares(ratios)}")
     print(f"{'all, by the engine alone':32}{shares(alone)}")
     print(f"{'the same measured twice':32}{shares(noise)}")
+    print(f"{'memory':32}{shares(memory)}")
 
 
 def main() -> None:
