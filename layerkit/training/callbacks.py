@@ -258,7 +258,7 @@ class EarlyStopping(Monitor):
                 self.best_weights = self.model.get_weights()
             if self.baseline is None or self.beats(value, self.baseline, step):
                 self.wait = 0
-        if self.wait >= self.patience and epoch > 0:
+        elif self.wait >= self.patience and epoch > 0:  # an epoch that is the best so far is never the last one
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
