@@ -44,7 +44,9 @@ def _methods(cls: type, *, frozen: bool, eq: bool, init: bool) -> dict[str, Any]
         made |= {"__setattr__": _refuse, "__delattr__": _refuse}
     if eq:
         key = _key([f.name for f in dataclasses.fields(cls) if f.compare])  # type: ignore[arg-type]
-        made["__eq__"] = lambda self, other: key(self) == key(other) if type(other) is type(self) else NotImplemented
+        made["__eq__"] = lambda self, other: (
+            self is other or (key(self) == key(other) if type(other) is type(self) else NotImplemented)
+        )
         made["__hash__"] = (lambda self: hash(key(self))) if frozen else None
     return made
 

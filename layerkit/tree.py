@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 
@@ -21,6 +22,21 @@ class _Leaf:
 LEAF = _Leaf()
 
 
+def _kind_of(cls: type) -> str:
+    """What an object of that class is in a tree; None is nothing anywhere."""
+    if issubclass(cls, list | tuple):
+        return "sequence"
+    return "mapping" if issubclass(cls, Mapping) else "leaf"
+
+
+_kind: Callable[[type], str] = cache(_kind_of)
+
+
+def _like(node: Any, values: list[Any]) -> Any:
+    """A sequence of the kind of ``node``."""
+    return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)
+
+
 def flatten(tree: Any) -> tuple[list[Any], Any]:
     """The leaves in order (dicts in the order of their keys), and the structure that they had; None is no leaf."""
     leaves: list[Any] = []
@@ -28,16 +44,13 @@ def flatten(tree: Any) -> tuple[list[Any], Any]:
     def walk(node: Any) -> Any:
         if node is None:
             return None
-        kind = type(node)
-        if kind is tuple:
-            return tuple([walk(value) for value in node])
-        if isinstance(node, list | tuple):
-            walked = [walk(value) for value in node]
-            return kind(*walked) if hasattr(node, "_fields") else kind(walked)
-        if kind is dict or isinstance(node, Mapping):
+        kind = _kind(type(node))
+        if kind == "leaf":
+            leaves.append(node)
+            return LEAF
+        if kind == "mapping":
             return {key: walk(value) for key, value in node.items()}
-        leaves.append(node)
-        return LEAF
+        return _like(node, [walk(value) for value in node])
 
     structure = walk(tree)
     return leaves, structure
@@ -50,12 +63,10 @@ def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     def walk(node: Any) -> Any:
         if node is LEAF:
             return next(rest)
-        if isinstance(node, Mapping):
+        kind = _kind(type(node))
+        if kind == "mapping":
             return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, list | tuple):
-            walked = [walk(value) for value in node]
-            return type(node)(*walked) if hasattr(node, "_fields") else type(node)(walked)
-        return node
+        return _like(node, [walk(value) for value in node]) if kind == "sequence" else node
 
     return walk(structure)
 
@@ -77,7 +88,8 @@ def key(structure: Any) -> Any:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves alone."""
-    return flatten(tree)[0]
+    is_leaf = tree is not None and _kind(type(tree)) == "leaf"
+    return [tree] if is_leaf else flatten(tree)[0]
 
 
 def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -72,10 +73,11 @@ class Lowered:
         first: dict[Buffer, int] = {}
         last: dict[Buffer, int] = {}
         copies: dict[Buffer, int] = {}
-        for k, phase in found.phase_of.items():
+        for k, phase in sorted(found.phase_of.items(), key=itemgetter(1)):
             for use in (*k.reads, *k.writes):
                 b = use.buffer
-                first[b], last[b] = min(first.get(b, phase), phase), max(last.get(b, phase), phase)
+                first.setdefault(b, phase)
+                last[b] = phase
                 if use.chunk:
                     copies[b] = self.works[found.segment_of[k]]
         for k in self.guards:
