@@ -28,13 +28,12 @@ from layerkit.errors import (
     did_you_mean,
     nearest,
 )
-from layerkit.fields import fields
+from layerkit.fields import fault_of, fields, unknown_argument
 from layerkit.records import dataclass
 
-_KEYS = {
-    cls.__name__: key
-    for key, cls in {**SOURCES, "data": DataOptions, "split": Split, "window": Window, "words": Words}.items()
-}
+_PARTS: dict[str, type] = {"split": Split, "window": Window, "words": Words}
+"""The keys of the section whose values are arguments in turn."""
+_KEYS = {cls.__name__: key for key, cls in {**SOURCES, "data": DataOptions, **_PARTS}.items()}
 """The keys of the section by the classes that they make."""
 
 
@@ -141,24 +140,46 @@ def read(node: Node) -> tuple[DataSection | None, list[LayerkitError]]:
 
 
 def _made(cls: type, node: Node, errors: list[LayerkitError]) -> Any:
-    """An object from its arguments; a lone value is the first of them."""
-    given: Any = None
-    try:
-        given = node.plain()
-        if isinstance(node, Mapping):
-            return cls(**{str(k): v for k, v in given.items()})
-        return cls() if given is None else cls(given)
-    except LayerkitError as error:
-        error.where = error.where or place(node, error.argument, _KEYS.get(error.layer or ""))
-        error.fix = error.fix or _slip(node, error)
-        errors.append(_in_words_of_the_spec(error))
-        return None
+    """An object from its arguments; a lone value is the first of them. All that is wrong with them is told."""
+    found = list(_wrong(cls, node)) if isinstance(node, Mapping) else []
+    if not found:
+        try:
+            given: Any = node.plain()
+            if isinstance(node, Mapping):
+                return cls(**{str(k): v for k, v in given.items()})
+            return cls() if given is None else cls(given)
+        except LayerkitError as error:
+            error.where = error.where or place(node, error.argument, _KEYS.get(error.layer or ""))
+            found = [error]
+    for fault in found:
+        fault.fix = fault.fix or _slip(node, fault)
+        errors.append(_in_words_of_the_spec(fault))
+    return None
+
+
+def _wrong(cls: type, node: Mapping) -> Iterator[LayerkitError]:
+    """What is wrong with each of the arguments of ``cls`` by itself, and of those that are made of arguments in turn."""
+    known = fields(cls)
+    for entry in node.entries:
+        name, own = str(entry.key.value), _PARTS.get(str(entry.key.value)) if cls is DataOptions else None
+        if name not in known:
+            faults: list[LayerkitError] = [unknown_argument(cls, name)]
+        elif own is not None and isinstance(entry.value, Mapping) and (inner := list(_wrong(own, entry.value))):
+            faults = inner
+        else:
+            field = known[name]
+            fault = fault_of(cls, name, entry.value.plain(), field.check, field.default)
+            faults = [] if fault is None else [fault]
+        for error in faults:
+            within = Mapping((entry,), node.span)
+            error.where = error.where or place(within, error.argument, name)
+            yield error
 
 
 def _slip(node: Node, error: LayerkitError) -> str | None:
     """The fix for a value that is a slip of the pen."""
     owner = next(
-        (cls for cls in (*SOURCES.values(), DataOptions, Split, Window, Words) if cls.__name__ == error.layer), None
+        (cls for cls in (*SOURCES.values(), DataOptions, *_PARTS.values()) if cls.__name__ == error.layer), None
     )
     check = fields(owner)[error.argument].check if owner is not None and error.argument in fields(owner) else None
     given = [e.value for e in _entries(node) if e.key.value == error.argument]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY
 from functools import cache
 from os import PathLike
@@ -246,7 +246,7 @@ class Configurable:
             kwargs |= _positional(cls, args)
             for name in kwargs:
                 if name not in declared and name not in cls.accepted_no_ops:
-                    raise _unknown(cls, name, [*signature(cls).parameters, *declared])
+                    raise unknown_argument(cls, name, declared)
         for field in declared.values():
             if field.name in kwargs:
                 setattr(self, field.name, _checked(cls, self, field, kwargs[field.name]))
@@ -447,11 +447,10 @@ def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
     needed = _needed(cls)
     if not args and needed is not None and needed <= kwargs.keys() <= sig.parameters.keys():
         return {name: kwargs[name] for name in sig.parameters if name in kwargs}  # as bind does, which takes longer
-    names = list(sig.parameters)
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in sig.parameters.values())
     for name in kwargs:
         if name not in sig.parameters and not takes_any:
-            raise _unknown(cls, name, names)
+            raise unknown_argument(cls, name)
     try:
         bound = sig.bind(*args, **kwargs)
     except TypeError as error:
@@ -481,7 +480,9 @@ def _needed(cls: type) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters if p.default is REQUIRED or p.default is inspect.Parameter.empty)
 
 
-def _unknown(cls: type, name: str, names: Sequence[str]) -> UnknownArgumentError:
+def unknown_argument(cls: type, name: str, more: Iterable[str] = ()) -> UnknownArgumentError:
+    """That a class has no argument of this name, with the one that is meant where that is seen."""
+    names = [*signature(cls).parameters, *more]
     match = nearest(name, names)
     error = UnknownArgumentError(
         f"'{cls.__name__}' has no argument '{name}'.",

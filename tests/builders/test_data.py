@@ -74,6 +74,19 @@ def test_all_faults_are_reported():
     assert sorted(error.where.line for error in errors) == [1, 2, 3]
 
 
+def test_all_faults_of_a_mapping_are_reported_each_at_its_place():
+    text = """\
+csv: {path: a.csv, delimeter: ";", decimal: x}
+standardize: yes
+split: {val: 0.2, test: a, by: random}
+window: {lenght: 3}
+"""
+    _, errors = data.read(source.parse(text, "spec.yaml"))
+    found = [(e.where.line, e.where.column, e.argument) for e in errors]
+    assert found == [(1, 20, "delimeter"), (1, 36, "decimal"), (2, 1, "standardize"), (3, 9, "val"), (3, 19, "test"), (4, 10, "lenght")]  # fmt: skip
+    assert errors[3].fix == "did you mean 'validation'?"
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../a.csv", "x/../../a.csv", "link/passwd"])
 def test_paths_stay_in_the_folder(folder, path):
     (folder / "link").symlink_to("/etc")
