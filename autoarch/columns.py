@@ -70,7 +70,7 @@ def choose(data: str, target: str | None, task: str) -> Chosen:
     texts = len(records.columns[column].categories)
     if is_class and texts > max(records.count // 2, 2):
         raise DataError(f"'{column}' holds no classes: hardly a text of it comes back.", expected="a column of numbers, or of texts that return",
-                        got=f"{texts} texts in {records.count} rows", fix="name another column with --target")  # fmt: skip
+                        got=f"{texts} texts in {records.count} rows", fix="take another column (--target, in Python target=)")  # fmt: skip
     if task == "auto" and not is_class and records.columns[column].kind == "whole":
         notes.append(
             f"the whole numbers of '{column}' are predicted as numbers; --task classification takes them as classes"
@@ -171,7 +171,7 @@ def _target(opened: Opened, target: str | None, data: str) -> str:
         likely = [n for n in few if n.lower() in USUAL_TARGETS] or [few[-1]] if few else []
         listed = [f"{n} ({c})" for n, c in list(records.columns.items())[:40]]
         raise DataError(
-            f"it is not said which column of '{data}' is to be predicted.", expected="--target with one of its columns",
+            f"it is not said which column of '{data}' is to be predicted.", expected="one of its columns as the target (--target, in Python target=)",
             got="columns " + "; ".join(listed), fix=" or ".join(f"--target {n}" for n in likely) or None,
         )  # fmt: skip
     try:

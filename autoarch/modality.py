@@ -190,7 +190,7 @@ def _answer(dataset: DataSet) -> dict[str, Any]:
     if dataset.classes is not None:
         if len(dataset.classes) < 2:
             raise DataError("all rows are of one class: there is nothing to learn.", expected="two classes or more",
-                            got=", ".join(dataset.classes), fix="name another column with --target")  # fmt: skip
+                            got=", ".join(dataset.classes), fix="take a target of two classes or more: another column (--target, in Python target=)")  # fmt: skip
         return {"outputs": len(dataset.classes), "answer": {"Activation": "softmax"},
                 "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}  # fmt: skip
     y = np.asarray(dataset.train[1] if dataset.in_memory else next(iter(dataset.train))[1], "float64")

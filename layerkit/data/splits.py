@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -59,14 +60,20 @@ class Split(Configurable):
         for name, share, part in zip(("validation", "test"), (self.validation, self.test), parts[1:], strict=True):
             if share and not len(part):
                 raise DataError(
-                    f"the {name} part is empty.",
-                    expected="at least one row",
-                    got=f"{share} of {records.count} rows",
-                    argument=name,
-                )
+                    f"the {name} part is empty: there are too few rows for a share of {share}.",
+                    expected=self._least(share, series is not None), got=f"{records.count} rows", argument=name,
+                    fix="more rows, or a larger share",
+                )  # fmt: skip
         if not len(parts[0]):
             raise DataError("the split leaves nothing to train on.", expected="at least one row", got=f"{records.count} rows", argument="validation")  # fmt: skip
         return parts if self.by == "time" else tuple(map(np.sort, parts))  # type: ignore[return-value]
+
+    def _least(self, share: float, is_series: bool) -> str:
+        """What would do for one row in a part; shares are rounded."""
+        if self.by == "group":
+            return "more groups"
+        what = "of a class" if self.by == "stratified" else "in one of the series" if is_series else ""
+        return f"at least {math.floor(0.5 / share) + 1} rows {what}".rstrip()
 
     def _random(self, records: Records, target: str | None) -> list[Array]:
         return self._cut(np.random.default_rng(self.seed).permutation(records.count))

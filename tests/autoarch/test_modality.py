@@ -168,7 +168,7 @@ def test_wrong_names_are_told(tmp_path):
     path = table(tmp_path / "rows.csv", "size,kind,price", [(i / 7, "ab"[i % 2], i / 3) for i in range(20)])
     with pytest.raises(DataError) as caught:
         look(path)
-    assert caught.value.expected == "--target with one of its columns"
+    assert caught.value.expected == "one of its columns as the target (--target, in Python target=)"
     assert caught.value.got == "columns size (numbers); kind (2 categories: a, b); price (numbers)"
     assert caught.value.fix == "--target price"
     with pytest.raises(DataError) as caught:

@@ -434,6 +434,22 @@ def test_what_is_wrong_is_said(table, options, says):
         _open({"csv": {"path": table[0]}}, options).train  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("by", "least"), [("random", "at least 4 rows"), ("time", "at least 4 rows"), ("stratified", "at least 4 rows of a class")]
+)  # fmt: skip
+def test_a_part_without_rows_says_how_many_it_takes(tmp_path, by, least):
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 2)), y=np.array([0, 1, 1]))
+    with pytest.raises(DataError) as caught:
+        _open({"npz": {"path": tmp_path / "a.npz"}}, {"split": {"validation": 0.16, "by": by}})
+    fault = caught.value
+    assert (fault.expected, fault.got, fault.argument) == (least, "3 rows", "validation")
+    assert "a share of 0.16" in fault.summary
+    np.savez(tmp_path / "b.npz", x=np.zeros((8, 2)), y=np.arange(8) % 2)  # four of each class
+    assert (
+        _open({"npz": {"path": tmp_path / "b.npz"}}, {"split": {"validation": 0.16, "by": by}}).validation is not None
+    )
+
+
 def test_names_of_files_tell_their_source(tmp_path):
     for name, key in (
         ("a.csv", "csv"),
