@@ -8,9 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
+from layerkit.errors import ArgumentError
+
 RESULT, LEADERBOARD, REPORT = "result.json", "leaderboard.json", "report.html"
+STUDY = "study.sqlite"
+"""The file of what was proposed and what came of it: a folder that has it holds a search."""
 BEST = "best.yaml"
 """The winner's spec."""
 DELIVERED = "best"
@@ -20,10 +25,28 @@ PREPARED = "prepared"
 MODEL = "model.lk"
 """In ``DELIVERED``, in the folder of a trial or finalist that was trained, and in that of the best so far."""
 TAKEN = (
-    RESULT, LEADERBOARD, REPORT, BEST, DELIVERED, PREPARED, "best.lock", "lock", "trials", "incumbent", "finalists", "study.sqlite",
+    RESULT, LEADERBOARD, REPORT, BEST, DELIVERED, PREPARED, "best.lock", "lock", "trials", "incumbent", "finalists", STUDY,
     "checks.json", "clock.json", "sessions.jsonl", "workers.log", "labels.json", "data.csv", "data.npz",
 )  # fmt: skip
 """All names: files that lie beside ``BEST`` because it names them have others."""
+
+
+def require_new(folder: Path, beside: Sequence[str] = ()) -> None:
+    """Refuse a folder for a search in which there is something.
+
+    Args:
+        folder: it need not be there.
+        beside: names of files that may be there.
+
+    Raises:
+        ArgumentError: it holds something else, or is a file.
+    """
+    if folder.is_file():
+        raise ArgumentError(f"'{folder}' is a file.", expected="a new folder", got=str(folder), fix="give a new folder")
+    left = f"{STUDY}.new"  # by one that was killed while it began
+    if folder.is_dir() and any(f.name not in beside and not f.name.startswith(left) for f in folder.iterdir()):
+        fix = f"autoarch resume {folder}" if (folder / STUDY).exists() else "give a new folder"
+        raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
 
 
 def delivered_model(folder: Path) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 import builders
 from autoarch import budget, rows
 from autoarch.coordinator import start, work
-from autoarch.folder import BEST, RESULT, delivered_model
+from autoarch.folder import BEST, RESULT, delivered_model, require_new
 from autoarch.options import DEFAULT_TRIALS, prepare
 from autoarch.outcomes import classes_of, in_units
 from autoarch.space import Sampler
@@ -27,6 +27,7 @@ from autoarch.watching import Plain, Watcher
 from layerkit import saving
 from layerkit.errors import ArgumentError, StateError
 from layerkit.ir import Array
+from layerkit.training.progress import show_number
 
 if TYPE_CHECKING:
     from layerkit.data.preparation import Preparation
@@ -84,6 +85,7 @@ def search(
     seconds = None if time is None else budget.seconds(time)
     limits = Limits(params, None if memory is None else budget.size(memory), flops, latency_ms)
     folder = Path(run) if run is not None else Path(tempfile.mkdtemp(prefix="autoarch-"))
+    require_new(folder)
     try:
         with budget.in_time(seconds, began):
             _start(
@@ -105,8 +107,6 @@ def _start(
     if x is None:
         start(folder, prepare(specs, data, **options), seconds)
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder))
     y, labels = np.asarray(y), None
     if y.dtype.kind not in "biuf" or options["task"] == "classification":
         labels, y = rows.labels_of(y)
@@ -149,7 +149,7 @@ class Table(list[dict[str, Any]]):
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return show_number(value)
     return "" if value is None else str(value)
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoarch.folder import STUDY, require_new
 from autoarch.halving import LOOK, RUNGS, rungs
 from autoarch.ranking import Merit, Standing, merit, standing
 from autoarch.space import Drawn
@@ -21,7 +22,6 @@ from autoarch.tasks import Result
 from layerkit.errors import ArgumentError, FileFormatError, StateError
 from layerkit.saving import locks
 
-FILE = "study.sqlite"
 _TABLES = """
     CREATE TABLE options (text TEXT NOT NULL);
     CREATE TABLE rounds (number INTEGER PRIMARY KEY);
@@ -106,17 +106,15 @@ class Study:
         Raises:
             ArgumentError: the folder holds something.
         """
+        require_new(folder, beside)
         folder.mkdir(parents=True, exist_ok=True)
-        new = folder / (FILE + ".new")
+        new = folder / (STUDY + ".new")
         for left in folder.glob(f"{new.name}*"):  # by one that was killed here, its journal included
             left.unlink()
-        if any(f.name not in beside for f in folder.iterdir()):
-            fix = f"autoarch resume {folder}" if (folder / FILE).exists() else "give a new folder"
-            raise ArgumentError(f"'{folder}' is not empty.", expected="a new folder", got=str(folder), fix=fix)
         with closing(sqlite3.connect(new)) as connection, connection:
             connection.executescript(_TABLES)
             connection.execute("INSERT INTO options VALUES (?)", [json.dumps(options)])
-        new.replace(folder / FILE)
+        new.replace(folder / STUDY)
 
     @classmethod
     @contextmanager
@@ -128,10 +126,10 @@ class Study:
             FileFormatError: it is broken.
             StateError: another process writes it.
         """
-        path = folder / FILE
+        path = folder / STUDY
         if not path.is_file():
             raise ArgumentError(
-                f"'{folder}' holds no search.", expected="a folder that 'autoarch search' wrote", got=f"no file {FILE}"
+                f"'{folder}' holds no search.", expected="a folder that 'autoarch search' wrote", got=f"no file {STUDY}"
             )
         with locks.alone(folder / "lock", waits=False) if alone else nullcontext():
             try:

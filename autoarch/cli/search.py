@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from autoarch.cli.running import SIZE, TIME, run_search, workers_options
+from autoarch.folder import require_new
 from layerkit.cli.shared import Verb
 
 
@@ -49,6 +50,8 @@ def search(
 
     if not specs and data is None:
         raise click.UsageError("give a spec, or --data.")
+    if folder is not None:
+        require_new(folder)  # before anything is read
     with budget.in_time(seconds, click.get_current_context().find_root().obj):  # which imports may take much of
         from autoarch.coordinator import start
         from autoarch.options import DEFAULT_TRIALS, prepare

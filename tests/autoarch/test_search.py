@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import autoarch
 import layerkit
 from autoarch.cli import cli
 from autoarch.cli.search import _new_folder
@@ -310,7 +311,6 @@ def test_one_that_never_answers_is_given_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("!choice [32, 64]", "32"), "not empty"),
         (("epochs: 9", "epochs: !int {low: 1, high: 9}"), "the epochs are not searched"),
         (("data: {dataset: digits}", ""), "does not say how the data are read"),
         (("data: {dataset: digits}", "data: {csv: {path: a.csv, test: b.csv}, target: y}"), "another folder"),
@@ -319,10 +319,26 @@ def test_one_that_never_answers_is_given_up(tmp_path, monkeypatch):
 def test_wrong_use_is_told(tmp_path, change, message):
     path = tmp_path / "small.yaml"
     path.write_text(SPEC.replace(*change))
-    result = CliRunner().invoke(cli, ["search", str(path), "--run", str(tmp_path)])
+    result = CliRunner().invoke(cli, ["search", str(path), "--run", str(tmp_path / "run")])
     assert result.exit_code == 1
     assert message in result.output
-    assert not (tmp_path / "study.sqlite").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoarch.options.prepare", lambda *_, **__: pytest.fail("the data are read"))
+    monkeypatch.setattr("autoarch.python.prepare", lambda *_, **__: pytest.fail("the data are read"))
+    (tmp_path / "mine.txt").write_text("kept")
+    for place, says in ((tmp_path, "is not empty"), (tmp_path / "mine.txt", "is a file")):
+        with pytest.raises(ArgumentError, match=says):
+            autoarch.search(data="digits", run=place)
+    result = CliRunner().invoke(cli, ["search", "--data", "digits", "--run", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "is not empty" in result.output
+    (tmp_path / "mine.txt").rename(tmp_path / "study.sqlite")
+    with pytest.raises(ArgumentError) as caught:
+        autoarch.search(data="digits", run=tmp_path)
+    assert caught.value.fix == f"autoarch resume {tmp_path}"
 
 
 def test_a_folder_without_a_search_is_told(tmp_path):
