@@ -9,6 +9,7 @@ from autoarch.measures import epoch_seconds, parameters_of, score_of
 from autoarch.ranking import ACCURACY, LOSS, measure
 from autoarch.study import Trial
 from autoarch.values import short_values
+from layerkit.training.progress import show_number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,8 +39,8 @@ def board(ranked: Sequence[Trial], *, width: int, first: int = 1, whole: bool = 
     heads = ["rank", "trial", *(n.replace("_", " ") for n in names), *(["space"] if has_spaces else []), "epochs", "parameters", "epoch", "values"]  # fmt: skip
     rows: list[list[str | Text]] = [
         [
-            str(rank), str(trial.number), *(_number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in names),
-            *([text(trial.space)] if has_spaces else []), str(trial.trained), _number(parameters_of(trial), ",d"),
+            str(rank), str(trial.number), *(_score(score_of(trial, n) if trial.reason is None else None) for n in names),
+            *([text(trial.space)] if has_spaces else []), str(trial.trained), _count(parameters_of(trial)),
             shown_seconds(epoch_seconds(trial)), described(trial),
         ] for rank, trial in enumerate(ranked, first)
     ]  # fmt: skip
@@ -97,5 +98,9 @@ def shown_seconds(value: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _score(value: float | None) -> str:
+    return "" if value is None else show_number(value)
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,d}"

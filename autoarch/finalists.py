@@ -30,6 +30,7 @@ from autoarch.space import derive_seed
 from autoarch.study import Study, Trial, ranked
 from autoarch.tasks import RUN, Result, Task, Train
 from layerkit.errors import StateError
+from layerkit.training.progress import show_number
 
 FINALISTS, SEEDS = 3, 3
 FOLDER = "finalists"
@@ -157,7 +158,7 @@ class Finals:
                     )
                 self.study.add_final(task.number, number, result)
                 self._thin(by_number[task.number], number)
-                found = result.reason or ", ".join(f"{n} {v:.4f}" for n, v in sorted(result.scores.items()))
+                found = result.reason or ", ".join(f"{n} {show_number(v)}" for n, v in sorted(result.scores.items()))
                 self.say(f"finalist {task.number:3}, seed {number + 1} of {SEEDS}  {found}")
 
     def _task(self, trial: Trial, number: int) -> Task:

@@ -19,6 +19,7 @@ from autoarch.ranking import Standing
 from autoarch.study import Trial
 from autoarch.tasks import Result
 from autoarch.watching import Watcher
+from layerkit.training.progress import show_number
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -222,7 +223,7 @@ class Live(Watcher):
             score = next((at.logs[n] for n in ("val_accuracy", "val_loss", "accuracy", "loss") if n in at.logs), None)
             of = rungs(trial.epochs)[min(trial.rung + 1, RUNGS - 1)]
             rows.append([
-                str(number), f"{at.epoch}/{of}", "" if score is None else f"{score:.4f}", text(trial.why), described(trial)
+                str(number), f"{at.epoch}/{of}", "" if score is None else show_number(score), text(trial.why), described(trial)
             ])  # fmt: skip
         return grid(["trial", "epoch", "score", "proposed by", "values"], rows, width=width)
 
@@ -281,5 +282,7 @@ def plot(points: Iterable[tuple[float, float, str]], columns: int, lines: int) -
     wide, tall = (max(xs) - left) or 1, (high - low) or 1
     for x, y, mark in reversed(points):
         field[round((high - y) / tall * (lines - 1))][round((x - left) / wide * (columns - 1))] = mark
-    labels = [f"{high:7.4f}", *[" " * 7] * (lines - 2), f"{low:7.4f}"]
-    return [f"{label} |{''.join(row)}".rstrip() for label, row in zip(labels, field, strict=True)]
+    ends = show_number(high), show_number(low)
+    room = max(7, *map(len, ends))
+    labels = [ends[0], *[""] * (lines - 2), ends[1]]
+    return [f"{label:>{room}} |{''.join(row)}".rstrip() for label, row in zip(labels, field, strict=True)]

@@ -11,6 +11,7 @@ import click
 from autoarch.cli.running import RUN
 from autoarch.ranking import sign
 from layerkit.cli.shared import Verb, print_json, show_table
+from layerkit.training.progress import show_number
 
 
 @click.command(cls=Verb)
@@ -73,7 +74,7 @@ def _best_baseline(facts: Mapping[str, Any]) -> str | None:
     if not scores:
         return None
     name = max(scores, key=lambda n: sign(facts["measure"]) * scores[n])
-    return f"{name} {scores[name]:.4f}"
+    return f"{name} {show_number(scores[name])}"
 
 
 def _changes(found: list[dict[str, Any]]) -> list[str]:
@@ -93,7 +94,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return show_number(value)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):

@@ -9,7 +9,8 @@ from typing import Any
 from autoarch.ranking import ACCURACY
 from autoarch.report import charts
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, element, escape, number, paragraph, section, table
+from autoarch.report.markup import Markup, element, escape, number, paragraph, score_cell, section, table
+from layerkit.training.progress import show_number
 
 LEVEL = "95 %"
 CHECKED = (
@@ -73,12 +74,12 @@ def _sentence(text: str) -> str:
 
 
 def _rivals(result: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {scores['test']:.4g}" for name, scores in result.get("baselines", {}).items() if scores.get("test") is not None)  # fmt: skip
+    return ", ".join(f"{name} {show_number(scores['test'])}" for name, scores in result.get("baselines", {}).items() if scores.get("test") is not None)  # fmt: skip
 
 
 def _measured(facts: Facts) -> str:
     assert facts.winner is not None
-    return f"{facts.measure.replace('_', ' ')} {facts.winner.scores[facts.measure]:.4f}"
+    return f"{facts.measure.replace('_', ' ')} {show_number(facts.winner.scores[facts.measure])}"
 
 
 def _measure(result: Mapping[str, Any]) -> str:
@@ -86,9 +87,9 @@ def _measure(result: Mapping[str, Any]) -> str:
 
 
 def _with(measure: str, value: float, interval: Sequence[float] | None) -> str:
-    within = f" ({LEVEL} interval {interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+    within = f" ({LEVEL} interval {_range(interval)})" if interval else ""
     article = "an" if measure[:1] in "aeiou" else "a"
-    return f"{article} {measure} of {value:.4g}{within}"
+    return f"{article} {measure} of {show_number(value)}{within}"
 
 
 def _compared(facts: Facts) -> list[Markup]:
@@ -102,8 +103,8 @@ def _compared(facts: Facts) -> list[Markup]:
     for name, scores in everyone.items():
         interval, test = scores.get("interval"), tests.get(name)
         rows.append([
-            name, number(scores.get("test"), ".4f"), _range(interval) if interval else "",
-            number(scores.get("validation"), ".4f"), *([_p(test["p"]) if test else ""] if tests else []),
+            name, score_cell(scores.get("test")), _range(interval) if interval else "",
+            score_cell(scores.get("validation")), *([_p(test["p"]) if test else ""] if tests else []),
         ])  # fmt: skip
     measure = _measure(result)
     heads = [measure, "sealed test", f"{LEVEL} interval", "validation", *(["p of the paired test"] if tests else [])]  # fmt: skip
@@ -161,9 +162,9 @@ def finalists(facts: Facts) -> Markup:
         best = trials.index(result["best_trial"]) if result.get("best_trial") in trials else None
         parts += [paragraph(said, kind="note"), table(heads, rows, label="Finalists over seeds", marked=best)]
     if len(seeds.get("test") or []) > 1:
-        shown = ", ".join(f"{v:.4f}" for v in seeds["test"])
+        shown = ", ".join(map(show_number, seeds["test"]))
         within = f" ({LEVEL} interval {_range(seeds['interval'])})" if seeds.get("interval") else ""
-        parts.append(paragraph(f"The winner's spec on the sealed test, trained with {len(seeds['test'])} seeds: {shown}; mean {seeds['mean']:.4f}{within}."))  # fmt: skip
+        parts.append(paragraph(f"The winner's spec on the sealed test, trained with {len(seeds['test'])} seeds: {shown}; mean {show_number(seeds['mean'])}{within}."))  # fmt: skip
     if result.get("selection_bias"):
         parts.append(_luck(result["selection_bias"], "error rate" if facts.measure == ACCURACY else "squared error"))
     return section("Finalists and selection", *parts)
@@ -171,22 +172,22 @@ def finalists(facts: Facts) -> Markup:
 
 def _finalist(one: Mapping[str, Any], is_several: bool) -> list[Any]:
     return [
-        number(one.get("trial"), "d"), *([one.get("space")] if is_several else []), number(one.get("mean"), ".4f"),
-        _range(one["interval"]) if one.get("interval") else "", ", ".join(f"{v:.4f}" for v in one.get("validation") or []),
+        number(one.get("trial"), "d"), *([one.get("space")] if is_several else []), score_cell(one.get("mean")),
+        _range(one["interval"]) if one.get("interval") else "", ", ".join(map(show_number, one.get("validation") or [])),
         *(["; ".join(map(str, one["failed"]))] if one.get("failed") else []),
     ]  # fmt: skip
 
 
 def _luck(found: Mapping[str, float], measure: str) -> Markup:
     """What ``selection.luck`` estimated, in a sentence."""
-    ends = f", {found['bias']:.4f} more" if found["bias"] > 0 else ", no more: luck is not seen in the choice"
+    ends = f", {show_number(found['bias'])} more" if found["bias"] > 0 else ", no more: luck is not seen in the choice"
     return paragraph(
         f"The best of {found['candidates']} trials was chosen by its score on {found['rows']:,} rows of the validation part, which "
-        f"can make it look better there than it is. Its {measure} is {found['apparent']:.4f} on them, and {found['corrected']:.4f} is to "
+        f"can make it look better there than it is. Its {measure} is {show_number(found['apparent'])} on them, and {show_number(found['corrected'])} is to "
         f"be expected on others ({LEVEL} interval {_range((found['low'], found['high']))}){ends}. This is estimated by a bootstrap "
         "over rows and candidates (Tsamardinos et al. 2018). The sealed test took no part in the choice."
     )  # fmt: skip
 
 
 def _range(interval: Sequence[float]) -> str:
-    return f"{interval[0]:.4f} to {interval[1]:.4f}"
+    return f"{show_number(interval[0])} to {show_number(interval[1])}"

@@ -20,7 +20,7 @@ import numpy as np
 
 from autoarch.report import charts
 from autoarch.report.facts import Facts, guarded
-from autoarch.report.markup import Markup, element, number, paragraph, section, table
+from autoarch.report.markup import Markup, element, number, paragraph, score_cell, section, table
 from autoarch.space import SPACE
 from autoarch.study import Trial
 from autoarch.values import short_names, short_value
@@ -89,7 +89,7 @@ def importance(facts: Facts) -> Markup:
         heads = ["choice", "importance", "", "by chance as much", "trials", "did best", f"mean {facts.measure} there"]
         rows = [
             [h.name, charts.bar(h.share), number(h.share, ".0%"), _chance(h.p), number(h.trials, "d"), f"{h.best[0]} ({h.best[2]} trials)",
-             number(h.best[1], ".4f")] for h in one.holes
+             score_cell(h.best[1])] for h in one.holes
         ]  # fmt: skip
         if len(found) > 1:
             parts.append(element("h3", one.title))

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from layerkit.training.progress import show_number
+
 _VOID = frozenset({"br", "hr", "img", "link", "meta"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")  # what no HTML file may hold, and UTF-8 cannot
 
@@ -135,6 +137,16 @@ def number(value: float | None, form: str = ",.4g") -> Number:
         ('12,345', '')
     """
     return Number(value, "" if value is None else format(value, form))
+
+
+def score_cell(value: float | None) -> Number:
+    """A score in a cell, as it is said elsewhere.
+
+    Example:
+        >>> score_cell(0.98765), score_cell(4.1e15), score_cell(None)
+        ('0.9877', '4.100e+15', '')
+    """
+    return Number(value, "" if value is None else show_number(value))
 
 
 def _cell(cell: Any) -> Markup:

@@ -10,9 +10,21 @@ from autoarch.measures import cost_of, epoch_seconds, history_of, parameters_of,
 from autoarch.ranking import LOSS
 from autoarch.report import axes, charts
 from autoarch.report.facts import Facts
-from autoarch.report.markup import Markup, Number, bytes_, element, number, paragraph, seconds, section, table
+from autoarch.report.markup import (
+    Markup,
+    Number,
+    bytes_,
+    element,
+    number,
+    paragraph,
+    score_cell,
+    seconds,
+    section,
+    table,
+)
 from autoarch.study import Trial
 from autoarch.values import short_values
+from layerkit.training.progress import show_number
 
 MOST_CURVES = 400  # lines of a chart; more are no picture any more
 TOLERATED = {"bytes": 0.15, "seconds": 0.25}  # how far off predictions may be
@@ -34,7 +46,7 @@ def leaderboard(facts: Facts) -> Markup:
         values = ", ".join(f"{n}\N{NO-BREAK SPACE}{v}" for n, v in short_values(trial.drawn.values).items())
         rows.append([
             number(rank, "d"), number(trial.number, "d"),
-            *(number(score_of(trial, n) if trial.reason is None else None, ".4f") for n in names),
+            *(score_cell(score_of(trial, n) if trial.reason is None else None) for n in names),
             *([trial.space] if facts.is_several else []), number(trial.trained, "d"),
             number(parameters_of(trial), ",d"), *([_short(cost_of(trial, "flops")[0])] if has["operations"] else []),
             seconds(epoch_seconds(trial)), element("span", trial.why, class_="whole"),
@@ -94,7 +106,7 @@ def _curves(facts: Facts, name: str, part: str, shown: list[Trial], histories: d
         points = [(i, row[key]) for i, row in enumerate(histories[trial.number], 1) if key in row]
         score = score_of(trial, facts.measure)
         told = f"trial {trial.number}" + (f" ({trial.space})" if facts.is_several else "") + f", {len(points)} epochs"
-        told += f", {facts.measure} {score:.4f}" if score is not None and trial.reason is None else f", {trial.reason}" if trial.reason else ""  # fmt: skip
+        told += f", {facts.measure} {show_number(score)}" if score is not None and trial.reason is None else f", {trial.reason}" if trial.reason else ""  # fmt: skip
         lines.append(charts.line(frame, points, told, "line best" if trial is facts.winner else "line"))
     return charts.draw(frame, filter(None, lines))
 
@@ -143,7 +155,7 @@ def _pareto(facts: Facts, name: str, of: Callable[[Trial], float | None], done: 
         if trial.number in points:
             cost, score = points[trial.number]
             colour = facts.spaces.index(trial.space)
-            told = f"trial {trial.number} ({trial.space}): {facts.measure} {score:.4f}, {axes.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
+            told = f"trial {trial.number} ({trial.space}): {facts.measure} {show_number(score)}, {axes.short(cost)} {name}, {trial.trained} epochs"  # fmt: skip
             marks.append(charts.dot(frame, (cost, score), told, colour=colour, hollow=trial not in done, large=trial is facts.winner))  # fmt: skip
     return charts.draw(frame, filter(None, marks))
 

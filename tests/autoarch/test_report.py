@@ -11,10 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from autoarch import sessions
+from autoarch.boards import board
 from autoarch.cli import cli
 from autoarch.report import axes, charts, importance, write
 from autoarch.report.facts import read
 from autoarch.report.markup import element, escape, table
+from autoarch.space import Drawn
+from autoarch.study import Trial
+from autoarch.tasks import Result
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
 
@@ -180,6 +184,18 @@ def test_a_regression_shows_residuals(made_run):
     assert "mean absolute error 0.5" in page.text
     assert "true 1, predicted 1.5" in page.text
     assert "Errors" in {svg.get("aria-label") for svg in page.all("svg")}
+
+
+def test_scores_that_are_large_or_tiny_keep_their_digits(made_run):
+    scores = {"validation": 4.1e15, "test": 0.0000123}
+    page = page_of(made_run(20, measure="mean_squared_error", model=scores, baselines={"mean": scores}, interval=[1.5e15, 6e15]))  # fmt: skip
+    for text in ("4.100e+15", "1.230e-05", "1.500e+15 to 6.000e+15"):
+        assert text in page.text
+    trial = Trial(0, 0, "a", 1, "", Drawn({}, {}), "")
+    trial.results[0] = Result({"loss": 4.1e15, "mean_squared_error": 0.0000123})
+    table = board([trial], width=160)
+    shown = {str(column.header): list(column.cells) for column in table.columns}
+    assert "4.100e+15" in shown["loss"]
 
 
 @pytest.mark.slow
