@@ -1,7 +1,8 @@
 """JSON with one way to write each value, and a reader that refuses what other readers would guess about.
 
-Values go to bytes (``encode``: sorted keys, no NaN, UTF-8) and back (``decode``: bounded size and depth, no key twice, no
-infinity). ``archive`` uses them for the documents of a model file, ``tensors`` for the header of its tensors.
+Values go to bytes (``encode``: no blanks, no NaN, UTF-8) and back (``decode``: bounded size and depth, no key twice, no
+infinity). Keys keep their order: that of a model's outputs is the order of its predictions and logs. ``archive`` uses them
+for the documents of a model file, ``tensors`` for the header of its tensors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def encode(value: dict[str, Any], what: str) -> bytes:
     """The bytes of a document; ``what`` names it in errors.
 
     >>> encode({"b": [1, 0.5], "a": None}, "config")
-    b'{"a":null,"b":[1,0.5]}'
+    b'{"b":[1,0.5],"a":null}'
 
     Raises:
         ArgumentError: a value that JSON cannot hold exactly, with its path.
@@ -35,7 +36,7 @@ def encode(value: dict[str, Any], what: str) -> bytes:
         raise ArgumentError(f"{what} is not a dict.", expected="a dict with text as keys", got=type(value).__name__)
     _check_plain(value, what, 1)
     try:
-        data = json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        data = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except ValueError as error:  # lone surrogates, integers of thousands of digits
         raise ArgumentError(f"{what} cannot be written as JSON.", got=str(error)) from error
     if len(data) > MAX_BYTES:

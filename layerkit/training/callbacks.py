@@ -157,8 +157,6 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
-        # One that a checkpoint brought back has its names sorted; here they stand as they come.
-        self.history = {name: self.history[name] for name in (*(logs or {}), *self.history)}
 
 
 UPWARDS = ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
@@ -262,10 +260,15 @@ class EarlyStopping(Monitor):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    @property
+    def is_restored(self) -> bool:
+        """Whether the model ends with the weights of ``best_epoch``."""
+        return self.restore_best_weights and self.best_weights is not None
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
             print(f"epoch {self.stopped_epoch + 1}: stopped early, best was epoch {self.best_epoch + 1}")
-        if self.restore_best_weights and self.best_weights is not None:
+        if self.is_restored:
             self.model.set_weights(self.best_weights)
 
 

@@ -544,3 +544,18 @@ def test_registered_classes_and_functions_need_no_list(tmp_path: Any, monkeypatc
     loaded = layerkit.saving.load_model(tmp_path / "own.keras")
     assert loaded.predict(np.ones((1, 1))).tolist() == [[3.0]]
     assert layerkit.activations.get("Custom>half") is half
+
+
+def test_a_loaded_model_has_its_outputs_inputs_and_metrics_in_their_order(tmp_path):
+    b, a = Input((3,), name="b"), Input((3,), name="a")
+    model = Model({"b": b, "a": a}, {"z": Dense(1, name="late")(b), "c": Dense(1, name="early")(a)})
+    model.compile("sgd", loss={"z": "mse", "c": "mse"}, metrics={"z": ["mae", "mse"], "c": "mae"})
+    x = {"b": np.ones((4, 3), "float32"), "a": np.zeros((4, 3), "float32")}
+    y = [np.full((4, 1), 2.0, "float32"), np.zeros((4, 1), "float32")]  # by place: z, then c
+    told = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert list(told) == ["loss", "z_loss", "c_loss", "z_mae", "z_mse", "c_mae"]
+    model.save(tmp_path / "model.lk")
+    again = layerkit.load_model(tmp_path / "model.lk")
+    assert list(again.predict(x, verbose=0)) == ["z", "c"]
+    assert list(again.evaluate(x, y, verbose=0, return_dict=True).items()) == list(told.items())
+    assert again.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

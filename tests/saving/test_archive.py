@@ -170,9 +170,15 @@ def test_memory_and_access(file: Path) -> None:
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     want = example()
     write(tmp_path / "a.lk", **want)
-    turned = {k: dict(reversed(v.items())) if isinstance(v, dict) else v for k, v in want.items()}
-    write(tmp_path / "b.lk", **turned)
+    write(tmp_path / "b.lk", **{**want, "weights": dict(reversed(want["weights"].items()))})
     assert (tmp_path / "a.lk").read_bytes() == (tmp_path / "b.lk").read_bytes()
+
+
+def test_keys_of_documents_keep_their_order(tmp_path: Path) -> None:
+    config = {"z": 1, "a": {"y": 2, "b": 3}}
+    write(tmp_path / "a.lk", config=config, weights={})
+    found = read(tmp_path / "a.lk").config
+    assert (list(found), list(found["a"])) == (["z", "a"], ["y", "b"])
 
 
 def test_every_tensor_is_aligned_in_the_file(tmp_path: Path) -> None:
