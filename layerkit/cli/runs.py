@@ -111,6 +111,11 @@ class Run:
         return cls(folder)
 
     @property
+    def best(self) -> Path:
+        """The file with the weights of its best epoch."""
+        return self.folder / "best.lk"
+
+    @property
     def is_finished(self) -> bool:
         """Whether it has its results."""
         return (self.folder / "results.json").is_file()
@@ -130,7 +135,7 @@ class Run:
         Raises:
             StateError: the run has none yet.
         """
-        path = self.folder / ("best.lk" if best else "model.lk")
+        path = self.best if best else self.folder / "model.lk"
         if not path.exists():
             raise StateError(
                 f"the run '{self.folder}' has no {path.name} yet.", expected="a finished run", got="one that was interrupted",
@@ -156,7 +161,7 @@ class Run:
 
     def callbacks(self, own: list[Any], *, validates: bool) -> list[Any]:
         """The callbacks of a training in this folder: the spec's ``own``, and those that write it."""
-        best = Best(self.folder / "best.lk", "val_loss" if validates else "loss")
+        best = Best(self.best, "val_loss" if validates else "loss")
         log = CSVLogger(self.folder / "history.csv")
         return [*own, best, log, Checkpoint(best=best, backup_dir=self.folder / "checkpoint", delete_checkpoint=False)]
 
@@ -206,16 +211,19 @@ class Best(Monitor):
 
     path: Any
     monitor: str
-    remembers = ("best",)
+    remembers = ("best", "best_epoch", "best_logs")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.best_logs: Logs = {}
         self._unwritten: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         value = (logs or {}).get(self.monitor)
         if value is not None and (self.best is None or value < self.best):
-            self.best, self._unwritten = float(value), self.model.get_weights()
+            self.best, self.best_epoch, self.best_logs = float(value), epoch, dict(logs or {})
+            self._unwritten = self.model.get_weights()
 
     def write(self) -> None:
         """Write the best weights, if they are not in the file yet."""

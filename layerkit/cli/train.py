@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerkit.cli.runs import Epochs, Run, fingerprint, told
+from layerkit.cli.runs import Best, Epochs, Run, fingerprint, told
 from layerkit.cli.shared import FILE, Verb, load_spec, plugin_layers, print_json, show_table, spec_options
 from layerkit.errors import ArgumentError, DataError, LayerkitError, ShapeError, warn
-from layerkit.training.progress import show_number
+from layerkit.training.callbacks import EarlyStopping, Logs
+from layerkit.training.progress import show_logs, show_number
 from layerkit.utils import set_random_seed
 
 if TYPE_CHECKING:
@@ -151,14 +152,25 @@ def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -
     seconds = time.perf_counter() - start
     model.save(run.folder / "model.lk")
     results: dict[str, Any] = {"name": spec.name, "epochs": len(history.epoch), "seconds": round(seconds, 3)}
-    last = {name: values[-1] for name, values in history.history.items()}
-    results["training"] = {n: v for n, v in last.items() if not n.startswith("val_")}
-    results["validation"] = {n.removeprefix("val_"): v for n, v in last.items() if n.startswith("val_")}
+    results |= _parts({name: values[-1] for name, values in history.history.items()})
+    best = next(c for c in callbacks if isinstance(c, Best))
+    if best.best_epoch is not None:
+        results["best"] = {"epoch": best.best_epoch + 1, "monitor": best.monitor, **_parts(best.best_logs)}
+    restored = [c.best_epoch for c in history.others if isinstance(c, EarlyStopping) and c.is_restored]
+    results["last_epoch"], results["model_epoch"] = history.epoch[-1] + 1, (restored or history.epoch)[-1] + 1
     if dataset.test is not None:
         results["test"] = evaluate_on(model, dataset.test)
         results["test_rows"] = dataset.rows["test"]
     run.finish(results)
     return {"run": str(run.folder), "already_finished": False, **run.read("results.json")}
+
+
+def _parts(logs: Logs) -> dict[str, Logs]:
+    """The logs of an epoch, of the rows to train on and of those to validate on."""
+    return {
+        "training": {n: v for n, v in logs.items() if not n.startswith("val_")},
+        "validation": {n.removeprefix("val_"): v for n, v in logs.items() if n.startswith("val_")},
+    }
 
 
 def evaluate_on(model: Model, part: Any, batch_size: int | None = None) -> dict[str, Any]:
@@ -183,9 +195,14 @@ def _print(results: dict[str, Any], *, as_json: bool) -> None:
     show_table(
         columns,
         ([name, *(_shown(part.get(name)) for part in parts)] for name in names),
-        title=f"{results['name']}: {results['epochs']} epochs in {results['seconds']:.1f} s",
+        title=f"{results['name']}: {results['epochs']} epochs in {results['seconds']:.1f} s; figures of the last",
     )
-    click.echo(f"model    {Path(results['run']) / 'model.lk'}")
+    folder, last = Path(results["run"]), results.get("last_epoch")
+    kept, best = results.get("model_epoch"), results.get("best")
+    click.echo(f"model    {folder / 'model.lk'}" + (f", with the weights of epoch {kept}" if kept != last else ""))
+    if best is not None and best["epoch"] != last:
+        shown = {f"val_{n}": v for n, v in best["validation"].items()} or best["training"]
+        click.echo(f"best     {folder / 'best.lk'}, with the weights of epoch {best['epoch']}: {show_logs(shown)}")
 
 
 def _shown(value: Any) -> str:

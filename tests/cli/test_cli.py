@@ -23,6 +23,7 @@ from layerkit.cli import VERBS, cli
 from layerkit.cli.predict import named
 from layerkit.data import CSV, DataOptions, open_data
 from layerkit.data.dataset import tensors
+from layerkit.training.progress import show_number
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "specs" / "digits_cnn.yaml"
@@ -108,6 +109,32 @@ def test_train_reaches_98_percent_on_held_out_rows(tmp_path):
     _, (x, y) = layerkit.datasets.digits()
     accuracy = (layerkit.load_model(tmp_path / "run" / "model.lk").predict(x, verbose=0).argmax(-1) == y).mean()
     assert accuracy >= 0.98
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_run_that_stops_early_says_which_epoch_was_best_and_where_it_is(restores, tmp_path):
+    spec, folder = tmp_path / "digits.yaml", tmp_path / "run"
+    spec.write_text(f"""\
+layerkit: 1
+inputs: {{x: {{shape: [8, 8]}}}}
+layers: [Flatten, {{Dense: {{units: 10, activation: softmax}}}}]
+compile: {{optimizer: {{SGD: {{learning_rate: 30.0}}}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
+fit: {{epochs: 30, callbacks: [{{EarlyStopping: {{patience: 2, restore_best_weights: {str(restores).lower()}}}}}]}}
+data: {{dataset: digits, split: {{validation: 0.2}}}}
+""")
+    output = call("train", spec, "--run", folder, "--quiet").output
+    with (folder / "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    best = int(np.argmin(losses)) + 1
+    assert best + 2 == len(losses) < 30
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["last_epoch"], results["model_epoch"]) == (best + 2, best if restores else best + 2)
+    assert (results["best"]["epoch"], results["best"]["validation"]["loss"]) == (best, min(losses))
+    assert results["validation"]["loss"] == losses[-1]
+    assert f"best.lk, with the weights of epoch {best}: val_loss {show_number(min(losses))}" in output
+    assert (f"model.lk, with the weights of epoch {best}" in output) == restores
+    is_equal = [np.array_equal(*pair) for pair in zip(*(layerkit.load_model(folder / f"{n}.lk").get_weights() for n in ("best", "model")), strict=True)]  # fmt: skip
+    assert all(is_equal) == restores
 
 
 def test_a_run_has_all_that_it_takes_to_repeat_it(flowers, trained):
