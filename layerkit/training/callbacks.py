@@ -382,9 +382,8 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator)
         logs = logs or {}
         if self._names is None:
-            own = [n for n in logs if not n.startswith("val_")]
-            held_out = [f"val_{n}" for n in own] if self.params.get("do_validation") else []
-            self._names = [*logs, *(n for n in held_out if n not in logs)]
+            comes_later = self.params.get("do_validation") and not any(n.startswith("val_") for n in logs)
+            self._names = [*logs, *(f"val_{n}" for n in logs if comes_later)]
             writer.writerow(["epoch", *self._names])
         writer.writerow([epoch, *(logs.get(n, "NA") for n in self._names)])
         self._file.flush()

@@ -167,6 +167,12 @@ def test_csv_has_a_column_for_what_is_validated_later(tmp_path):
     assert [rows[0]["val_loss"], float(rows[1]["val_loss"]) > 0] == ["NA", True]
 
 
+def test_csv_has_no_column_for_what_is_never_validated(tmp_path):
+    given = [callbacks.LearningRateScheduler(lambda epoch: 0.5), callbacks.CSVLogger(tmp_path / "log.csv")]
+    regressor().fit(X, Y, epochs=1, validation_data=(X, Y), callbacks=given, verbose=0)
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "epoch,loss,val_loss,learning_rate"
+
+
 def test_a_batch_is_one_of_training():
     class Count(callbacks.Callback):
         began, ended = 0, 0
