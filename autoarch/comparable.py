@@ -16,9 +16,12 @@ from typing import Any
 from autoarch.ranking import ACCURACY
 from builders import Spec
 from builders.holes import Hole
-from builders.nodes import has_hole
+from builders.nodes import Scalar, children, has_hole
 from layerkit import losses, metrics
 from layerkit.errors import ArgumentError, LayerkitError, Span
+from layerkit.models.compiled import is_config
+
+METRICS = ("metrics", "weighted_metrics")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def check(specs: Sequence[Spec], say: Callable[[str], None]) -> None:
 def _all(spec: Spec) -> Iterator[Measured]:
     """All that a spec may be measured by, whatever goes into its holes."""
     section = spec.section("compile")
-    parts = [] if section is None else [section.get(name) for name in ("loss", "metrics")]
+    parts = [] if section is None else [section.get(name) for name in ("loss", *METRICS)]
     is_open = any(part is not None and has_hole(part) for part in parts)
     for filled in _filled(spec, everything=is_open):
         found = _measured(filled)
@@ -103,23 +106,32 @@ def _measured(spec: Spec) -> Measured | None:
     loss = None if section is None else section.get("loss")
     if section is None or loss is None:
         return None
-    given = section.get("metrics")
-    return Measured(_has_accuracy(None if given is None else given.plain()), _name(loss.plain()), loss.span)
+    outputs = spec.root.get("outputs")
+    has_one = outputs is None or isinstance(outputs, Scalar) or len(list(children(outputs))) == 1
+    given = [node.plain() for name in METRICS if (node := section.get(name)) is not None]
+    return Measured(has_one and any(map(_has_accuracy, given)), _name(loss.plain()), loss.span)
 
 
 def _name(loss: Any) -> str:
     """A loss by one name, however it was written."""
+    loss = _alone(loss)
     with suppress(LayerkitError, TypeError, ValueError):  # one for each output, or wrong: of that the first trial tells
         return repr(losses.get(loss)).removesuffix("()")
     return loss if isinstance(loss, str) else json.dumps(loss, ensure_ascii=False, default=str)
 
 
 def _has_accuracy(given: Any) -> bool:
-    """Whether a score of that name comes of these metrics; those of several outputs have the names of outputs before theirs."""
-    if given is None or (isinstance(given, Mapping) and len(given) > 1):
-        return False
-    for each in given if isinstance(given, list | tuple) else [given]:
+    """Whether a score of that name comes of the metrics of a model with one output; of several, names have those of outputs before them."""
+    given = _alone(given)
+    for each in given if isinstance(given, list) else [given]:
         with suppress(LayerkitError, TypeError, ValueError):
             if metrics.get(each, (None,), (None, 2)).name == ACCURACY:
                 return True
     return False
+
+
+def _alone(given: Any) -> Any:
+    """What a list or a mapping with a place for each output has for the only one, or in the end for each."""
+    while isinstance(given, list | Mapping) and len(given) == 1 and not is_config(given):
+        (given,) = given.values() if isinstance(given, Mapping) else given
+    return given

@@ -56,7 +56,7 @@ class CompiledLoss:
         """The loss of each output, or None."""
         if self._made is None:
             given = self._loss
-            if _is_config(given):
+            if is_config(given):
                 given = losses.get(given)  # {name: arguments}
             self._made = [losses.get(_only(x)) for x in by_output(given, names, "loss")]
             parts = [f"{n}_loss" for n, x in zip(names, self._made, strict=True) if x is not None]
@@ -185,7 +185,7 @@ def _free(name: Any, taken: set[Any], is_weighted: bool) -> str:
     return next(str(n) for n in tries if n not in taken)
 
 
-def _is_config(given: Any) -> bool:
+def is_config(given: Any) -> bool:
     """Whether this is one loss or metric, written ``{name: arguments}``."""
     return (
         isinstance(given, Mapping)
@@ -201,7 +201,7 @@ def _each(given: Any) -> list[Any]:
     if isinstance(given, list | tuple):
         return [x for each in given for x in _each(each)]
     if isinstance(given, Mapping):
-        if _is_config(given):
+        if is_config(given):
             return [given]
         return [x for each in given.values() for x in _each(each)]
     return [given]
@@ -211,7 +211,7 @@ def _lists(given: Any, names: Sequence[str]) -> list[list[Any]]:
     """A list of metrics for each output."""
     if given is None:
         return [[] for _ in names]
-    if isinstance(given, Mapping) and not _is_config(given):
+    if isinstance(given, Mapping) and not is_config(given):
         return [_listed(x) for x in by_output(given, names, "metrics")]
     if len(names) == 1:
         flat = [x for each in _listed(given) for x in (each if isinstance(each, list | tuple) else [each])]

@@ -39,6 +39,12 @@ def prepared(tmp_path, *parts: tuple[str, str]) -> list[str]:
         [("mse", "[mae]"), ("mean_squared_error", "[]"), ("{MeanSquaredError: {}}", "[mae]")],
         [(CROSS, "[accuracy]"), ("SparseCategoricalCrossentropy", "[{SparseCategoricalAccuracy: {name: accuracy}}]")],
         [(CROSS, "!choice [[accuracy], [mae, accuracy]]")],
+        [
+            (CROSS, "[accuracy]"),
+            (f"{{dense_1: {CROSS}}}", "{dense_1: [mae, accuracy]}"),
+            (f"[{CROSS}]", "[[accuracy]]"),
+        ],
+        [(CROSS, "[accuracy]"), (CROSS, "[]\n  weighted_metrics: [accuracy]")],
     ],
 )
 def test_what_is_alike_is_searched_together(tmp_path, parts):
@@ -53,6 +59,15 @@ def test_accuracy_beside_no_accuracy(tmp_path):
         == "a.yaml:7: accuracy and SparseCategoricalCrossentropy; b.yaml:7: SparseCategoricalCrossentropy"
     )
     assert f"metrics: [accuracy] in the section compile: at {tmp_path / 'b.yaml'}:7" in caught.value.fix
+
+
+def test_accuracy_of_one_output_of_several_ranks_nothing(tmp_path):
+    """Its score is called dense_1_accuracy."""
+    text = TEXT.replace("METRICS", "[accuracy]").replace("LOSS", CROSS)
+    (tmp_path / "a.yaml").write_text(text.replace("NAME", "a"))
+    (tmp_path / "b.yaml").write_text(text.replace("NAME", "b\noutputs: [dense, dense_1]"))
+    with pytest.raises(ArgumentError, match="measure accuracy"):
+        prepare([tmp_path / "a.yaml", tmp_path / "b.yaml"], None, trials=3)
 
 
 @pytest.mark.parametrize(
