@@ -141,7 +141,7 @@ class _Epochs(Callback):
         row["seconds"] = round(time.perf_counter() - self._start - self.memory.took, 6)
         self.memory.took = 0.0
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([epoch + 1, row]) + "\n")
+            file.write("\n" + json.dumps([epoch + 1, row]))  # on a line of its own, whatever a full disk left before
         self.tell(epoch + 1, row)
 
     def history(self) -> list[dict[str, float]]:
