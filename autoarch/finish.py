@@ -113,10 +113,10 @@ def _cut_short(folder: Path, options: Options, trials: Sequence[Trial], winner: 
     trial, name = winner.trial, measure(winner.trial.scores)
     notes, rows = [f"{why}: there are no baselines"], {}
     is_retrained = True
-    if _is_of(folder, winner.trial) and (best / "results.json").exists():
+    if 0 in winner.results and _is_of(folder, winner.trial) and (best / "results.json").exists():
         run = json.loads((best / "results.json").read_text(encoding="utf-8"))
         rows = {"test": run["test_rows"]} if "test_rows" in run else {}
-        model = {part: run[part].get(name) for part in ("validation", "test") if part in run}
+        model = {part: scores.get(name) for part, scores in _scores(winner, run).items()}
     elif 0 in winner.results and first.exists():  # the same weights as `layerkit train` makes
         _copy_model(first, best)
         model = {"validation": winner.results[0].scores[name]}
@@ -234,7 +234,12 @@ def _measured(folder: Path, winner: Finalist, options: Options) -> dict[str, Any
         model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time,
         others=list(finalists.models(folder, trial, [n for n in winner.results if n > 0])),
     )  # fmt: skip
-    for part in ("validation", "test"):  # what the training itself measured, where rows have no one loss
-        if part not in found["model"] and found["measure"] in run.get(part, {}):
-            found["model"][part] = run[part][found["measure"]]
+    for part, scores in _scores(winner, run).items():  # where rows have no one loss
+        if part not in found["model"] and found["measure"] in scores:
+            found["model"][part] = scores[found["measure"]]
     return _named(trial, folder, options) | found
+
+
+def _scores(winner: Finalist, run: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What training measured of the model, by part; the run's own on the validation part may be those of a later epoch."""
+    return {"validation": winner.results[0].scores, **({"test": run["test"]} if "test" in run else {})}

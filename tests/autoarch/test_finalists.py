@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -147,6 +148,18 @@ def test_when_time_is_up_a_finalists_model_is_the_result(tmp_path):
     assert found["is_retrained"]
     assert found["model"] == {"validation": 0.93}
     assert found["baselines"] == {}
+
+
+def test_when_time_is_up_after_the_model_was_made_its_own_scores_are_told(tmp_path):
+    """Those of the run on the validation part are of its last epoch; the model may have the weights of another."""
+    winner = Finalist(trial(3, 0.9), {0: Result({"loss": 0.2, "accuracy": 0.93})})
+    (tmp_path / "best.yaml").write_text(winner.trial.spec)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "run.json").write_text("{}")
+    results = {"validation": {"accuracy": 0.8, "loss": 0.5}, "test": {"accuracy": 0.91, "loss": 0.3}, "test_rows": 40}
+    (tmp_path / "best" / "results.json").write_text(json.dumps(results))
+    found = _cut_short(tmp_path, OPTIONS, [winner.trial], winner, "time was up")
+    assert (found["model"], found["rows"]) == ({"validation": 0.93, "test": 0.91}, {"test": 40})
 
 
 def test_time_that_is_up_before_the_study_is_told_of_the_best_so_far(tmp_path):
