@@ -7,13 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from layerkit.engines.llvm import LLVMEngine
 from layerkit.engines.llvm.codegen import jit
-from layerkit.engines.llvm.codegen.cache import BLOCK, ObjectCache, key_of
+from layerkit.engines.llvm.codegen.cache import BLOCK, COUNT, ObjectCache, key_of
 from layerkit.engines.llvm.codegen.jit import to_object
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime import compilation
@@ -103,6 +104,40 @@ def test_a_folder_is_looked_through_once_and_then_when_it_is_full(
     assert not looks
     assert ObjectCache(tmp_path).clear() == 8 * BLOCK
     assert ObjectCache(tmp_path).size == 0
+
+
+def test_a_process_that_ends_while_it_looks_leaves_no_wrong_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chmod(tmp_path, 0o700)
+    cache = ObjectCache(tmp_path, most_bytes=8 * BLOCK)
+    for i in range(8):
+        cache.put(key_of(str(i)), b"x" * 100)
+    (tmp_path / COUNT).unlink()
+
+    def ended(self: ObjectCache) -> NoReturn:
+        raise KeyboardInterrupt
+
+    usual = ObjectCache._stats
+    monkeypatch.setattr(ObjectCache, "_stats", ended)
+    with pytest.raises(KeyboardInterrupt):
+        cache.put(key_of("8"), b"x" * 100)
+    monkeypatch.setattr(ObjectCache, "_stats", usual)
+    cache.put(key_of("9"), b"x" * 100)
+    assert cache.size == 6 * BLOCK
+
+
+@pytest.mark.parametrize("wrong", [b"", b"x" * 1000, None], ids=["empty", "long", "a folder"])
+def test_a_wrong_count_is_mended_when_the_folder_is_looked_through(tmp_path: Path, wrong: bytes | None) -> None:
+    os.chmod(tmp_path, 0o700)
+    cache = ObjectCache(tmp_path, most_bytes=8 * BLOCK)
+    cache.put(KEY, b"x" * 100)
+    (tmp_path / COUNT).unlink()
+    (tmp_path / COUNT).mkdir() if wrong is None else (tmp_path / COUNT).write_bytes(wrong)
+    for i in range(20):
+        cache.put(key_of(str(i)), b"x" * 100)
+        assert cache.size <= 8 * BLOCK
+    assert wrong is None or (tmp_path / COUNT).stat().st_size * BLOCK == cache.size
 
 
 def test_many_writers_of_one_entry(tmp_path: Path) -> None:

@@ -169,12 +169,14 @@ class ObjectCache:
     def _counted(self, added: int) -> int | None:
         """The bytes of all entries, those just ``added`` included; None where nobody has counted before.
 
-        Entries that were written over or deleted are counted still, until the folder is looked through again.
+        Entries that were written over or deleted are counted still, until the folder is looked through again. A count begins
+        with a look: of a process that is ended meanwhile no count stays that knows its own entries alone.
         """
         try:
             with (self.folder / COUNT).open("ab") as file:
                 before = file.tell()
-                file.write(bytes(added // BLOCK))
+                if before:
+                    file.write(bytes(added // BLOCK))
         except OSError:
             return None
         return before * BLOCK + added if before else None
