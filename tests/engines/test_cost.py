@@ -9,6 +9,7 @@ import layerkit
 from layerkit import layers as L
 from layerkit import optimizers as O
 from layerkit.engines.llvm import LLVMEngine
+from layerkit.engines.llvm.codegen import machine
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.models.cost import training_cost, training_graph
@@ -19,6 +20,12 @@ def _machine(monkeypatch):
     """One whose figures are known: what is measured here depends on what else runs here."""
     monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.peak", lambda: 100.0)
     monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.bandwidth", lambda moved: 40.0 if moved < 1 << 24 else 10.0)
+
+
+def test_a_clock_too_coarse_to_see_a_call_gives_way_to_the_next(monkeypatch):
+    turns = iter(range(1000))
+    monkeypatch.setattr(machine, "CLOCKS", (lambda: 7.0, lambda: next(turns) * 0.5))
+    assert machine._least(lambda: None) == 0.5
 
 
 def model(units: int = 64) -> layerkit.Sequential:
