@@ -49,7 +49,7 @@ class _Host(Layer):
                 if isinstance(inputs, list | tuple) and any(hasattr(x, "shape") for x in inputs):
                     return self.compute([as_data(x) for x in inputs])
                 data = as_data(inputs)
-                self._refuse_numbers(str(data.dtype) if data.dtype.kind in "biuf" else STRING)
+                self._refuse_numbers(str(data.dtype) if data.size and data.dtype.kind in "biuf" else STRING)
                 return self.compute(data)
             trace = current()
             if trace is not None and not trace.is_eager:

@@ -391,3 +391,4 @@ def test_numbers_are_no_texts(cls):
         with pytest.raises(DTypeError, match="looks up texts"):
             layer(given)
     assert layer(layerkit.Input((), dtype="string")).dtype == "int64"
+    assert len(layer([])) == 0  # no texts, which NumPy takes for numbers
