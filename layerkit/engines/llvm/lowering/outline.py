@@ -27,8 +27,9 @@ from layerkit.engines.llvm.loops.fusion import (
     weight_of,
 )
 from layerkit.engines.llvm.loops.speed import COST
+from layerkit.engines.llvm.lowering.facts import units_along
 from layerkit.engines.llvm.lowering.lower import Lowering
-from layerkit.ir import BATCH, Const, Graph, Node, Op, Size, TensorType, Value, make, placeholder, usual
+from layerkit.ir import Const, Graph, Node, Op, Size, TensorType, Value, make, placeholder, usual
 from layerkit.ops.matrices import MatMul
 from layerkit.ops.reduction import Reduce
 from layerkit.records import dataclass
@@ -137,7 +138,7 @@ class Outline:
         """Compute a value into memory of its own; state that is changed together, by one loop."""
         sources = self._sources[v]
         out = Buffer(v.dtype, v.type.size, label=v.node.op.word)
-        units, each = units_of(v.type.size)
+        units, each = units_along(v.type.size)
         reads = _uses(sources, units)
         price = each * (self._work[v] + 0.02 * len(reads) + 0.05)
         group = self._groups.get(v) if v in self._state else None
@@ -224,7 +225,7 @@ class Outline:
         sources = list(self._sources[value])
         if self._work[value] or len(sources) != 1 or sources[0].kind != "local":
             out = Buffer(value.dtype, value.type.size, "output", index)
-            units, each = units_of(value.type.size)
+            units, each = units_along(value.type.size)
             kernel = Kernel("loop", _uses(sources, units), _uses([out], units), units, each * 0.1, what="loop")
             self._made[kernel] = None
             return out
@@ -248,12 +249,6 @@ def _uses(buffers: Iterable[Buffer], units: Size) -> list[Use]:
     """What a loop over some units reads or writes: of what has as many, its own rows."""
     rows = affine.is_symbolic(units)
     return [Use(b, not rows or affine.is_symbolic(b.size)) for b in buffers]
-
-
-def units_of(size: Size) -> tuple[Size, int]:
-    """Units of work in a loop over so many elements, and the elements of one."""
-    each = affine._divide(size, BATCH) if affine.is_symbolic(size) else None
-    return (BATCH, each) if isinstance(each, int) else (size, 1)
 
 
 def _groups(graph: Graph, changed: set[Value]) -> dict[Value, Value]:

@@ -201,11 +201,9 @@ class Numbers(Entries):
         kind = elements.memory_type(self.dtype)
         if self.dtype in dtypes.FLOATS:
             return f.convert("bitcast", _turned(f, key), elements.TYPES[self.dtype])
-        if bits(kind) < bits(self.part):
-            return f.convert("trunc", key, kind)
-        return (
-            f.binary("xor", key, literal(-(2 ** (bits(kind) - 1)), key.type)) if self.dtype in dtypes.UNSIGNED else key
-        )
+        if self.dtype in dtypes.UNSIGNED:
+            return f.binary("xor", key, literal(-(2 ** (bits(kind) - 1)), key.type))
+        return key
 
 
 def _turned(f: Function, raw: Reg) -> Reg:
@@ -382,9 +380,7 @@ class Lanes:
         for start in range(0, whole, self.lanes):
             rows = transpose(f, [self.entries.found(f, entry) for entry in found[start : start + self.lanes]])
             starts = self._starts(count)
-            for row, at in zip(
-                reversed(rows), reversed(starts), strict=True
-            ):  # the last row itself after what stands for it
+            for row, at in reversed(list(zip(rows, starts, strict=True))):  # the last row after what stands for it
                 f.store(row, f.at(Reg("%p1", "ptr"), f.add(at, f.add(index, start)), row.element))
         for i, entry in enumerate(found[whole:], start=whole):
             self.store(count, f.add(index, i), entry)
