@@ -106,6 +106,9 @@ class DataSet:
             ("input", made.inputs, made.encodings), ("target", made.targets, made.target_encodings)
         ):  # fmt: skip
             for tensor in tensors:
+                if tensor.input is not None:
+                    lines.append(f"{what:8} {tensor.name}: the input {tensor.input}")
+                    continue
                 lines.append(f"{what:8} {tensor.name}")
                 lines += [f"  {name}: {_shown(records.columns[name], encodings[name])}" for name in tensor.columns]
         return "\n".join(lines)
@@ -154,7 +157,7 @@ def open_data(
     if roles.faults:
         raise roles.faults[0]
     window, split = roles.window, roles.split
-    first_target = roles.targets[0].columns[0] if roles.targets else None
+    first_target = next((t.columns[0] for t in roles.targets if t.input is None), None)
     train, validation, test = split.rows(records, first_target, window.series(records) if window else None)
     needed = _needed(options, roles)
     if needed:
@@ -189,7 +192,8 @@ def _needed(options: DataOptions, roles: Roles) -> list[str]:
     """The columns without whose values a row is left out: nothing is learnt from a row without its target."""
     if options.missing == "error":
         return []
-    return roles.columns if options.missing == "drop" else [c for tensor in roles.targets for c in tensor.columns]
+    own = [tensor for tensor in roles.targets if tensor.input is None]
+    return roles.columns if options.missing == "drop" else [c for tensor in own for c in tensor.columns]
 
 
 def _kept(part: str, rows: Array, kept: Array) -> Array:
@@ -276,8 +280,14 @@ def targets_of_head(
     head: Opened | None = source.head(find)
     if head is None:
         return None
-    records, found = head.train, {}
+    records, found, known = head.train, {}, {t.name: t for t in inputs}
     for tensor in assign(head, options, inputs, outputs).targets:
+        if tensor.input is not None:
+            shape = known[tensor.input].shape or (None,)
+            if None in shape:
+                return None
+            found[tensor.name] = np.zeros((1, *(n for n in shape if n is not None)), known[tensor.input].dtype)
+            continue
         columns = [records.columns[name] for name in tensor.columns]
         if any(column.kind == "array" and not column.shape for column in columns):
             return None

@@ -60,7 +60,8 @@ class DataOptions(Configurable):
     """What is done with the columns of a source; the keys of a spec's section ``data`` beside the source itself.
 
     Args:
-        target: the column to predict; a list; or a mapping from outputs of the model to columns.
+        target: the column to predict; a list; the name of an input of the model, which is then to be given back as it comes
+            in; or a mapping from outputs of the model to these.
         features: the columns to predict from, all others unless given (in windows those of numbers, the target's past too);
             or a mapping from inputs of the model to columns.
         window: how many rows that follow one another in time are one sample, as ``Window`` takes it.

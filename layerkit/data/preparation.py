@@ -30,13 +30,15 @@ Missing = Literal["error", "mean", "drop"]
 class Tensor:
     """An input or a target of a model, and the columns that it is made of.
 
-    ``shape`` is that of one row, None where the columns decide; ``dtype`` likewise.
+    ``shape`` is that of one row, None where the columns decide; ``dtype`` likewise. A target may be an ``input`` over again,
+    as it comes into the model: of an autoencoder.
     """
 
     name: str
     columns: tuple[str, ...]
     shape: tuple[int | None, ...] | None = None
     dtype: str | None = None
+    input: str | None = None
 
 
 def row_of(tensor: Tensor) -> Tensor:
@@ -79,12 +81,16 @@ class Preparation:
     target_encodings: Mapping[str, Encoding] = field(default_factory=dict)
     window: Window | None = None
 
+    def encodings_of(self, target: Tensor) -> Mapping[str, Encoding]:
+        """How the columns of a target are encoded."""
+        return self.target_encodings if target.input is None else self.encodings
+
     @property
     def task(self) -> Task | None:
         """What the (first) target asks for."""
         if not self.targets:
             return None
-        kinds = {self.target_encodings[c].kind for c in self.targets[0].columns}
+        kinds = {self.encodings_of(self.targets[0])[c].kind for c in self.targets[0].columns}
         return "classification" if kinds == {"class"} else "regression"
 
     @property
@@ -100,7 +106,7 @@ class Preparation:
         return None if target is None else self._classes(target)
 
     def _classes(self, target: Tensor) -> tuple[str, ...] | None:
-        encodings = [self.target_encodings[name] for name in target.columns]
+        encodings = [self.encodings_of(target)[name] for name in target.columns]
         return encodings[0].categories if len(encodings) == 1 and encodings[0].kind == "class" else None
 
     def samples(self, records: Records, *, is_ahead: bool = True) -> Records:
@@ -124,14 +130,16 @@ class Preparation:
     def read(self, records: Records, rows: Array | None = None, with_targets: bool = True) -> tuple[Any, Any]:
         """Inputs and targets of some rows (windows): an array each, or a mapping where there are several."""
         rows = np.arange(records.count) if rows is None else rows
-        targets = self.targets if with_targets else ()
+        targets = [t for t in self.targets if t.input is None] if with_targets else []
         if isinstance(records, Windows):
             within = [row_of(tensor) for tensor in self.inputs]
             x, _ = self._made(records.records, records.inside(rows), within, ())
             _, y = self._made(records.records, records.ahead(rows), (), targets) if targets else ({}, {})
         else:
             x, y = self._made(records, rows, self.inputs, targets)
-        return one_or_all(x), one_or_all(y) if targets else None
+        if not with_targets or not self.targets:
+            return one_or_all(x), None
+        return one_or_all(x), one_or_all({t.name: y[t.name] if t.input is None else x[t.input] for t in self.targets})
 
     def complete(self, records: Records, with_targets: bool = False) -> Array:
         """Whether each row (window) has all numbers that are needed: those of the inputs, but for what is filled in.
@@ -139,7 +147,8 @@ class Preparation:
         With targets, these are needed too.
         """
         read = sorted({c for t in self.inputs for c in t.columns if self._is_needed(c, self.encodings[c], records)})
-        told = sorted({c for t in self.targets for c in t.columns if records.column(c).missing}) if with_targets else []
+        own = [t for t in self.targets if t.input is None and with_targets]
+        told = sorted({c for t in own for c in t.columns if records.column(c).missing})
         found = np.ones(records.count, bool)
         for rows in _chunks(records, np.arange(records.count)) if read or told else ():
             if isinstance(records, Windows):
@@ -214,11 +223,11 @@ class Preparation:
     def restored(self, output: str, values: Array) -> Array:
         """What a model says at an output, in the units of the columns that it predicts."""
         target = next((t for t in self.targets if t.name == output), None)
-        found = [self.target_encodings[c] for c in target.columns] if target else []
+        found = [self.encodings_of(target)[c] for c in target.columns] if target else []
         if not any(encoding.mean for encoding in found):
             return values
         known = (
-            (e.mean, e.deviation) if e.mean else ((0.0,), (1.0,)) for e in found
+            (e.mean, e.deviation) if e.mean else ((0.0,) * e.width, (1.0,) * e.width) for e in found
         )  # a class among numbers is as it is
         mean, deviation = (np.concatenate(parts) for parts in zip(*known, strict=True))
         return (values * deviation + mean).astype(values.dtype)
@@ -242,7 +251,7 @@ class Preparation:
         """
         try:
             tensors = [
-                tuple(Tensor(str(t["name"]), tuple(t["columns"]), None if t["shape"] is None else tuple(t["shape"]), t["dtype"]) for t in config[key])
+                tuple(Tensor(str(t["name"]), tuple(t["columns"]), None if t["shape"] is None else tuple(t["shape"]), t["dtype"], t.get("input")) for t in config[key])
                 for key in ("inputs", "targets")
             ]  # fmt: skip
             encodings = [
@@ -298,7 +307,8 @@ def fit(
     Raises:
         DataError: a column that is not there, or values are missing.
     """
-    answers = {c: _target(records, rows, c, task, missing, len(t.columns)) for t in targets for c in t.columns}
+    own = [t for t in targets if t.input is None]
+    answers = {c: _target(records, rows, c, task, missing, len(t.columns)) for t in own for c in t.columns}
     if standardize_target:
         numbers = {c: records.columns[c].shape for c, encoding in answers.items() if encoding.kind == "array"}
         answers |= {c: Encoding("array", **_standard(*found)) for c, found in _means(records, rows, numbers).items()}

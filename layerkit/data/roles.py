@@ -5,7 +5,7 @@ Only names are asked for, so that it is also told from the head of a file, befor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -53,11 +53,29 @@ def assign(opened: Opened, options: DataOptions, inputs: Sequence[Tensor], outpu
         if getattr(opened, part) is not None and share:
             found.faults.append(DataError(f"the data have a {part} part of their own.", expected=f"no share for {part}", got=f"{part}: {share}", argument="split"))  # fmt: skip
     _order(found, opened.train)
-    _targets(found, options.target if options.target is not None else opened.target, opened.train, outputs)
+    target = options.target if options.target is not None else opened.target
+    repeated = {t.name for t in inputs if options.target is not None and _is_input(t.name, options, opened, inputs)}
+    _targets(found, target, opened.train, outputs, repeated)
     features = options.features if options.features is not None or len(inputs) > 1 else opened.features
     if features is not None or found.targets:  # all others but a misspelt target are not those that are meant
-        _inputs(found, features, opened.train, inputs)
+        _inputs(found, features, opened, inputs)
+    made = {t.name: t for t in found.inputs}
+    found.targets = [replace(t, columns=made[t.input].columns) if t.input in made else t for t in found.targets]
     return found
+
+
+def _is_input(name: str, options: DataOptions, opened: Opened, inputs: Sequence[Tensor]) -> bool:
+    """Whether a target called like an input of the model is that input, as it comes in, and no other column of that name."""
+    columns, features = opened.train.columns, options.features
+    if isinstance(features, Mapping):
+        features = features.get(name, ())
+    elif len(inputs) > 1:
+        return True  # it is made of the column of its name
+    if name not in columns:
+        return True
+    if features is None:
+        return columns[name].kind == "array"  # of which an input takes one alone: all others cannot be meant
+    return name in ([features] if isinstance(features, str) else features)
 
 
 def _order(found: Roles, records: Records) -> None:
@@ -74,7 +92,7 @@ def _order(found: Roles, records: Records) -> None:
     found.window = Window(**{**window.config, "order": window.order or split.column})
 
 
-def _targets(found: Roles, target: Any, records: Records, outputs: Sequence[str]) -> None:
+def _targets(found: Roles, target: Any, records: Records, outputs: Sequence[str], repeated: Container[str]) -> None:
     if target is None:
         shown = ", ".join(list(records.columns)[:20])
         found.faults.append(DataError("it is not said which column is the target.", expected=f"target: one of {shown}", got="nothing", argument="target"))  # fmt: skip
@@ -84,17 +102,21 @@ def _targets(found: Roles, target: Any, records: Records, outputs: Sequence[str]
         if isinstance(target, Mapping) and outputs and name not in outputs:
             found.faults.append(_no_such("target", "output", str(name), outputs))
             continue
+        if isinstance(columns, str) and columns in repeated:
+            found.targets.append(Tensor(str(name), (), input=columns))
+            continue
         listed = _known(columns, records, "target", found.faults)
         if listed:
             found.targets.append(Tensor(str(name), listed))
 
 
-def _inputs(found: Roles, features: Any, records: Records, inputs: Sequence[Tensor]) -> None:
+def _inputs(found: Roles, features: Any, opened: Opened, inputs: Sequence[Tensor]) -> None:
+    records = opened.train
     known = {t.name: t for t in inputs}
     if isinstance(features, Mapping):
         given = {str(name): columns for name, columns in features.items()}
     elif features is not None or len(inputs) <= 1:
-        given = {inputs[0].name if inputs else "x": _usual(found, records) if features is None else features}
+        given = {inputs[0].name if inputs else "x": _usual(found, opened) if features is None else features}
     else:
         given = {name: name for name in known if name in records.columns}
     left = [name for name in known if name not in given]
@@ -112,9 +134,11 @@ def _inputs(found: Roles, features: Any, records: Records, inputs: Sequence[Tens
             found.inputs.append(Tensor(name, listed) if wanted is None else replace(wanted, columns=listed))
 
 
-def _usual(found: Roles, records: Records) -> list[str]:
+def _usual(found: Roles, opened: Opened) -> list[str]:
     """The columns to predict from where nothing else is said; one without a name, as pandas writes it, only counts rows."""
-    window, targets = found.window, {c for t in found.targets for c in t.columns}
+    records, window, targets = opened.train, found.window, {c for t in found.targets for c in t.columns}
+    if any(t.input for t in found.targets) and opened.target in records.columns:
+        targets.add(str(opened.target))  # what the source has for a target is nothing to predict from
     if window is None:
         return [name for name in records.columns if name not in {*targets, found.split.column, ""}]
     taken = {*window.columns, found.split.column, ""} | (targets if not window.horizon else set())

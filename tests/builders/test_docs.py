@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import builders
+import layerkit
 from builders import source
 from builders.blocks import LIBRARY
 from builders.items import KEYS
@@ -26,6 +28,19 @@ def _blocks(language):
 @pytest.mark.parametrize("spec", _blocks("yaml"), ids=range(len(_blocks("yaml"))))
 def test_specs_build(spec):
     assert builders.loads(spec, "docs.yaml").build().count_params()
+
+
+def test_the_autoencoder_is_trained_on_its_input():
+    (text,) = (spec for spec in _blocks("yaml") if "target: image" in spec)
+    spec = builders.loads(text, "docs.yaml")
+    model = spec.build()
+    spec.check()
+    data = spec.dataset(model=model)
+    (x, y), ((digits, _), _) = data.train, layerkit.datasets.digits()
+    np.testing.assert_array_equal(y, x)
+    assert x.shape == (1154, 8, 8, 1)
+    history = model.fit(x, y, validation_data=data.validation, verbose=0, **spec.fit).history["val_loss"]
+    assert history[-1] < 0.5 * float(digits.var())  # what the mean image, at best, is off by
 
 
 def test_python_runs(monkeypatch, capsys):
