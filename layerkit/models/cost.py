@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from layerkit.engines import Cost
 from layerkit.engines.base import Change
 from layerkit.engines.llvm.codegen.cache import ObjectCache, key_of
 from layerkit.errors import LayerkitError
+from layerkit.fields import Configurable
 from layerkit.functions import uncollected
 from layerkit.ir import BATCH, Array, Graph, Value, make, placeholder
 from layerkit.models.config import model_config
@@ -146,12 +147,21 @@ def _key(model: Any, batch_size: int) -> str | None:
     """A name that tells all that the cost depends on; None where some of it is not part of this package."""
     engine = engines.get(model.engine)
     state = engine.state()
-    own = (type(layer) for layer in (model, *model.flatten_layers(), *filter(None, [model.optimizer])))
-    if state is None or not all(cls.__module__.startswith("layerkit.") for cls in own):
+    compiled = model._compiled or {}
+    if state is None or not _is_named((model, *model.flatten_layers(), compiled)):
         return None
     try:
         frozen = [layer.trainable for layer in model.flatten_layers()]
-        text = json.dumps([model_config(model), serialize(model.optimizer), frozen], sort_keys=True, default=str)
+        text = json.dumps([model_config(model), serialize(compiled), frozen], sort_keys=True, default=str)
     except (LayerkitError, TypeError, ValueError):
         return None
     return key_of("training cost", text, engine.name, state, str(batch_size))
+
+
+def _is_named(thing: Any) -> bool:
+    """Whether names and numbers tell all of it: functions and classes in it are of this package."""
+    if isinstance(thing, Configurable):
+        return type(thing).__module__.startswith("layerkit.") and _is_named(thing.config)
+    if isinstance(thing, list | tuple | Mapping):
+        return all(map(_is_named, thing.values() if isinstance(thing, Mapping) else thing))
+    return not callable(thing) or str(getattr(thing, "__module__", "")).startswith("layerkit.")

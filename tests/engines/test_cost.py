@@ -62,6 +62,32 @@ def test_what_was_predicted_once_is_kept(tmp_path, monkeypatch):
         training_cost(frozen, 32)
 
 
+def test_what_is_kept_tells_losses_metrics_and_functions_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERKIT_CACHE_DIR", str(tmp_path))
+
+    def made(units=512, **given):
+        found = layerkit.Sequential([L.Input((8,)), L.Dense(units, activation=given.pop("activation", None))])
+        found.compile("sgd", **given)
+        return training_cost(found, 32)
+
+    def wide():
+        def activation(x):
+            return layerkit.ops.tile(x, (1, 100))
+
+        return activation
+
+    def same():
+        def activation(x):
+            return x + 1.0
+
+        return activation
+
+    plain = made(loss="mse")
+    assert made(loss="sparse_categorical_crossentropy") != plain
+    assert made(loss="mse", metrics=["cosine_similarity"]) != plain
+    assert made(loss="mse", activation=wide()) != made(loss="mse", activation=same())
+
+
 def test_the_reference_engine_knows_memory_alone():
     made = model()
     made.compile("adam", "mse", engine="reference")
