@@ -49,23 +49,10 @@ class Call:
         return isinstance(self.reads, list) and len(call_parameters(type(self.layer))[1]) > 1
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it needs nothing but the call before it."""
-        return self.name is None and self.reads is None and not self.named and self.share is None
-
-    def same(self, other: Call | Repeat) -> bool:
-        """Whether both could be turns of one repeat."""
-        return (
-            isinstance(other, Call) and self.is_plain and other.is_plain and not isinstance(self.layer, Model)
-            and (self.kind, self.arguments, self.is_frozen) == (other.kind, other.arguments, other.is_frozen)
-        )  # fmt: skip
-
-    def is_like(self, other: Call) -> bool:
-        """Whether both could be turns of one repeat but for their arguments."""
-        return (
-            self.is_plain and other.is_plain and not isinstance(self.layer, Model)
-            and (self.kind, self.is_frozen) == (other.kind, other.is_frozen)
-        )  # fmt: skip
+    def may_repeat(self) -> bool:
+        """Whether it could stand in a repeat: it needs nothing but the call before it."""
+        needs_nothing = self.name is None and self.reads is None and not self.named and self.share is None
+        return needs_nothing and not isinstance(self.layer, Model)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -268,6 +269,8 @@ def value(given: Any) -> str:
         return "[" + ", ".join(value(v) for v in given) + "]"
     if isinstance(given, Formula):
         return str(given)
+    if isinstance(given, float) and not math.isfinite(given):
+        return f'float("{given}")'
     if isinstance(given, str) and not isinstance(given, Text):
         return '"' + given.replace("\\", "\\\\").replace('"', '\\"') + '"' if given.isprintable() else repr(given)
     return repr(given)

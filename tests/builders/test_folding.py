@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import builders
+from builders import folding
 from layerkit import Input, Sequential, layers
 from layerkit.utils import set_random_seed
 
@@ -58,6 +59,45 @@ def test_truth_values_are_no_numbers():
     model = Sequential([Input((8,)), *[layers.Dense(4, use_bias=n % 2 == 0) for n in range(4)]])
     assert " as:" not in builders.dump(model)
     assert [layer.use_bias for layer in _built(builders.dump(model)).layers[-4:]] == [True, False, True, False]
+
+
+def test_values_that_are_equal_but_not_the_same_stay():
+    """-0.0 == 0.0 and [1.0] == [1], but what is computed with them differs in sign or dtype."""
+    scales = [0.0, -0.0, 0.0, [1.0] * 8, [1] * 8, [1.0] * 8]
+    model = Sequential([Input((8,)), *[layers.Rescaling(scale) for scale in scales]])
+    text = builders.dump(model)
+    assert "repeat" not in text
+    assert list(map(repr, scales)) == [repr(layer.scale) for layer in _built(text).layers[-6:]]
+
+
+def test_what_follows_a_rule_for_some_turns_is_a_repeat_of_these():
+    units = [8, 16, 32, 5, 4, 6, 9, 9, 9, 7, 8, 9]
+    model = Sequential([Input((8,)), *[layers.Dense(n) for n in units]])
+    text = builders.dump(model)
+    assert text.endswith(
+        "  - Dense: $(8 * 2 ** i)\n    repeat: 3\n    as: i\n  - Dense: 5\n  - Dense: 4\n  - Dense: 6\n"
+        "  - Dense: 9\n    repeat: 3\n  - Dense: $(7 + i)\n    repeat: 3\n    as: i\n"
+    )
+    assert [layer.units for layer in _built(text).layers if isinstance(layer, layers.Dense)] == units
+
+
+def test_a_list_counts_the_turns_only_beside_calls_that_are_equal():
+    numbers = [9, 2, 7, 30, 5, 4]
+    model = Sequential([Input((8,)), *[layers.Dense(n) for n in numbers]])
+    assert "repeat" not in builders.dump(model)
+    model = Sequential([Input((8,)), *[layer for n in numbers for layer in (layers.Dense(n), layers.ReLU())]])
+    assert '  - repeat: 6\n    as: i\n    layers:\n      - Dense: "$([9, 2, 7, 30, 5, 4][i])"\n      - ReLU\n' in builders.dump(model)  # fmt: skip
+
+
+def test_many_layers_are_folded_with_little_work(monkeypatch):
+    """Formulas are parsed for few of the runs that might follow a rule."""
+    parsed = []
+    monkeypatch.setattr(folding, "_parsed", lambda text: parsed.append(text) or folding.expressions.Formula(f"$({text})"))
+    builders.dump(Sequential([Input((8,)), *[layers.Dense(8 + 7919 * n % 13) for n in range(200)]]))
+    assert len(parsed) < 200 * 24 * 4  # so many calls, lengths of a body, kinds of formulas
+    parsed.clear()
+    builders.dump(Sequential([Input((8,)), *[layers.Dense(8 + n) for n in range(200)]]))
+    assert len(parsed) < 500
 
 
 def test_python_counts_the_turns():
