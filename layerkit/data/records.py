@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -26,12 +27,14 @@ class Column:
 
     ``whole`` are int32 or int64, ``number`` float32 with nan where one is missing, ``category`` int32 numbers into
     ``categories`` with -1 where one is missing, ``array`` an array of ``shape`` in each row (an image, a series).
+    ``odd`` is the dtype of arrays that are no numbers: dates, complex numbers, bytes, several texts in a row.
     """
 
     kind: Kind
     shape: tuple[int, ...] = ()
     categories: tuple[str, ...] = ()
     missing: int = 0
+    odd: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -112,8 +115,7 @@ class Heads(Records):
         self.count = _rows(arrays)
         self._dtypes = {name: array.dtype for name, array in arrays.items()}
         self.columns = {
-            name: Column(_kind(array, array.ndim == 1 and array.dtype.kind == "U"), array.shape[1:])
-            for name, array in arrays.items()
+            name: _column(array, array.ndim == 1 and array.dtype.kind == "U") for name, array in arrays.items()
         }
 
     def read(self, rows: Array, names: Sequence[str]) -> dict[str, Array]:
@@ -160,7 +162,7 @@ class ArrayRecords(Records):
         self.arrays = dict(arrays)
         self.count = _rows(arrays)
         self.columns = {
-            name: Column(_kind(array, name in (categories or {})), array.shape[1:], (categories or {}).get(name, ()), (missing or {}).get(name, 0))
+            name: replace(_column(array, name in (categories or {})), categories=(categories or {}).get(name, ()), missing=(missing or {}).get(name, 0))
             for name, array in self.arrays.items()
         }  # fmt: skip
 
@@ -177,12 +179,12 @@ def _rows(arrays: Mapping[str, Array]) -> int:
     return next(iter(lengths.values()))
 
 
-def _kind(array: Array, counts_texts: bool) -> Kind:
-    if array.ndim > 1:
-        return "array"
-    if counts_texts:
-        return "category"
-    return "number" if array.dtype.kind == "f" else "whole"
+def _column(array: Array, counts_texts: bool) -> Column:
+    kind: Kind = "number" if array.dtype.kind == "f" else "whole"
+    if array.ndim > 1 or counts_texts:
+        kind = "array" if array.ndim > 1 else "category"
+    is_plain = array.dtype.kind in "biuf" or kind == "category"
+    return Column(kind, array.shape[1:], odd=None if is_plain else str(array.dtype))
 
 
 def is_label(values: Array) -> bool:

@@ -5,7 +5,7 @@ Only names are asked for, so that it is also told from the head of a file, befor
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -61,6 +61,7 @@ def assign(opened: Opened, options: DataOptions, inputs: Sequence[Tensor], outpu
         _inputs(found, features, opened, inputs)
     made = {t.name: t for t in found.inputs}
     found.targets = [replace(t, columns=made[t.input].columns) if t.input in made else t for t in found.targets]
+    found.faults += _odd(found, opened.train)
     return found
 
 
@@ -76,6 +77,17 @@ def _is_input(name: str, options: DataOptions, opened: Opened, inputs: Sequence[
     if features is None:
         return columns[name].kind == "array"  # of which an input takes one alone: all others cannot be meant
     return name in ([features] if isinstance(features, str) else features)
+
+
+def _odd(found: Roles, records: Records) -> Iterator[DataError]:
+    """What is wrong with columns that hold neither numbers nor texts; an input of strings takes several texts in a row."""
+    for argument, tensors in (("features", found.inputs), ("target", found.targets)):
+        for tensor in tensors:
+            takes_texts = argument == "features" and tensor.dtype == "string"
+            for name in tensor.columns:
+                dtype = records.columns[name].odd
+                if dtype is not None and not (takes_texts and "U" in dtype):
+                    yield DataError(f"the array '{name}' does not hold numbers.", expected="an array of floats, whole numbers or truth values", got=f"dtype {dtype}", fix="convert it to numbers", argument=argument)  # fmt: skip
 
 
 def _order(found: Roles, records: Records) -> None:

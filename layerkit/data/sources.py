@@ -169,6 +169,8 @@ class NPZ(_Source):
             raise broken(
                 find(self.path), "the file holds no arrays.", expected="x and y", got=", ".join(arrays) or "none"
             )
+        if not first.ndim:
+            raise broken(find(self.path), f"the array '{x}' has no rows.", expected="an array with a row for each sample", got="one number")  # fmt: skip
         tests = self._name(arrays, "x_test", "x_test"), self._name(arrays, "y_test", "y_test")
         named = {n: n.removesuffix("_train") for n, a in arrays.items() if a.ndim and len(a) == len(first) and n not in tests}  # fmt: skip
         columns = {column: arrays[n] for n, column in named.items()}

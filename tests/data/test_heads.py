@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from layerkit.data import IDX, NPZ, DataOptions, Images, Split, Tensor, faults, targets_of_head
+from layerkit.data import IDX, NPZ, DataOptions, Images, Split, Tensor, faults, open_data, targets_of_head
 from layerkit.errors import DataError, FileFormatError
 
 
@@ -139,3 +139,31 @@ def test_groups_need_a_column(options):
         DataOptions(**options)
     assert caught.value.argument == "by"
     DataOptions(**{**options, "window": {"length": 3, "group": "shop"}})
+
+
+@pytest.mark.parametrize(("name", "array"), [
+    ("y", np.array([b"a"] * 6)), ("y", np.array([["a"]] * 6)), ("y", np.zeros(6, "complex64")), ("y", np.zeros(6, "M8[s]")),
+    ("x", np.zeros((6, 4), "complex64")), ("x", np.zeros((6, 4), "U1")), ("x", np.zeros((6, 4), "i4,f4")),
+])  # fmt: skip
+def test_what_holds_no_numbers_is_refused_from_the_head_as_in_training(tmp_path, name, array):
+    np.savez(tmp_path / "a.npz", **{"x": np.ones((6, 4), "float32"), "y": np.arange(6) % 2, name: array})
+    known = {"find": _find(tmp_path), "inputs": [Tensor("x", (), (4,), "float32")], "outputs": ["y"]}
+    (fault,) = faults(NPZ("a.npz"), DataOptions(), **known)
+    assert (fault.argument, fault.got) == ({"x": "features", "y": "target"}[name], f"dtype {array.dtype}")
+    with pytest.raises(DataError, match="does not hold numbers"):
+        open_data(NPZ("a.npz"), DataOptions(), **known)
+
+
+def test_several_texts_in_a_row_are_for_inputs_of_strings(tmp_path):
+    texts = np.array([["a", "b"], ["b", "c"]])
+    np.savez(tmp_path / "a.npz", x=texts, y=np.arange(2.0))
+    known = {"find": _find(tmp_path), "inputs": [Tensor("x", (), (2,), "string")], "outputs": ["y"]}
+    assert faults(NPZ("a.npz"), DataOptions(), **known) == []
+    assert open_data(NPZ("a.npz"), DataOptions(), **known).train[0].tolist() == texts.tolist()
+
+
+def test_an_array_without_rows(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.float32(1), y=np.ones(3))
+    for read in (NPZ("a.npz").head, lambda find: NPZ("a.npz").open(find, None)):
+        with pytest.raises(FileFormatError, match="'x' has no rows"):
+            read(_find(tmp_path))
