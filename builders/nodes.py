@@ -114,6 +114,11 @@ def children(node: Node) -> Iterator[Node]:
         yield from (e.value for e in node.entries)
 
 
+def count(node: Node) -> int:
+    """How many values it holds, itself included."""
+    return 1 + sum(map(count, children(node)))
+
+
 def has_hole(node: Node) -> bool:
     """Whether a hole is in it, or it is one."""
     return node.tag is not None or any(has_hole(child) for child in children(node))

@@ -39,7 +39,7 @@ class Reading:
     ) -> None:
         self.root, self.file = root, file
         self.faults = Faults(file, found)
-        self.common = Common(self.faults, Budget(self.faults))
+        self.common = Common(self.faults, Budget(self.faults, nodes.count(root)))
         self.classes = _classes(layers)
         self.may_be_misspelt = False
         """A section has an unknown name: it may be the one that is missing."""

@@ -109,6 +109,21 @@ def test_hostile_specs_are_refused(name, tmp_path):
     assert "root:" not in str(error)
 
 
+LARGE = {
+    "many layers": LAYERS + "  - Dense: {units: 4, activation: relu}\n" * 5000,
+    "many formulas": f"{HEAD}let: {{width: 4}}\nlayers:\n" + "".join(f"  - Dense: $(width * {i} + 1)\n" for i in range(2000)),
+    "a long vocabulary": "layerkit: 1\ninputs: {x: {shape: [4], dtype: string}}\nlayers:\n"
+    f"  - StringLookup: {{vocabulary: [{', '.join(f'w{i}' for i in range(30_000))}]}}\n",
+    "many turns": f"{LAYERS}  - repeat: 1000\n    as: i\n    layers: [Dense: $(8 + i % 2), Dropout: $(i / 2000)]\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_specs_are_not_too_much_work(name):
+    """What is written out is no more work than its text; ``holes`` makes all steps, and no layers of them."""
+    assert builders.loads(LARGE[name]).holes == []
+
+
 def main() -> None:
     """Print the CPU time that each takes to be refused."""
     import tempfile
