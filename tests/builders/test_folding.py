@@ -92,7 +92,9 @@ def test_a_list_counts_the_turns_only_beside_calls_that_are_equal():
 def test_many_layers_are_folded_with_little_work(monkeypatch):
     """Formulas are parsed for few of the runs that might follow a rule."""
     parsed = []
-    monkeypatch.setattr(folding, "_parsed", lambda text: parsed.append(text) or folding.expressions.Formula(f"$({text})"))
+    monkeypatch.setattr(
+        folding, "_parsed", lambda text: parsed.append(text) or folding.expressions.Formula(f"$({text})")
+    )
     builders.dump(Sequential([Input((8,)), *[layers.Dense(8 + 7919 * n % 13) for n in range(200)]]))
     assert len(parsed) < 200 * 24 * 4  # so many calls, lengths of a body, kinds of formulas
     parsed.clear()

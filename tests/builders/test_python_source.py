@@ -171,6 +171,8 @@ def test_the_first_line_names_the_spec_and_its_file():
 
 
 def test_numbers_that_are_not_finite_are_python():
-    spec = builders.loads("layerkit: 1\ninputs: {x: {shape: [2]}}\nlayers:\n  - Rescaling: {scale: .inf, offset: -.inf}\n")
+    spec = builders.loads(
+        "layerkit: 1\ninputs: {x: {shape: [2]}}\nlayers:\n  - Rescaling: {scale: .inf, offset: -.inf}\n"
+    )
     layer = _run(builders.to_python(spec))["build"]().layers[-1]
     assert (layer.scale, layer.offset) == (np.inf, -np.inf)
