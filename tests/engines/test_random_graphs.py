@@ -147,3 +147,46 @@ def test_state_written_over_itself_agrees_with_the_reference(
             np.testing.assert_allclose(f, e, rtol=0, atol=1e-11 * float(np.max(np.abs(e), initial=1.0)))
         expected = [np.array(a) for a in after]
         found = [a.copy() for a in expected]
+
+
+CHANGES: list[Callable[[Any, Any], Any]] = [
+    lambda a, b: ops.tanh(a), lambda a, b: a + b * 0.5, lambda a, b: a * b, lambda a, b: ops.sqrt(ops.square(a) + 0.1),
+    lambda a, b: a - ops.mean(b, axis=0, keepdims=True), lambda a, b: a / (1.0 + ops.sum(ops.square(b))),
+    lambda a, b: ops.flip(a, 0) - b,
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9),
+    st.lists(st.integers(0, 12), min_size=2, max_size=4),
+)
+def test_state_that_changes_on_conditions_agrees_with_the_reference(
+    steps: list[tuple[int, int, int]], chosen: list[int]
+) -> None:
+    """Loops that leave early may leave nothing undone: old state is read and returned elsewhere, conditions are of any depth."""
+    inputs = [placeholder(f"s{i}", "float32", (40, 32)) for i in range(len(chosen))]
+    count = placeholder("count", "int32", ())
+    values: list[Any] = list(inputs)
+    conditions: list[Any] = [ops.equal(ops.mod(count, 2), 0), ops.all(ops.isfinite(inputs[-1]))]
+    for number, first, second in steps:
+        a, b = values[first % len(values)], values[second % len(values)]
+        condition = conditions[number % len(conditions)]
+        values.append(ops.where(condition, a, b) if number % 3 == 0 else CHANGES[number // 3 % len(CHANGES)](a, b))
+        if number % 4 == 1:
+            conditions.append(ops.logical_and(condition, ops.all(ops.isfinite(values[-1]))))
+    after = [
+        ops.where(conditions[n % len(conditions)], values[n % len(values)], s)
+        for n, s in zip(chosen, inputs, strict=True)
+    ]
+    graph = Graph((*inputs, count), (*after, count + 1, values[-1], ops.sum(inputs[0] * after[-1])))
+    donated = {i: i for i in range(len(chosen) + 1)}
+    programs = engines.get("reference").compile(graph), engines.get("llvm").compile(graph, donated)
+    for turn, is_finite in ((0, True), (1, True), (2, False), (3, False)):
+        arrays = [np.random.default_rng(i).standard_normal((40, 32)).astype("float32") for i in range(len(chosen))]
+        arrays[-1][3, 5] = 1.0 if is_finite else np.inf
+        expected, found = (p(*(a.copy() for a in arrays), np.array(turn, "int32")) for p in programs)
+        for e, f in zip(expected, found, strict=True):
+            scale = float(np.max(np.abs(e), where=np.isfinite(e), initial=1.0))
+            np.testing.assert_allclose(f, e, rtol=1e-4, atol=scale * 2e-4)
