@@ -4,6 +4,7 @@ Python writes and compiles six methods for each class, which takes half a millis
 checked went into that. Here only ``__init__`` is compiled, when the first object is made; the other methods are the same
 functions for all classes, or know the names of the fields. Threads that make the first object at one time write the same
 ``__init__`` twice. To Python all these classes are not frozen: one of ``dataclasses.dataclass(frozen=True)`` derives from none.
+There is no ``InitVar`` here, and a field that ``__init__`` does not take has a default, or its class an ``__init__`` of its own.
 """
 
 from __future__ import annotations

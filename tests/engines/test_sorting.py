@@ -10,14 +10,19 @@ from layerkit import dtypes, ops
 from layerkit.dtypes import is_floating
 from layerkit.engines.llvm.codegen.target import host
 
-SHAPES = [(3, 1), (17, 16), (5, 33), (9, 100), (2, 1500), (0, 8), (3, 0)]
+SHAPES = [(17, 16), (2, 1500), (3, 1), (5, 33), (9, 100), (0, 8), (3, 0)]
 DTYPES = [*(d for d in dtypes.FLOATS if d not in dtypes.STORAGE), *dtypes.INTEGERS, "bool"]
 
 
 def numbers(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     rng = np.random.default_rng(0)
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(dtype)
     if not is_floating(dtype):
-        return rng.integers(0, 2 if dtype == "bool" else 2**62, shape).astype(dtype)
+        ends = np.iinfo(dtype)
+        found = rng.integers(ends.min, ends.max, shape, dtype, endpoint=True)
+        found.reshape(-1)[::5], found.reshape(-1)[1::7] = ends.max, ends.min
+        return found
     x = (rng.normal(size=shape) * 100).astype(dtype)
     for start, step, value in (
         (0, 7, np.nan),
@@ -34,7 +39,7 @@ def numbers(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_elements_and_places_are_those_of_numpy(dtype: str) -> None:
     both = layerkit.function(lambda x: (ops.sort(x), ops.argsort(x), ops.sort(x, axis=0)))
-    for shape in SHAPES if dtype == "float32" else SHAPES[1:2]:
+    for shape in SHAPES if dtype == "float32" else SHAPES[:2]:
         x = numbers(shape, dtype)
         elements, places, columns = both(x)
         np.testing.assert_array_equal(elements, np.sort(x, -1), str(shape))
