@@ -26,20 +26,12 @@ from layerkit.dtypes import canonical, numpy_dtype
 from layerkit.errors import ArgumentError, ShapeError, StateError
 from layerkit.ir import Arithmetic, Array, Value, placeholder
 from layerkit.ops.core import operand
-from layerkit.ops.operators import attach
+from layerkit.ops.operators import attach, reflected
 from layerkit.records import dataclass
 
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 Initial = Callable[[tuple[int, ...], str, "tuple[int, int]"], Any]  # (shape, dtype, seed words) -> numbers
-
-
-_OPERATORS = {
-    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "floor_divide": "__rfloordiv__",
-    "remainder": "__rmod__", "power": "__rpow__", "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__",
-    "greater": "__lt__", "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__",
-}  # fmt: skip
-"""What a weight does when it stands to the right of an array, by NumPy's name."""
 
 
 class Weight(Arithmetic):
@@ -149,9 +141,9 @@ class Weight(Arithmetic):
         out = kwargs.get("out", ())
         if any(isinstance(x, Weight) for x in out):
             return NotImplemented
-        own = _OPERATORS.get(ufunc.__name__) if not out or out[0] is inputs[0] else None  # a += weight
-        if own is not None and method == "__call__" and inputs[1] is self and inputs[0] is not self:
-            return getattr(self, own)(inputs[0])
+        found = reflected(self, ufunc, method, inputs, out)
+        if found is not NotImplemented:
+            return found
         require_no_trace(f"numpy.{ufunc.__name__}")
         return getattr(ufunc, method)(*(x.array if isinstance(x, Weight) else x for x in inputs), **kwargs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerkit.errors import LayerkitError
 from layerkit.ir import Dim, Value
 from layerkit.ops import elementwise as e
 from layerkit.ops.core import operand, size
@@ -42,9 +43,52 @@ METHODS: dict[str, Any] = {
     "__or__": e.logical_or,
     "__ror__": e.logical_or,
     "__xor__": e.logical_xor,
+    "__rxor__": e.logical_xor,
     "__invert__": e.logical_not,
     "__getitem__": lambda x, key: getitem(operand(x), key),
 }
+
+
+_REFLECTED = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__", "power": "__rpow__", "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__",
+    "greater": "__lt__", "greater_equal": "__le__", "equal": "__eq__", "not_equal": "__ne__", "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__", "bitwise_xor": "__rxor__",
+}  # fmt: skip
+"""What a tensor does when it stands to the right of an array, by the name that NumPy asks with."""
+_REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any"}  # fmt: skip
+_RENAMED = {"degrees": "rad2deg", "invert": "bitwise_not", "radians": "deg2rad", "remainder": "mod", "rint": "round"}
+_ABSENT = {
+    "bitwise_count", "copysign", "divmod", "float_power", "frexp", "isnat", "matvec", "modf", "positive", "spacing", "vecdot",
+    "vecmat",
+}  # fmt: skip
+"""Functions of NumPy that ``layerkit.ops`` does not have."""
+
+
+def reflected(tensor: Any, ufunc: Any, method: str, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    """What ``array + tensor`` is, for which NumPy asks with its ``add``; NotImplemented where that is no operator."""
+    own = _REFLECTED.get(ufunc.__name__)
+    is_right = method == "__call__" and len(inputs) == 2 and inputs[1] is tensor and inputs[0] is not tensor
+    if own is None or not is_right or (out and out[0] is not inputs[0]):  # a += tensor writes to what it reads
+        return NotImplemented
+    return getattr(tensor, own)(inputs[0])
+
+
+def _of_numpy(self: Value, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """``array + value`` is the value's own sum; other functions of NumPy are refused.
+
+    Raises:
+        LayerkitError: says which function of ``layerkit.ops`` does it.
+    """
+    found = reflected(self, ufunc, method, inputs, kwargs.get("out", ()))
+    if found is not NotImplemented:
+        return found
+    names = _REDUCTIONS if method == "reduce" else _RENAMED
+    name = names.get(ufunc.__name__, ufunc.__name__ if method == "__call__" and ufunc.__name__ not in _ABSENT else None)
+    raise LayerkitError(
+        f"NumPy's '{ufunc.__name__}' takes numbers, and a symbolic tensor has none before the program runs.",
+        got=str(self.type), fix=f"use layerkit.ops.{name}" if name else "write it with functions of layerkit.ops",
+    )  # fmt: skip
 
 
 def attach(cls: type) -> None:
@@ -65,6 +109,7 @@ def attach(cls: type) -> None:
 
 
 attach(Value)
+setattr(Value, "__array_ufunc__", _of_numpy)  # noqa: B010
 
 # An unknown size divides and is divided as the tensor that it will be.
 setattr(Dim, "__truediv__", lambda self, other: size(self) / other)  # noqa: B010  (types cannot follow an attached operator)
