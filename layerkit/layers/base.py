@@ -77,6 +77,8 @@ class Layer(Configurable):
     _own_losses: list[Any]
     """What it added to the loss when it was last called on arrays."""
     _last_call: Trace | None
+    _output_shapes: tuple[Any, ...] | None
+    """Of what it gave when it was last called, for ``summary``; None before."""
     """That call, the outermost one."""
     if TYPE_CHECKING:
         built: bool
@@ -103,7 +105,7 @@ class Layer(Configurable):
         self.supports_masking = cls.compute_mask is not Layer.compute_mask
         self.name = kwargs.get("name") or snake_case(cls.__name__)
         self._is_named = kwargs.get("name") is not None
-        self._span = self._node = self._last_call = None
+        self._span = self._node = self._last_call = self._output_shapes = None
         self._own_losses = []
         return self
 
@@ -259,7 +261,7 @@ class Layer(Configurable):
         return config
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_last_call": None, "_own_losses": []}
+        return {**vars(self), "_last_call": None, "_output_shapes": None, "_own_losses": []}
 
     def get_state(self) -> Any:
         """What it learned from data before training, as plain values, besides its weights; None: nothing."""
@@ -488,6 +490,7 @@ class Layer(Configurable):
                 trace.training, self._is_called = before, False
             if outputs is None:
                 raise ArgumentError("a layer's call returns its output.", expected="a tensor, or several", got="nothing", fix="end 'call' with a return")  # fmt: skip
+            self._output_shapes = tuple(x.shape for x in tree.leaves(outputs) if hasattr(x, "shape"))
             self._pass_mask(first, outputs, previous, has_mask)
             self._regularize(outputs)
         return outputs

@@ -108,7 +108,7 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
     """(name, class, shape, parameters, key of multiply-adds, inputs) for each call of a layer and each op."""
     graph = model._graph
     if graph is None:
-        return [(n, type(x).__name__, "not built", x.count_params(), x.path, "") for n, x in model.children()]
+        return [(n, type(x).__name__, _last_outputs(x), x.count_params(), x.path, "") for n, x in model.children()]
     names = {layer: name for name, layer in model.children()}
     shown: dict[Value, str] = {}
     found = []
@@ -134,6 +134,14 @@ def rows(model: Any) -> list[tuple[str, str, str, int, str, str]]:
             found.append((name, "op", shape, 0, "", before))
         shown.update({v: name for v in node.outputs})
     return found
+
+
+def _last_outputs(layer: Any) -> str:
+    """The shapes of what a layer of a model of one's own last gave, for any number of rows."""
+    shapes = layer._output_shapes
+    if shapes is None:
+        return "not built"
+    return ", ".join(show_sizes((None, *shape[1:]) if shape else ()) for shape in shapes)
 
 
 def forward_graph(model: Any, batch: Size = BATCH, training: bool = False) -> Graph:

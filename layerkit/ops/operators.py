@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerkit.errors import LayerkitError
+from layerkit.errors import ArgumentTypeError
 from layerkit.ir import Dim, Value
 from layerkit.ops import elementwise as e
 from layerkit.ops.core import operand, size
@@ -78,14 +78,14 @@ def _of_numpy(self: Value, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     """``array + value`` is the value's own sum; other functions of NumPy are refused.
 
     Raises:
-        LayerkitError: says which function of ``layerkit.ops`` does it.
+        ArgumentTypeError: says which function of ``layerkit.ops`` does it.
     """
     found = reflected(self, ufunc, method, inputs, kwargs.get("out", ()))
     if found is not NotImplemented:
         return found
     names = _REDUCTIONS if method == "reduce" else _RENAMED
     name = names.get(ufunc.__name__, ufunc.__name__ if method == "__call__" and ufunc.__name__ not in _ABSENT else None)
-    raise LayerkitError(
+    raise ArgumentTypeError(
         f"NumPy's '{ufunc.__name__}' takes numbers, and a symbolic tensor has none before the program runs.",
         got=str(self.type), fix=f"use layerkit.ops.{name}" if name else "write it with functions of layerkit.ops",
     )  # fmt: skip

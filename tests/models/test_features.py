@@ -559,3 +559,29 @@ def test_a_loaded_model_has_its_outputs_inputs_and_metrics_in_their_order(tmp_pa
     assert list(again.predict(x, verbose=0)) == ["z", "c"]
     assert list(again.evaluate(x, y, verbose=0, return_dict=True).items()) == list(told.items())
     assert again.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_a_summary_of_a_model_of_ones_own_shows_the_shapes_that_its_layers_gave():
+    class Two(Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Dense(4, name="first"), Dense(2, name="second")
+            self.drop, self.unused = Dropout(0.5, name="drop"), Dense(3, name="unused")
+
+        def call(self, x):
+            hidden = self.drop(self.first(x))
+            return self.second(ops.concatenate([hidden, hidden], -1))
+
+    def shapes(model):
+        shown = []
+        model.summary(print_fn=shown.append)
+        return [line.split("│")[2].strip() for text in shown for line in text.splitlines() if line.startswith("│")]
+
+    built, called, trained = Two(), Two(), Two()
+    assert shapes(built) == ["not built"] * 4
+    built.build((None, 7, 3))
+    assert shapes(built) == ["(None, 7, 4)", "(None, 7, 2)", "(None, 7, 4)", "not built"]
+    called(np.ones((5, 3), "float32"))
+    trained.compile("sgd", "mse")
+    trained.fit(np.ones((6, 3), "float32"), np.ones((6, 2), "float32"), batch_size=4, verbose=0)
+    assert shapes(called) == shapes(trained) == ["(None, 4)", "(None, 2)", "(None, 4)", "not built"]
