@@ -18,7 +18,8 @@ from layerkit.models.cost import training_cost, training_graph
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch):
     """One whose figures are known: what is measured here depends on what else runs here."""
-    monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.peak", lambda: 100.0)
+    for place in ("layerkit.engines.llvm.peak", "layerkit.engines.llvm.runtime.cost.peak"):
+        monkeypatch.setattr(place, lambda: 100.0)
     monkeypatch.setattr("layerkit.engines.llvm.runtime.cost.bandwidth", lambda moved: 40.0 if moved < 1 << 24 else 10.0)
 
 
@@ -60,6 +61,9 @@ def test_what_was_predicted_once_is_kept(tmp_path, monkeypatch):
     frozen.layers[0].trainable = False
     with pytest.raises(TypeError):
         training_cost(frozen, 32)
+    monkeypatch.setattr("layerkit.engines.llvm.peak", lambda: 50.0)  # the machine was measured again
+    with pytest.raises(TypeError):
+        training_cost(model(), 32)
 
 
 def test_what_is_kept_tells_losses_metrics_and_functions_apart(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from layerkit.engines.base import Cost
+from layerkit.engines.llvm.codegen.machine import peak
 from layerkit.engines.llvm.codegen.target import host
 from layerkit.engines.llvm.lowering import (  # their rules
     attention,
@@ -52,7 +53,7 @@ class LLVMEngine:
 
     def state(self) -> str | None:
         code = sources()
-        return None if code is None else repr((code, host(), threads()))
+        return None if code is None else repr((code, host(), threads(), peak()))
 
     def compile(
         self, graph: Graph, donated: Mapping[int, int] | None = None, kept: Collection[int] = ()
