@@ -72,8 +72,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         found = import_module(f"layerkit.{name}")
     else:
-        message = f"module 'layerkit' has no attribute '{name}'"
-        raise AttributeError(message)
+        raise import_module("layerkit.absent").error(__name__, name)
     globals()[name] = found
     return found
 

@@ -1,5 +1,8 @@
 """Callbacks for ``fit``."""
 
+from typing import TYPE_CHECKING
+
+from layerkit import absent
 from layerkit.training.callbacks import (
     Callback,
     CallbackList,
@@ -21,3 +24,6 @@ __all__ = [
     "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
     "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "SwapEMAWeights", "TerminateOnNaN",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # else any name would do for a type checker
+    __getattr__ = absent.getter(__name__)

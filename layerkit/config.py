@@ -6,8 +6,9 @@ anything else.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from layerkit import absent
 from layerkit.errors import ArgumentError
 from layerkit.ops.normalization import EPSILON
 
@@ -85,3 +86,6 @@ def _keep(what: str, value: Any, fixed: Any, fix: str) -> None:
 
 
 __all__ = ["backend", "epsilon", "floatx", "image_data_format", "set_epsilon", "set_floatx", "set_image_data_format"]
+
+if not TYPE_CHECKING:  # else any name would do for a type checker
+    __getattr__ = absent.getter(__name__)

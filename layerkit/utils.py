@@ -9,11 +9,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count as count_up
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layerkit import tree
+from layerkit import absent, tree
 from layerkit.dtypes import canonical
 from layerkit.errors import ArgumentError, DataError, StateError
 from layerkit.ir import Array, Value
@@ -374,3 +374,6 @@ __all__ = [
     "PyDataset", "clear_session", "custom_object_scope", "is_keras_tensor", "normalize", "pack_x_y_sample_weight", "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
     "standardize_dtype", "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # else any name would do for a type checker
+    __getattr__ = absent.getter(__name__)

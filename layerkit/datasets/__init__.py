@@ -9,10 +9,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layerkit import absent
 from layerkit.errors import UnknownNameError, did_you_mean
 
 Split = tuple[tuple[Any, Any], tuple[Any, Any]]
@@ -64,3 +65,7 @@ def load(name: str) -> Split:
         UnknownNameError: there is none.
     """
     return DATASETS[check_name(name)]()
+
+
+if not TYPE_CHECKING:  # else any name would do for a type checker
+    __getattr__ = absent.getter(__name__)

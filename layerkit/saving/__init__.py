@@ -7,6 +7,7 @@ Models call ``write``, ``read`` and ``check``; nothing here knows what a model i
 from importlib import import_module
 from typing import Any
 
+from layerkit import absent
 from layerkit.registry import knowing as custom_object_scope
 from layerkit.registry import register_keras_serializable
 from layerkit.saving.archive import TEMPORARY, Contents, check, chunks, read, write, write_whole
@@ -20,5 +21,4 @@ def __getattr__(name: str) -> Any:
     """Keras has ``load_model`` and ``save_model`` here too; models stand above, and are looked up when they are asked for."""
     if name in ("load_model", "save_model"):
         return getattr(import_module("layerkit.models"), name)
-    message = f"module 'layerkit.saving' has no attribute '{name}'"
-    raise AttributeError(message)
+    raise absent.error(__name__, name)

@@ -17,6 +17,7 @@ import keras
 import pytest
 
 import layerkit
+from layerkit.absent import INSTEAD
 from layerkit.errors import ArgumentError
 from layerkit.fields import signature
 
@@ -186,3 +187,9 @@ def test_settings_are_those_that_keras_begins_with() -> None:
 
 if __name__ == "__main__":
     print(table())
+
+
+@pytest.mark.parametrize(("module", "names"), INSTEAD.items(), ids=list(INSTEAD))
+def test_names_that_are_said_to_be_of_keras_are(module: str, names: dict[str, str]) -> None:
+    theirs = import_module(module.replace("layerkit", "keras"))
+    assert [name for name in names if not hasattr(theirs, name)] == []
