@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from autoarch.study import Trial
     from autoarch.tasks import Result, Task
 
-OVERHEAD_S = 1.5  # of a task, until one was measured: a process starts, reads data, compiles
+OVERHEAD_S = (
+    1.5  # of a task, until one was measured, and of the command at the end: a process starts, reads data, compiles
+)
 TRAININGS = 9  # from scratch, for which the finals would like to have time: three seeds of the three best
 FINALS, MOST = 0.25, 0.5
 """Shares of the time: that those may have, and that a single one may have; where it takes longer, there is none."""
 TAIL = 0.15, 30.0  # baselines, test, report: this share of the time, so many seconds at most
+REPORT_S = 1.0  # of that for the report alone
 RECENT = 9
 
 TIMES = {"s": 1, "m": 60, "min": 60, "h": 3600}
@@ -198,9 +201,9 @@ class Deadline:
         total = self.clock.granted
         if total is None:
             return 0.0
-        return MARGIN_S + (
-            MARGIN_S if self.best is None else min(TAIL[0] * total, TAIL[1])
-        )  # of none, nothing is measured
+        if self.best is None:  # nothing will be measured
+            return 2 * MARGIN_S
+        return MARGIN_S + OVERHEAD_S + min(TAIL[0] * total, TAIL[1])
 
     def allows_finals(self, trials: Sequence[Trial]) -> bool:
         """Whether there is time to train these from scratch, each by the first worker that is free."""
@@ -218,19 +221,27 @@ class Deadline:
 
 
 class FinalsGuard:
-    """Ends the finals in time for what follows them."""
+    """Ends the finals in time for what follows them.
 
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
+    Args:
+        deadline: of the search.
+        has_model: whether one was trained; until then one that has begun may take the time of baselines and test, which need it.
+    """
+
+    def __init__(self, deadline: Deadline, *, has_model: bool = True) -> None:
+        self._deadline, self.has_model = deadline, has_model
 
     @property
     def left(self) -> float:
         """Seconds until the finals have to end."""
-        return self._deadline.clock.left - self._deadline.last()
+        return self._before(self._deadline.last() if self.has_model else MARGIN_S + REPORT_S)
 
     def begins(self, task: Task) -> bool:
         """Whether there is time left at all: that there is enough was seen for all that are trained with one seed."""
-        return self.left > 0
+        return self._before(self._deadline.last()) > 0
+
+    def _before(self, kept: float) -> float:
+        return self._deadline.clock.left - kept
 
 
 def _measured(trial: Trial) -> float | None:

@@ -150,13 +150,16 @@ class Finals:
 
     def _train(self, trials: Sequence[Trial], number: int, pool: Pool, deadline: Deadline) -> None:
         by_number = {t.number: t for t in trials}
-        with closing(pool.run([self._task(t, number) for t in trials], FinalsGuard(deadline))) as answers:
+        has_model = any(seed == 0 and r.reason is None for (_, seed), r in self.study.finals().items())
+        guard = FinalsGuard(deadline, has_model=has_model)
+        with closing(pool.run([self._task(t, number) for t in trials], guard)) as answers:
             for task, result in answers:
                 if result.fault is not None:
                     raise StateError(
                         "a worker cannot go on.", got=result.fault, fix=f"mend it, then: autoarch resume {self.folder}"
                     )
                 self.study.add_final(task.number, number, result)
+                guard.has_model |= result.reason is None
                 self._thin(by_number[task.number], number)
                 found = result.reason or ", ".join(f"{n} {show_number(v)}" for n, v in sorted(result.scores.items()))
                 self.say(f"finalist {task.number:3}, seed {number + 1} of {SEEDS}  {found}")

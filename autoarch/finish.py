@@ -21,7 +21,7 @@ from typing import Any
 
 import builders
 from autoarch import checks, finalists
-from autoarch.budget import Deadline
+from autoarch.budget import REPORT_S, Deadline
 from autoarch.clock import TimeIsUp
 from autoarch.finalists import Finalist, Finals, Say, train_arguments
 from autoarch.folder import BEST, DELIVERED, MODEL, RESULT, delivered_model
@@ -37,8 +37,6 @@ from autoarch.verdict import verdict
 from layerkit import saving
 from layerkit.errors import StateError
 from layerkit.saving.locks import alone
-
-REPORT_S = 1.0  # before the deadline: for the report
 
 
 def finish(folder: Path, study: Study, options: Options, pool: Pool, say: Say, deadline: Deadline) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autoarch.budget import Deadline, size
+from autoarch.budget import OVERHEAD_S, Deadline, size
 from autoarch.clock import MARGIN_S, Clock, TimeIsUp, alarm
 from autoarch.halving import LOOK
 from autoarch.pool import Pool
@@ -147,7 +147,7 @@ def test_time_is_kept_to_train_the_best_again(tmp_path):
         (2, 0.0),
     ):  # a quarter; once; nothing, for it takes over half of the time
         deadline.best = trial(number, {0: 1.0, 1: 3.0, 2: 8.0}[number])
-        assert deadline.reserve() == pytest.approx(15 + MARGIN_S + kept)
+        assert deadline.reserve() == pytest.approx(15 + OVERHEAD_S + MARGIN_S + kept)
 
 
 def test_what_is_kept_for_the_end_are_shares_of_the_time_that_was_given_last(tmp_path, still):
@@ -158,7 +158,7 @@ def test_what_is_kept_for_the_end_are_shares_of_the_time_that_was_given_last(tmp
     for again in (clock, Clock(tmp_path)):
         deadline = Deadline(again, [trial(0, 1.0)], None, 2)
         deadline.best = trial(0, 1.0)
-        assert deadline.reserve() == pytest.approx(15 + MARGIN_S + 25)
+        assert deadline.reserve() == pytest.approx(15 + OVERHEAD_S + MARGIN_S + 25)
         assert again.left == 100
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from autoarch.budget import Deadline
-from autoarch.clock import Clock
+from autoarch.budget import REPORT_S, Deadline
+from autoarch.clock import MARGIN_S, Clock
 from autoarch.finalists import Finalist, Finals, model_of, seed_of
 from autoarch.finish import _cut_short, finish
 from autoarch.halving import RUNGS
@@ -102,6 +102,28 @@ def test_seeds_are_left_out_where_time_is_short(tmp_path, study):
     assert len(found[0].results) == 3  # nothing took time here
     clock.allow(45)
     assert not deadline.allows_finals(trials)
+
+
+def test_until_there_is_a_model_the_time_for_measuring_it_is_its_too(tmp_path, study):
+    trials = [trial(n, 0.9) for n in range(2)]
+    clock = Clock(tmp_path)
+    clock.allow(100)
+    deadline = Deadline(clock, trials, None, 1)
+    deadline.best = trials[0]
+    kept = []
+
+    class Watched(Trains):
+        def run(self, tasks, guard=None):
+            for found in super().run(tasks, guard):
+                kept.append(clock.left - guard.left)
+                yield found
+            kept.append(clock.left - guard.left)
+
+    Finals(tmp_path, study, OPTIONS, print).run(
+        trials, Watched(tmp_path, {0: [None, 0.9, 0.9], 1: [0.9] * 3}), deadline
+    )
+    end, report = deadline.last(), REPORT_S + MARGIN_S
+    assert kept == pytest.approx([report, report, *[end] * 7], abs=0.5)  # the first fails with the first seed
 
 
 def test_the_best_is_trained_where_there_is_no_time_for_more(tmp_path, study):
