@@ -75,7 +75,7 @@ def named(model: Model, preparation: Preparation, outputs: list[Any]) -> tuple[C
     found: Columns = {}
     labels: Labels = {}
     for name, value, values in zip(model.output_names, model.outputs, outputs, strict=True):
-        classes = preparation.classes_of(name)
+        classes = preparation.classes if len(outputs) == 1 else preparation.classes_of(name)
         wide = int(np.prod(values.shape[1:], dtype=int))
         if classes is None or values.ndim > 2 or wide not in (1, len(classes)):
             columns = _columns(preparation, name)

@@ -99,10 +99,8 @@ class Preparation:
         return self._classes(self.targets[0]) if self.targets else None
 
     def classes_of(self, output: str) -> tuple[str, ...] | None:
-        """The names of the classes that an output of the model tells apart; a lone target is that of any output."""
-        target = next(
-            (t for t in self.targets if t.name == output), self.targets[0] if len(self.targets) == 1 else None
-        )
+        """The names of the classes of the target that is called like this output of the model."""
+        target = next((t for t in self.targets if t.name == output), None)
         return None if target is None else self._classes(target)
 
     def _classes(self, target: Tensor) -> tuple[str, ...] | None:
@@ -328,7 +326,7 @@ def fit(
                 encodings[name] = Encoding("one_hot" if one_hot else "category", known)
             else:
                 wants_mean = standardize and not (tensor.dtype or "float32").startswith(("int", "uint", "bool"))
-                fills = missing == "mean" and column.missing > 0
+                fills = missing == "mean" and column.kind != "array"  # also where only later data lack a number
                 if column.missing and missing == "error":
                     raise DataError(f"column '{name}' has missing values.", expected="a number in each row", got=f"{column.missing} of {records.count} missing", fix="missing: mean, or missing: drop")  # fmt: skip
                 encodings[name] = Encoding("array" if column.kind == "array" else "number")
@@ -341,7 +339,7 @@ def fit(
         encodings[name] = Encoding(
             kind,  # type: ignore[arg-type]
             **(_standard(mean, deviation) if wants_mean else {}),
-            fill=float(mean[0]) if kind == "number" and records.columns[name].missing else None,
+            fill=float(mean[0]) if missing == "mean" and kind == "number" else None,
         )
     return Preparation(tuple(inputs), tuple(targets), encodings, answers, window)
 

@@ -139,3 +139,27 @@ def test_arrays_with_gaps_can_be_dropped(tmp_path):
     told = _call("train", tmp_path / "a.yaml", "--run", tmp_path / "again", "--quiet", code=1).stderr
     assert "column 'x' has missing values" in told
     assert "2 of 8 missing" in told
+
+
+@pytest.mark.parametrize(("missing", "gaps"), [("mean", False), ("mean", True), ("drop", False), ("drop", True)])
+def test_only_means_are_filled_in_whether_the_training_had_gaps_or_not(tmp_path, missing, gaps):
+    rows = [("1.5", "2", "a"), ("" if gaps else "2.5", "4", "b"), ("3.5", "6", "a"), ("1.5", "8", "b")]
+    spec = SPEC.replace("missing: drop", f"missing: {missing}\n  standardize: true")
+    (tmp_path / "sizes.yaml").write_text(spec)
+    (tmp_path / "sizes.csv").write_text("width,height,kind\n" + "".join(",".join(row) + "\n" for row in rows))
+    _call("train", tmp_path / "sizes.yaml", "--run", tmp_path / "run", "--quiet")
+    means = [np.mean([float(row[i]) for row in rows if row[0] or missing == "mean" and row[i]]) for i in range(2)]
+    (tmp_path / "new.csv").write_text(f"width,height\n2.5,\n2.5,{means[1]}\n,6\n{means[0]},6\n")
+    found = _table(_call("predict", tmp_path / "run", tmp_path / "new.csv").stdout)
+    assert [bool(row["class"]) for row in found] == [missing == "mean", True, missing == "mean", True]
+    assert missing == "drop" or (found[0] == found[1] and found[2] == found[3])
+
+
+def test_an_output_without_a_target_has_no_classes(tmp_path):
+    spec = SPEC.replace("  - Dense: {units: 2, activation: softmax}\n", "  - Dense: {units: 2, activation: softmax}\n    name: kind\n"
+                        "  - Dense: 2\n    name: code\noutputs: [kind, code]\n").replace("loss: sparse_categorical_crossentropy, metrics: [accuracy]", "loss: {kind: sparse_categorical_crossentropy}").replace("target: kind", "target: {kind: kind}")  # fmt: skip
+    (tmp_path / "sizes.yaml").write_text(spec)
+    (tmp_path / "sizes.csv").write_text("width,height,kind\n1.5,2.5,a\n2.5,3.5,b\n")
+    _call("train", tmp_path / "sizes.yaml", "--run", tmp_path / "run", "--quiet")
+    header = _call("predict", tmp_path / "run", tmp_path / "sizes.csv").stdout.splitlines()[0]
+    assert header == "kind_class,kind_a,kind_b,code_0,code_1"
