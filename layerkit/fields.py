@@ -15,6 +15,7 @@ Types carry their own check: ``PositiveInt`` is an ``int`` to a type checker, an
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -294,7 +295,10 @@ def _same(a: Any, b: Any) -> bool:
 def _hints(cls: type) -> dict[str, Any]:
     """What the annotations that stand in a class itself mean; those of common bases are looked up once for all classes."""
     alone = type(cls.__name__, (), {"__annotations__": inspect.get_annotations(cls), "__module__": cls.__module__})
-    return typing.get_type_hints(alone, include_extras=True)
+    module = getattr(sys.modules.get(cls.__module__), "__dict__", {})
+    return typing.get_type_hints(
+        alone, dict(vars(cls)), module, include_extras=True
+    )  # a class may name what stands in it
 
 
 @per_class

@@ -4,7 +4,7 @@ wrong arguments, and a model with it learns.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import layerkit
 from layerkit import layers as L
 from layerkit import ops
-from layerkit.errors import LayerkitError
+from layerkit.errors import ArgumentError, LayerkitError
 from layerkit.functions import value_and_grad
 from layerkit.models.config import model_config, model_from_config
 
@@ -342,3 +342,17 @@ def test_dropout_of_one_layer_does_not_depend_on_another() -> None:
     np.testing.assert_array_equal(a, b)
     assert 0.35 < (a == 0).mean() < 0.65
     assert set(np.unique(a)) == {0.0, 2.0}
+
+
+class Gate(L.Layer):
+    Kind = Literal["open", "shut"]
+    kind: Kind = "open"
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_an_annotation_may_name_what_stands_in_the_class():
+    assert Gate(kind="shut").config == {"kind": "shut"}
+    with pytest.raises(ArgumentError, match="'kind' of Gate cannot be 'ajar'"):
+        Gate(kind="ajar")
