@@ -148,7 +148,7 @@ def test_only_means_are_filled_in_whether_the_training_had_gaps_or_not(tmp_path,
     (tmp_path / "sizes.yaml").write_text(spec)
     (tmp_path / "sizes.csv").write_text("width,height,kind\n" + "".join(",".join(row) + "\n" for row in rows))
     _call("train", tmp_path / "sizes.yaml", "--run", tmp_path / "run", "--quiet")
-    means = [np.mean([float(row[i]) for row in rows if row[0] or missing == "mean" and row[i]]) for i in range(2)]
+    means = [np.mean([float(row[i]) for row in rows if row[0] or (missing == "mean" and row[i])]) for i in range(2)]
     (tmp_path / "new.csv").write_text(f"width,height\n2.5,\n2.5,{means[1]}\n,6\n{means[0]},6\n")
     found = _table(_call("predict", tmp_path / "run", tmp_path / "new.csv").stdout)
     assert [bool(row["class"]) for row in found] == [missing == "mean", True, missing == "mean", True]
