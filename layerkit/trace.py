@@ -141,7 +141,7 @@ class Weight(Arithmetic):
         out = kwargs.get("out", ())
         if any(isinstance(x, Weight) for x in out):
             return NotImplemented
-        found = reflected(self, ufunc, method, inputs, out)
+        found = reflected(self, ufunc, method, inputs, kwargs)
         if found is not NotImplemented:
             return found
         require_no_trace(f"numpy.{ufunc.__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from layerkit.errors import ArgumentTypeError
@@ -65,11 +66,12 @@ _ABSENT = {
 """Functions of NumPy that ``layerkit.ops`` does not have."""
 
 
-def reflected(tensor: Any, ufunc: Any, method: str, inputs: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def reflected(tensor: Any, ufunc: Any, method: str, inputs: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
     """What ``array + tensor`` is, for which NumPy asks with its ``add``; NotImplemented where that is no operator."""
     own = _REFLECTED.get(ufunc.__name__)
     is_right = method == "__call__" and len(inputs) == 2 and inputs[1] is tensor and inputs[0] is not tensor
-    if own is None or not is_right or (out and out[0] is not inputs[0]):  # a += tensor writes to what it reads
+    target = options.get("out", inputs[:1])[0]  # of a += tensor: what it reads
+    if own is None or not is_right or target is not inputs[0] or options.keys() - {"out"}:
         return NotImplemented
     return getattr(tensor, own)(inputs[0])
 
@@ -80,7 +82,7 @@ def _of_numpy(self: Value, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     Raises:
         ArgumentTypeError: says which function of ``layerkit.ops`` does it.
     """
-    found = reflected(self, ufunc, method, inputs, kwargs.get("out", ()))
+    found = reflected(self, ufunc, method, inputs, kwargs)
     if found is not NotImplemented:
         return found
     names = _REDUCTIONS if method == "reduce" else _RENAMED

@@ -11,6 +11,7 @@ import layerkit
 from layerkit import ops
 from layerkit.errors import ArgumentTypeError, LayerkitError
 from layerkit.layers import Input
+from layerkit.trace import Weight
 
 UFUNCS = {f.__name__: f for f in vars(np).values() if isinstance(f, np.ufunc)}
 OPERATORS = [
@@ -66,3 +67,13 @@ def test_the_other_operators_with_an_array_on_the_left():
         return total
 
     np.testing.assert_array_equal(layerkit.function(added)(numbers), 1 + numbers)
+
+
+def test_options_of_numpy_are_not_dropped():
+    weight = Weight((3,), "float32", lambda shape, dtype, seed: 1.0)
+    left, mask = np.arange(3, dtype="float32"), np.array([True, False, True])
+    for given in ({"where": mask}, {"dtype": "float64"}):
+        with pytest.raises(ArgumentTypeError):
+            np.add(left, Input((3,)), **given)
+    assert np.add(left, weight, dtype="float64").dtype == "float64"
+    np.testing.assert_array_equal(np.add(left, weight, out=left.copy(), where=mask), [1, 1, 3])
