@@ -16,7 +16,7 @@ from builders.faults import Faults, TooManyFaults
 from builders.holes import Hole
 from builders.overrides import Override
 from builders.reading import Reading, name_of
-from layerkit.data import DataOptions, DataSet, Shipped, tensors
+from layerkit.data import DataOptions, DataSet, Shipped, Tensor, tensors
 from layerkit.errors import DataError, LayerkitError, SpecError, SpecErrors
 from layerkit.layers import Layer
 from layerkit.models import Model
@@ -149,7 +149,7 @@ class Spec:
         """What is wrong with the section ``data``, as far as its files tell without reading a row of them.
 
         Args:
-            model: the model that ``build`` made; without it, inputs and outputs are not looked at.
+            model: the model that ``build`` made; without it, as where ``build`` finds faults, of inputs the names alone are known.
 
         Returns:
             What training lacks that may also come from elsewhere: files that are not there, a section ``compile``; and the
@@ -158,7 +158,7 @@ class Spec:
         section, folder = self.data_section(), Path(self.file).parent
         if section is None:
             return [], []
-        known = tensors(model) if model is not None else {}
+        known = tensors(model) if model is not None else {"inputs": [Tensor(name, ()) for name in self._input_names()]}
         missing = section.missing(folder)
         faults = [] if missing else section.faults(folder, **known)
         if model is None:
@@ -179,6 +179,11 @@ class Spec:
         except LayerkitError as error:
             faults = list(error.errors) if isinstance(error, SpecErrors) else [error]
         return missing, faults
+
+    def _input_names(self) -> list[str]:
+        """The inputs as they are written, right or wrong."""
+        node = None if self.root is None else self.root.get("inputs")
+        return [entry.name for entry in node.entries] if isinstance(node, nodes.Mapping) else []
 
     def check_trainable(self, model: Model) -> None:
         """Refuse to train a model for which nobody said how.

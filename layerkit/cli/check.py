@@ -43,6 +43,7 @@ def check(specs: tuple[Path, ...], changes: tuple[str, ...], plugins: tuple[Path
 def _check(path: Path, changes: tuple[str, ...], plugins: tuple[Path, ...]) -> dict[str, Any]:
     """What is told of one spec; one with holes is looked at with the least and the largest of what they allow."""
     found: dict[str, Any] = {"spec": str(path), "errors": [], "notes": []}
+    spec = None
     try:
         spec = load_spec(path, changes, plugins)
         holes = spec.holes
@@ -55,7 +56,16 @@ def _check(path: Path, changes: tuple[str, ...], plugins: tuple[Path, ...]) -> d
         most = _filled(spec, -1)
         return found | {"least": _totals(least, model), "most": _totals(most, most.build())}
     except LayerkitError as error:
-        return found | {"errors": list(single(error))}
+        errors = [*single(error), *(() if spec is None else _of_data(spec))]
+        return found | {"errors": sorted(errors, key=lambda e: (e.where is None, e.where))}
+
+
+def _of_data(spec: Spec) -> list[LayerkitError]:
+    """What the heads of the data tell that is wrong where there is no model, as far as the section itself is right."""
+    try:
+        return spec.data_faults()[1]
+    except LayerkitError:
+        return []  # they are told already
 
 
 def _filled(spec: Spec, end: int) -> Spec:

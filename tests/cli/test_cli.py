@@ -111,6 +111,16 @@ def test_train_reaches_98_percent_on_held_out_rows(tmp_path):
     assert accuracy >= 0.98
 
 
+def test_check_tells_what_is_wrong_with_the_layers_and_with_the_columns_at_once(flowers):
+    text = flowers.read_text()
+    flowers.write_text(text.replace("Dense: {units: 8", "Dens: {units: 8").replace("target: kind", "target: kinds\n  features: [petal, color]"))  # fmt: skip
+    (found,) = call_json("check", flowers, code=1)["specs"]
+    assert [(e["line"], e["got"]) for e in found["errors"]] == [(6, "Dens"), (14, "kinds"), (15, "color")]
+    flowers.write_text(text.replace("Dense: {units: 8", "Dens: {units: 8").replace("target: kind", "target: x"))
+    (found,) = call_json("check", flowers, code=1)["specs"]
+    assert [e["got"] for e in found["errors"]] == ["Dens"]  # x is an input
+
+
 @pytest.mark.parametrize("restores", [False, True])
 def test_a_run_that_stops_early_says_which_epoch_was_best_and_where_it_is(restores, tmp_path):
     spec, folder = tmp_path / "digits.yaml", tmp_path / "run"
