@@ -131,7 +131,7 @@ def in_words(said: Claim, model: float, baselines: Mapping[str, float], *, rows:
         return f"{text}: chance alone makes so large a difference in fewer than {100 * said.level:g} of 100 searches"
     more = (
         f"; if it is as large as it looks, about {hardest.needed:,} test rows are needed to show it"
-        if hardest.needed
+        if hardest.needed and hardest.needed > rows
         else ""
     )
     return f"{text}: the difference could be chance (p = {hardest.p:.2g}){more}"

@@ -105,6 +105,16 @@ def test_what_a_claim_means_in_words(gains, wanted):
     assert found == f"of 355 test rows the model gets {wanted}"
 
 
+def test_that_more_rows_are_needed_is_not_said_of_as_many_as_there_are():
+    """Five signs alone have p = 1/32, though a z-test says that five rows are enough."""
+    said = Claim(False, (compare("plain", np.ones(5)),))
+    assert said.comparisons[0].needed == 5
+    found = in_words(said, 1.0, {"plain": 0.0}, rows=5, is_class=True)
+    assert (
+        found == "of 5 test rows the model gets 100.0 % right, plain 0.0 %: the difference could be chance (p = 0.031)"
+    )
+
+
 def test_what_a_claim_of_numbers_means_in_words():
     said = Claim(True, (compare("mean", np.linspace(0.5, 1.5, 50)),))
     found = in_words(said, 0.25, {"mean": 1.25}, rows=50, is_class=False)
