@@ -93,9 +93,11 @@ def search(
                 seed=seed, sampler=sampler, limits=limits,
             )  # fmt: skip
         work(folder, workers=workers, watcher=Plain() if verbose else Watcher(), began=began)
-    except BaseException:
+    except BaseException as error:
         if run is None:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, StateError) and str(folder) in (error.fix or ""):
+                error.fix = "give run=, a new folder: a search in one that stays can be gone on with"
         raise
     return Result(folder, is_temporary=run is None)
 

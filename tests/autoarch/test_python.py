@@ -109,6 +109,17 @@ def test_a_table_is_printed_in_columns():
     assert repr(table) == "rank  space    loss\n   1  a      0.2500\n  10  bc"
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_folder_that_is_removed_is_not_gone_on_with(tmp_path, monkeypatch, stays):
+    def work(folder, **others):
+        raise StateError("time was up.", got="no model", fix=f"autoarch resume {folder} --time ...")
+
+    monkeypatch.setattr("autoarch.python.work", work)
+    with pytest.raises(StateError) as caught:
+        autoarch.search(*rings(50), spaces=["mlp"], run=tmp_path / "run" if stays else None)
+    assert ("autoarch resume" in caught.value.fix) == stays
+
+
 def test_processes_find_the_modules_that_this_one_finds(tmp_path, monkeypatch):
     (tmp_path / "a_module_of_ones_own.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
