@@ -220,7 +220,7 @@ class EarlyStopping(Monitor):
         min_delta: less than this is not better.
         patience: epochs without anything better before it stops.
         verbose: 1 says so.
-        mode: "min", "max", or "auto" by the name.
+        mode: "min", "max", or "auto": as the metric of that name says, or else the name.
         baseline: the value to be better than.
         restore_best_weights: whether the model ends with the weights of its best epoch.
         start_from_epoch: epochs that are not watched.
@@ -281,7 +281,7 @@ class ModelCheckpoint(Monitor):
         verbose: 1 says so.
         save_best_only: save only when ``monitor`` has become better.
         save_weights_only: write what ``load_weights`` reads, not the whole model.
-        mode: "min", "max", or "auto" by the name.
+        mode: "min", "max", or "auto": as the metric of that name says, or else the name.
         save_freq: "epoch", or a number of batches.
         initial_value_threshold: the value to be better than.
     """

@@ -52,7 +52,7 @@ class ReduceLROnPlateau(Monitor):
         factor: what the learning rate is multiplied by.
         patience: epochs without anything better before that.
         verbose: 1 says so.
-        mode: "min", "max", or "auto" by the name.
+        mode: "min", "max", or "auto": as the metric of that name says, or else the name.
         min_delta: less than this is not better.
         cooldown: epochs after it that do not count.
         min_lr: the lowest learning rate.
