@@ -157,7 +157,8 @@ def _fit(model: Model, spec: Spec, dataset: DataSet, run: Run, *, shows: bool) -
     if best.best_epoch is not None:
         results["best"] = {"epoch": best.best_epoch + 1, "monitor": best.monitor, **_parts(best.best_logs)}
     restored = [c.best_epoch for c in history.others if isinstance(c, EarlyStopping) and c.is_restored]
-    results["last_epoch"], results["model_epoch"] = history.epoch[-1] + 1, (restored or history.epoch)[-1] + 1
+    if history.epoch:  # fit: {epochs: 0} trains none
+        results["last_epoch"], results["model_epoch"] = history.epoch[-1] + 1, (restored or history.epoch)[-1] + 1
     if dataset.test is not None:
         results["test"] = evaluate_on(model, dataset.test)
         results["test_rows"] = dataset.rows["test"]
@@ -186,10 +187,13 @@ def _print(results: dict[str, Any], *, as_json: bool) -> None:
         return
     if results["already_finished"]:
         click.echo(f"the run {results['run']} is finished: there is nothing to go on with.")
+    folder, last = Path(results["run"]), results.get("last_epoch")
+    kept, best = results.get("model_epoch"), results.get("best")
     columns = {"": "left", "training": "right", "validation": "right"}
     parts = [results["training"], results["validation"]]
     if "test" in results:
-        columns[f"test ({results['test_rows']} rows)"] = "right"
+        rows = f"{results['test_rows']} rows"
+        columns[f"test ({rows})" if kept == last else f"test ({rows}, epoch {kept})"] = "right"
         parts.append(results["test"])
     names = [n for n in results["training"] if any(n in p for p in parts[1:]) or n != "learning_rate"]
     show_table(
@@ -197,8 +201,6 @@ def _print(results: dict[str, Any], *, as_json: bool) -> None:
         ([name, *(_shown(part.get(name)) for part in parts)] for name in names),
         title=f"{results['name']}: {results['epochs']} epochs in {results['seconds']:.1f} s; figures of the last",
     )
-    folder, last = Path(results["run"]), results.get("last_epoch")
-    kept, best = results.get("model_epoch"), results.get("best")
     click.echo(f"model    {folder / 'model.lk'}" + (f", with the weights of epoch {kept}" if kept != last else ""))
     if best is not None and best["epoch"] != last:
         shown = {f"val_{n}": v for n, v in best["validation"].items()} or best["training"]

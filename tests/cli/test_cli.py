@@ -166,6 +166,24 @@ def test_a_run_has_all_that_it_takes_to_repeat_it(flowers, trained):
     assert call_json("train", flowers, "--run", flowers.parent / "other", "--seed", 1)["run"].endswith("other")
 
 
+def test_test_rows_are_measured_with_the_weights_that_the_model_has(flowers):
+    """Those of an early epoch: with so high a rate the loss soon rises again."""
+    stop = "[{EarlyStopping: {patience: 3, restore_best_weights: true}}]"
+    changes = (f"fit.callbacks={stop}", "fit.epochs=40", "compile.optimizer={Adam: {learning_rate: 1.0}}")
+    folder = flowers.parent / "run"
+    output = call(
+        "train", flowers, "--run", folder, "--quiet", *(part for c in changes for part in ("--set", c))
+    ).output
+    losses = [float(row["val_loss"]) for row in csv.DictReader((folder / "history.csv").read_text().splitlines())]
+    assert f"test (20 rows, epoch {losses.index(min(losses)) + 1})" in output
+
+
+def test_no_epochs_are_no_traceback(flowers):
+    found = call_json("train", flowers, "--run", flowers.parent / "run", "--set", "fit.epochs=0")
+    assert found["epochs"] == 0
+    assert "test (20 rows)" in call("train", "--resume", flowers.parent / "run").output
+
+
 def test_the_next_free_folder_is_taken(flowers, monkeypatch):
     monkeypatch.chdir(flowers.parent)
     names = [call_json("train", flowers, "--set", "fit.epochs=1")["run"] for _ in range(2)]
