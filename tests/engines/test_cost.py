@@ -11,6 +11,10 @@ from layerkit import optimizers as O
 from layerkit.engines.llvm import LLVMEngine
 from layerkit.engines.llvm.codegen import machine
 from layerkit.engines.llvm.codegen.target import host
+from layerkit.engines.llvm.kernel import Buffer
+from layerkit.engines.llvm.loops.affine import Affine
+from layerkit.engines.llvm.loops.nest import Expr, Nest, Store
+from layerkit.engines.llvm.loops.speed import took
 from layerkit.engines.llvm.runtime.compilation import Compilation
 from layerkit.models.cost import training_cost, training_graph
 
@@ -187,3 +191,15 @@ def test_kernels_that_are_sketched_have_the_kinds_of_those_that_are_written():
     kinds = [[k.function.split(".")[0] for k in whole.lowered(detail).order] for detail in ("code", "kernels")]
     assert kinds[0] == kinds[1]
     assert set(kinds[0]) >= {"winograd", "depthwise", "depthwise_kernel_grad", "scan"}
+
+
+def test_functions_take_longer_with_narrower_vectors_and_memory_does_not():
+    load = Expr("load", "float32", buffer=Buffer("float32", 4096), place=Affine((1,)))
+
+    def loop(expr):
+        return Nest([4096], [False], [Store(expr, Buffer("float32", 4096), Affine((1,)))])
+
+    plain, costly = loop(load), loop(Expr("unary", "float32", (load,), "tanh"))
+    assert took(plain, 4) == took(plain, 16)
+    narrow, wide = (took(costly, lanes) - took(plain, lanes) for lanes in (4, 16))
+    assert narrow == pytest.approx(4 * wide, rel=0.01)

@@ -20,6 +20,7 @@ HIDDEN = ("divide", "sqrt")
 """What is done while memory is waited for, as sums and comparisons are."""
 LOAD_PS, TAKE_PS, STORE_PS = 20, 1100, 30
 """Of one element: read where it lies, looked up each by itself, and of a result."""
+FITTED = 16  # lanes of the processor on which this was measured: with fewer, functions take as many times as long
 
 
 def price(nest: Nest, scale: Size) -> float:
@@ -42,7 +43,7 @@ def took(nest: Nest, lanes: int) -> Size:
         axes[-1] = -(-axes[-1] // lanes) * lanes
     each = STORE_PS * len(nest.results) + sum(_read(e, len(nest.axes)) for e in nest.loads())
     functions = sum(COST.get(e.word, 0) for e in nest.loads() if e.word not in HIDDEN)
-    return product(axes) * (each + round(1000 * functions)) // 1000
+    return product(axes) * (each + round(1000 * functions * FITTED / lanes)) // 1000
 
 
 def _read(e: Expr, loops: int) -> int:
