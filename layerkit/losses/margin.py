@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from layerkit import ops
+from layerkit.errors import ShapeError
 from layerkit.losses.base import LOSSES, Loss, match
 from layerkit.ops.core import dtype_of, operand, operands
 from layerkit.trace import set_mask
@@ -78,10 +79,17 @@ def circle(
         gamma: scale of the similarities.
         margin: between near and far.
 
+    Raises:
+        ShapeError: several numbers are the label of a row.
+
     Example:
         >>> circle([0, 0, 1], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])[:2].round(4)
         array([0., 0.], dtype=float32)
     """
+    for labels in (y_true, ref_labels):
+        shape = () if labels is None else operand(labels).shape
+        if shape[1:] not in ((), (1,)):
+            raise ShapeError("'circle' needs one label for each row.", expected="shape (batch,) or (batch, 1)", got=f"shape {shape}", fix="give the number of each row's class")  # fmt: skip
     (y_pred,) = operands(y_pred, floating=True)
     others = y_pred if ref_embeddings is None else ops.cast(operand(ref_embeddings), dtype_of(y_pred))
     labels = ops.reshape(operand(y_true), (-1, 1))

@@ -5,7 +5,7 @@ import pytest
 
 import layerkit
 from layerkit import losses, ops
-from layerkit.errors import DataError
+from layerkit.errors import DataError, ShapeError
 
 RNG = np.random.default_rng(0)
 SHARES = RNG.dirichlet(np.ones(4), 6).astype("float32")
@@ -61,3 +61,9 @@ def test_class_numbers_out_of_range_are_refused() -> None:
     model.compile("sgd", "categorical_generalized_cross_entropy", engine="reference")
     with pytest.raises(DataError, match="none of the classes"):
         model.fit(RNG.normal(size=(6, 4)), np.full(6, 4), verbose=0)
+
+
+def test_circle_takes_one_label_for_each_row():
+    """Several would be read as the labels of more rows than there are: beyond the array."""
+    with pytest.raises(ShapeError, match="one label for each row"):
+        losses.circle(np.eye(3), np.eye(3))
