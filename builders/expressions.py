@@ -62,22 +62,6 @@ def is_formula(text: str) -> bool:
     return text.startswith("$") and not text.startswith("$$")
 
 
-def evaluate(text: str, names: Mapping[str, Any]) -> Any:
-    """The value of ``$name`` or ``$(formula)``; see ``Formula``.
-
-    Example:
-        >>> evaluate("$(width * 2 if is_wide else min(width, 8))", {"width": 32, "is_wide": True})
-        64
-        >>> evaluate("$(9 ** 9 ** 9)", {})
-        Traceback (most recent call last):
-            ...
-        layerkit.errors.SpecError: [spec-invalid] a number is too large.
-          expected at most 9007199254740992 in size
-          got      $(9 ** 9 ** 9)
-    """
-    return Formula(text).value(names)
-
-
 _Part = Callable[[Mapping[str, Any]], Any]
 """What computes one part of a formula from the values that have names."""
 
@@ -93,6 +77,16 @@ class Formula:
 
     Raises:
         SpecError: it is no formula; the caller knows the place.
+
+    Example:
+        >>> Formula("$(width * 2 if is_wide else min(width, 8))").value({"width": 32, "is_wide": True})
+        64
+        >>> Formula("$(9 ** 9 ** 9)").value({})
+        Traceback (most recent call last):
+            ...
+        layerkit.errors.SpecError: [spec-invalid] a number is too large.
+          expected at most 9007199254740992 in size
+          got      $(9 ** 9 ** 9)
     """
 
     def __init__(self, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.expressions import HOLE, Unknown, evaluate
+from builders.expressions import HOLE, Formula, Unknown
 from layerkit.errors import SpecError
 
 NAMES = {"width": 32, "rate": 0.5, "is_deep": True, "word": "same", "sizes": [4, 8, 16], "nothing": None}
@@ -26,7 +26,7 @@ NAMES = {"width": 32, "rate": 0.5, "is_deep": True, "word": "same", "sizes": [4,
     ],
 )  # fmt: skip
 def test_values(text, value):
-    found = evaluate(text, NAMES)
+    found = Formula(text).value(NAMES)
     assert found == value
     assert type(found) is type(value)
 
@@ -57,7 +57,7 @@ def test_values(text, value):
 def test_what_is_refused_is_refused_at_once(text, summary):
     start = time.process_time()
     with pytest.raises(SpecError) as caught:
-        evaluate(text, NAMES)
+        Formula(text).value(NAMES)
     assert time.process_time() - start < 30  # it takes milliseconds; what grows without a bound takes minutes
     assert caught.value.got is not None
     assert caught.value.expected is not None
@@ -67,15 +67,15 @@ def test_what_is_refused_is_refused_at_once(text, summary):
 
 def test_a_misspelt_name_is_known():
     with pytest.raises(SpecError) as caught:
-        evaluate("$(widht * 2)", NAMES)
+        Formula("$(widht * 2)").value(NAMES)
     assert caught.value.fix == "did you mean 'width'?"
 
 
 def test_what_depends_on_a_hole_is_unknown():
     for text in ("$width", "$(width + 1)", "$(1 if width > 2 else 3)", "$(sizes[0])"):
         with pytest.raises(Unknown):
-            evaluate(text, {"width": HOLE, "sizes": [HOLE, 1]})
-    assert evaluate("$(sizes[1])", {"sizes": [HOLE, 1]}) == 1
+            Formula(text).value({"width": HOLE, "sizes": [HOLE, 1]})
+    assert Formula("$(sizes[1])").value({"sizes": [HOLE, 1]}) == 1
 
 
 _numbers = st.one_of(st.integers(-99, 99).map(lambda n: f"({n})"), st.floats(-9, 9, width=16).map(lambda x: f"({x!r})"))
@@ -95,7 +95,7 @@ _formulas = st.recursive(
 def test_arithmetic_is_that_of_python(text):
     names = {"width": 32, "rate": 0.5}
     try:
-        found = evaluate(f"$({text})", names)
+        found = Formula(f"$({text})").value(names)
     except SpecError:
         return  # too large, too long, or no value: Python may not be asked, for it would not come back
     wanted = eval(text, {"max": max}, names)
@@ -106,6 +106,6 @@ def test_arithmetic_is_that_of_python(text):
 @given(st.text(alphabet="$()abw12+-*/.[]'\" _<>=,:{}\\", max_size=40))
 def test_no_text_makes_anything_else_than_a_value_or_a_fault(text):
     try:
-        evaluate(f"${text}", {"a": 1, "b": [1, 2], "w": "x"})
+        Formula(f"${text}").value({"a": 1, "b": [1, 2], "w": "x"})
     except SpecError:
         return
