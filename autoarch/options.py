@@ -210,4 +210,7 @@ def _epochs(spec: Spec) -> int:
             "the epochs are not searched: halving decides who trains how long.", expected="fit: {epochs: 27}", got="a hole",
             fix="write the most that a trial may train",
         )  # fmt: skip
-    return int(least(spec).fit.get("epochs", 1))
+    epochs = int(least(spec).fit.get("epochs", 1))
+    if epochs < 1:
+        raise ArgumentError("a trial trains one epoch at least.", expected="fit: {epochs: 1}, or more", got=str(epochs))
+    return epochs

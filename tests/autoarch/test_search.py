@@ -312,6 +312,7 @@ def test_one_that_never_answers_is_given_up(tmp_path, monkeypatch):
     ("change", "message"),
     [
         (("epochs: 9", "epochs: !int {low: 1, high: 9}"), "the epochs are not searched"),
+        (("epochs: 9", "epochs: 0"), "trains one epoch at least"),
         (("data: {dataset: digits}", ""), "does not say how the data are read"),
         (("data: {dataset: digits}", "data: {csv: {path: a.csv, test: b.csv}, target: y}"), "another folder"),
     ],
