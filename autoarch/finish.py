@@ -232,9 +232,9 @@ def _measured(folder: Path, winner: Finalist, options: Options) -> dict[str, Any
         model, loaded.dataset(options.data, model=model), seed=options.seed, by_time=by_time,
         others=list(finalists.models(folder, trial, [n for n in winner.results if n > 0])),
     )  # fmt: skip
-    for part, scores in _scores(winner, run).items():  # where rows have no one loss
-        if part not in found["model"] and found["measure"] in scores:
-            found["model"][part] = scores[found["measure"]]
+    if not found["model"]:  # rows have no one loss
+        name = found["measure"] = measure(trial.scores)
+        found["model"] = {part: scores[name] for part, scores in _scores(winner, run).items()}
     return _named(trial, folder, options) | found
 
 

@@ -296,6 +296,31 @@ data: {csv: other.csv, target: y}
     assert result["model"]["test"] < 1
 
 
+@pytest.mark.slow
+def test_a_model_of_several_outputs_is_told_by_its_loss(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{2 * a:.3f},{'up' if a > 0 else 'down'}" for a in rng.normal(size=100)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,twice,way", *rows]) + "\n")
+    (tmp_path / "two.yaml").write_text("""\
+layerkit: 1
+inputs: {x: {shape: [1]}}
+layers:
+  - {Dense: {units: !choice [4, 8], activation: relu}, name: body}
+  - {Dense: {units: 2, activation: softmax}, name: way}
+  - {Dense: 1, from: body, name: twice}
+outputs: [way, twice]
+compile: {loss: {way: sparse_categorical_crossentropy, twice: mse}, metrics: {way: [accuracy]}}
+fit: {epochs: 1}
+data: {csv: rows.csv, target: {way: way, twice: twice}}
+""")
+    output = invoke("search", tmp_path / "two.yaml", "--trials", 1, "--run", tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "result.json").read_text())
+    trained = json.loads((tmp_path / "run" / "best" / "results.json").read_text())
+    assert found["measure"] == "loss"
+    assert found["model"] == {part: pytest.approx(trained[part]["loss"]) for part in ("validation", "test")}
+    assert f"{trained['test']['loss']:.4f}" in output
+
+
 def test_one_that_never_answers_is_given_up(tmp_path, monkeypatch):
     silent = tmp_path / "python"
     silent.write_text("#!/bin/sh\nexec sleep 600\n")
