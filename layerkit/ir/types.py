@@ -162,6 +162,11 @@ class Dim:
             total = total + product
         return total
 
+    @property
+    def has_quotient(self) -> bool:
+        """Whether a division that may leave a rest is in it: then equal sizes may be written in several ways."""
+        return any(isinstance(factor, Quotient) for factors, _ in self.terms for factor in factors)
+
     def axes(self) -> set[str]:
         """The names of the axes that it depends on."""
         names: set[str] = set()
@@ -232,14 +237,20 @@ def product(sizes: Iterable[Size]) -> Size:
 def unify(a: Size, b: Size) -> Size | None:
     """The common size of two axes that must be equal, or None where they cannot be.
 
-    An unknown axis other than the batch is taken to fit: each of its values is compiled, and so checked, on its own.
+    An unknown axis other than the batch is taken to fit: each of its values is compiled, and so checked, on its own. Sizes
+    that only the batch decides are checked here alone.
+
+    >>> b, time = axis("b"), axis("time")
+    >>> unify(b, 3 * b), unify(b, time * b)
+    (None, b)
     """
     if a == b:
         return a
     if isinstance(a, int) and isinstance(b, int):
         return None
     if isinstance(a, Dim) and isinstance(b, Dim):
-        return a if "b" not in a.axes() ^ b.axes() else None
+        is_decided = a.axes() == b.axes() == {"b"} and not (a.has_quotient or b.has_quotient)
+        return None if is_decided or "b" in a.axes() ^ b.axes() else a
     dim, known = (a, b) if isinstance(a, Dim) else (b, a)
     return None if "b" in dim.axes() else known  # type: ignore[union-attr]
 

@@ -9,6 +9,7 @@ import pytest
 
 from layerkit import ops
 from layerkit.engines import get
+from layerkit.errors import ShapeError
 from layerkit.ir import BATCH, Graph, placeholder
 
 RNG = np.random.default_rng(0)
@@ -50,3 +51,11 @@ def test_programs_for_any_batch_give_what_arrays_give() -> None:
         expected = np.asarray(compute(expression, ARRAYS))
         assert result.shape == expected.shape, expression
         np.testing.assert_allclose(result, expected, 1e-4, 1e-5, err_msg=expression)
+
+
+def test_multiples_of_the_batch_do_not_meet() -> None:
+    """Compiled code would read beyond the smaller one: nothing but the batch decides, so that it is known at once."""
+    x = placeholder("x", "float32", (BATCH, 6))
+    with pytest.raises(ShapeError) as caught:
+        ops.add(ops.reshape(x, (-1, 2)), ops.reshape(x, (-1, 3))[:, :2])
+    assert caught.value.got == "(3*b, 2) and (2*b, 2)"
