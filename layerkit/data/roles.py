@@ -15,7 +15,7 @@ from layerkit.data.records import Records
 from layerkit.data.sources import Opened
 from layerkit.data.splits import Split
 from layerkit.data.windows import Window
-from layerkit.errors import DataError, LayerkitError, did_you_mean
+from layerkit.errors import DataError, LayerkitError, did_you_mean, nearest
 from layerkit.records import dataclass
 
 
@@ -56,6 +56,10 @@ def assign(opened: Opened, options: DataOptions, inputs: Sequence[Tensor], outpu
     target = options.target if options.target is not None else opened.target
     repeated = {t.name for t in inputs if options.target is not None and _is_input(t.name, options, opened, inputs)}
     _targets(found, target, opened.train, outputs, repeated)
+    for fault in found.faults if options.target is not None else ():
+        meant = nearest(str(fault.got), [t.name for t in inputs]) if fault.argument == "target" else None
+        if meant is not None and not (fault.fix or "").startswith("did you mean"):
+            fault.fix = f"did you mean '{meant}', the input?"
     features = options.features if options.features is not None or len(inputs) > 1 else opened.features
     if features is not None or found.targets:  # all others but a misspelt target are not those that are meant
         _inputs(found, features, opened, inputs)

@@ -61,8 +61,12 @@ def test_a_column_of_the_name_that_is_no_input_stays_one(table):
         x, y = _open(table, [Tensor("kind", (), None)], target="kind", missing="mean", **options).train
         assert y.tolist() == [0, 1] * 10
         assert x.ndim == 1 or x.shape[1] == 2
-    with pytest.raises(DataError, match="no column 'rows'"):
+    with pytest.raises(DataError, match="no column 'rows'") as caught:
         _open(table, [Tensor("row", (), None)], target="rows")
+    assert caught.value.fix == "did you mean 'row', the input?"
+    with pytest.raises(DataError) as caught:
+        _open(table, [Tensor("row", (), None)], target="sise")
+    assert caught.value.fix == "did you mean 'size'?"
 
 
 @pytest.mark.parametrize("name", ["image", "x"])
