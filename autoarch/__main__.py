@@ -1,17 +1,19 @@
 """``python -m autoarch`` is the ``autoarch`` command."""
 
-import sys
+from collections.abc import Callable
+
+from layerkit.__main__ import run
+
+
+def _load() -> Callable[[], None]:
+    from autoarch.cli import main
+
+    return main
 
 
 def main() -> None:
-    """Run the command; Ctrl-C while it is still being imported is no traceback either."""
-    try:
-        from autoarch.cli import main as command
-
-        command()
-    except KeyboardInterrupt:
-        print("\nAborted!", file=sys.stderr)
-        sys.exit(1)
+    """The command."""
+    run(_load)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from autoarch.study import Trial
     from autoarch.tasks import Result, Task
 
-OVERHEAD_S = (
-    1.5  # of a task, until one was measured, and of the command at the end: a process starts, reads data, compiles
-)
+OVERHEAD_S = 1.5
+"""Of a task, until one was measured, and of the command at the end: a process starts, reads data, compiles."""
 TRAININGS = 9  # from scratch, for which the finals would like to have time: three seeds of the three best
 FINALS, MOST = 0.25, 0.5
 """Shares of the time: that those may have, and that a single one may have; where it takes longer, there is none."""

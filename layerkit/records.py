@@ -36,7 +36,7 @@ else:
         return wrap if cls is None else wrap(cls)
 
 
-def _methods(cls: type, *, frozen: bool, eq: bool, init: bool) -> dict[str, Any]:
+def _methods(cls: Any, *, frozen: bool, eq: bool, init: bool) -> dict[str, Any]:
     """The methods that a class gets, unless it has its own."""
     made: dict[str, Any] = {"__repr__": _repr}
     if init:
@@ -44,7 +44,7 @@ def _methods(cls: type, *, frozen: bool, eq: bool, init: bool) -> dict[str, Any]
     if frozen:
         made |= {"__setattr__": _refuse, "__delattr__": _refuse}
     if eq:
-        key = _key([f.name for f in dataclasses.fields(cls) if f.compare])  # type: ignore[arg-type]
+        key = _key([f.name for f in dataclasses.fields(cls) if f.compare])
         made["__eq__"] = lambda self, other: (
             self is other or (key(self) == key(other) if type(other) is type(self) else NotImplemented)
         )
@@ -69,19 +69,19 @@ def _refuse(self: Any, name: str, *_: Any) -> NoReturn:
     raise dataclasses.FrozenInstanceError(f"the field {name!r} is frozen")
 
 
-def _first_init(cls: type, frozen: bool) -> Callable[..., None]:
+def _first_init(cls: Any, frozen: bool) -> Callable[..., None]:
     """An ``__init__`` that puts the one that it writes in its place."""
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        cls.__init__ = written = _written_init(cls, frozen)  # type: ignore[misc]
+        cls.__init__ = written = _written_init(cls, frozen)
         written(self, *args, **kwargs)
 
     return init
 
 
-def _written_init(cls: type, frozen: bool) -> Callable[..., None]:
+def _written_init(cls: Any, frozen: bool) -> Callable[..., None]:
     """The function that takes the fields and sets them."""
-    fields = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    fields = [f for f in dataclasses.fields(cls) if f.init]
     known: dict[str, Any] = {"_put": object.__setattr__, "_UNSET": object()}
     usual: list[str] = ["self"]
     by_keyword: list[str] = []

@@ -25,25 +25,15 @@ def read_bytes(path: str | Path) -> bytes:
         FileFormatError: the file is not there, or no gzip file.
     """
     path = Path(path)
-    try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise broken(
-            path,
-            "the file cannot be read.",
-            got=str(error),
-            fix="check the path; a truncated download must be repeated",
-        ) from error
-    if len(data) > MAX_BYTES:
+    is_packed = path.suffix == ".gz"
+    data = read_start(path, MAX_BYTES + 1 if is_packed else -1)
+    if is_packed and len(data) > MAX_BYTES:
         raise broken(path, "the file is too large.", expected=f"at most {MAX_BYTES} bytes", got="more")
     return data
 
 
 def read_start(path: str | Path, size: int) -> bytes:
-    """The first bytes of a file, decompressed if its name ends in ``.gz``.
+    """The first bytes of a file, all for -1, decompressed if its name ends in ``.gz``.
 
     Raises:
         FileFormatError: the file is not there, or no gzip file.

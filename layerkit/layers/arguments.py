@@ -37,9 +37,9 @@ def call_arguments(cls: type) -> CallArguments:
 
 
 @per_class
-def _build_parameters(cls: type) -> list[str]:
+def _build_parameters(cls: Any) -> list[str]:
     """The shapes that the ``build`` of a class of layers takes."""
-    found = list(inspect.signature(cls.build).parameters.values())[1:]  # type: ignore[attr-defined]
+    found = list(inspect.signature(cls.build).parameters.values())[1:]
     return [p.name for p in found if p.kind not in _VARIABLE and (p.default is p.empty or p.name.endswith("_shape"))]
 
 

@@ -111,7 +111,7 @@ def attach(cls: type) -> None:
 
 
 attach(Value)
-setattr(Value, "__array_ufunc__", _of_numpy)  # noqa: B010
+setattr(Value, "__array_ufunc__", _of_numpy)  # noqa: B010 (written as an assignment mypy refuses it)
 
 # An unknown size divides and is divided as the tensor that it will be.
 setattr(Dim, "__truediv__", lambda self, other: size(self) / other)  # noqa: B010  (types cannot follow an attached operator)
